@@ -1,0 +1,60 @@
+# `make` without a target prints this file's targets. Nothing has to be installed first but Python >= 3.11.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# The project's own Python: made on first use in the user's cache, shared by all clones.
+PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPATH="$(CURDIR)/tools" "$$venv/bin/python"
+TIERS = $(PY) tests/run.py
+
+.PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
+	test test-fast test-cluster test-engine lock package
+
+help: ## print the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+demo: ## a model spread over two nodes on this machine, from nothing to its first answer
+	@$(PY) -m localcluster demo
+
+env: ## print shell lines that put vmn, helm, kubectl and ct on PATH: eval "$(make -s env)"
+	@launcher=$$($(PYTHON) tools/bootstrap.py --launcher) && $(PY) -m localcluster env && \
+	printf 'export PATH="%s:$$PATH:%s"\n' "$$launcher" "$$venv/bin"
+
+cluster-up: ## start the local cluster
+	@$(PY) -m localcluster up
+
+cluster-down: ## stop the local cluster and leave nothing behind
+	@$(PY) -m localcluster down
+
+cluster-status: ## say what the local cluster is doing
+	@$(PY) -m localcluster status
+
+generate: ## write everything that is generated: schema, README tables
+	@$(PY) -m chartfiles
+
+verify: ## fail when something generated is out of date
+	@$(PY) -m chartfiles --verify
+
+lint: ## style, types, layers, YAML and shell
+	@$(TIERS) lint
+
+format: ## rewrite the Python code in the project's style
+	@$(PY) -m ruff check --fix --quiet tools tests; $(PY) -m ruff format tools tests
+
+test: ## everything: lint, verify, and all three tiers of tests
+	@$(TIERS) lint verify fast cluster engine
+
+test-fast: ## the offline tier (under two minutes, no cluster)
+	@$(TIERS) fast
+
+test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else a local one
+	@$(TIERS) cluster
+
+test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one
+	@$(TIERS) engine
+
+lock: ## write requirements/dev.lock anew from pyproject.toml
+	@$(PY) tools/lock.py
+
+package: ## build the chart's archive and vmn's wheel under build/
+	@$(PY) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir build . && \
+	eval "$$($(MAKE) -s env)" && helm package charts/vllm-multinode --destination build

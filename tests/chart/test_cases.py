@@ -1,0 +1,52 @@
+"""Every wrong values file is refused with its message: by Helm alone, and by ``vmn validate``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kit.cases import expected, invalid_cases
+from kit.paths import CHART, name_of
+from kit.render import Helm, HelmFailed, helm_program, render
+from vmn.adapters.validation import validate_file
+
+every_case = pytest.mark.parametrize("case", invalid_cases(), ids=name_of)
+
+
+def test_there_are_cases_for_both_rings() -> None:
+    rings = {item.ring for case in invalid_cases() for item in expected(case)}
+    assert rings >= {"schema", "rules"}
+
+
+@every_case
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_helm_refuses_the_case_and_names_the_key(case: Path, helm: Helm) -> None:
+    with pytest.raises(HelmFailed) as failed:
+        render(None, case, helm=helm)
+    said = re.sub(r"\s+", " ", failed.value.stderr)
+    wanted = expected(case)
+    rings = {item.ring for item in wanted}
+    for item in wanted:
+        if item.ring == "rules" and "schema" not in rings:  # Helm stops at the schema
+            assert f" - {item.key}: " in said, said
+            assert item.text in said, said
+        if item.ring == "schema":
+            assert item.key.partition("[")[0].rpartition(".")[2] in said, said
+
+
+@every_case
+def test_vmn_refuses_the_case_with_the_message(case: Path) -> None:
+    found = validate_file(CHART, case, helm=str(helm_program()))
+    listed = "\n".join(f"{item.ring} {item.key}: {item.message}" for item in found)
+    for item in expected(case):
+        fits = [one for one in found if one.key == item.key and item.text in one.message and one.ring == item.ring]
+        assert len(fits) == 1, f"wanted {item}, got:\n{listed}"
+        assert fits[0].fix, f"no fix in: {fits[0]}"
+
+
+@every_case
+def test_case_expects_every_problem_that_vmn_finds(case: Path) -> None:
+    found = {item.key for item in validate_file(CHART, case, helm=str(helm_program()))}
+    assert found == {item.key for item in expected(case)}

@@ -1,0 +1,71 @@
+"""No dead values: each one changes what is rendered, or is refused by a rule that reads it, somewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chartfiles.schema import schema_leaves
+from chartfiles.tables import lookup
+from kit.cases import valid_cases
+from kit.paths import CHART, CI_VALUES, OVERLAYS
+from kit.render import HelmFailed, InvalidObjects, render
+from kit.samples import other_values
+from vmn.core.rules import rule_problems
+from vmn.core.values import merged, nested, parse_values
+
+INERT: Mapping[str, str] = {
+    "global": "values that a parent chart hands to all of its parts; the chart reads none",
+}
+"""Values that change nothing, each with the reason."""
+TRIED_PER_FILE = 4
+"""Other values tried on top of one values file."""
+PLACES = [*CI_VALUES, *OVERLAYS, *valid_cases()]
+
+
+def leaves() -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the schema's leaves."""
+    schema = CHART / "values.schema.json"
+    return list(schema_leaves(_read(schema))) if schema.is_file() else []
+
+
+def _read(schema: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(schema.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _changes(key: str, leaf: Mapping[str, Any], tried: list[str]) -> Iterator[bool]:
+    defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+    root = _read(CHART / "values.schema.json")
+    for place in PLACES:
+        now = lookup(merged(defaults, parse_values(place.read_text(encoding="utf-8"))), key)
+        for value in other_values(leaf, now, root)[:TRIED_PER_FILE]:
+            before = list(render(None, place))
+            try:
+                changed = list(render(nested(key.split("."), value), place)) != before
+            except InvalidObjects:
+                changed = True  # a passthrough: what was made up here is no good Kubernetes, but it is rendered
+            except HelmFailed as error:
+                changed = bool(rule_problems(error.stderr))  # a rule reads it: it belongs to other values
+                tried.append(f"{place.name} with {value!r}: {error.stderr.strip()[-200:]}")
+            else:
+                tried.append(f"{place.name} with {value!r}: no change")
+            yield changed
+
+
+@pytest.mark.parametrize(("key", "leaf"), leaves(), ids=[key for key, _ in leaves()])
+def test_value_changes_what_is_rendered(key: str, leaf: Mapping[str, Any]) -> None:
+    tried: list[str] = []
+    changes = any(_changes(key, leaf, tried))
+    if key in INERT:
+        assert not changes, f"{key} is alive: take it off the list"
+    else:
+        assert changes, f"{key} changes nothing:\n" + "\n".join(tried)
+
+
+def test_the_list_of_inert_values_holds_only_values() -> None:
+    assert set(INERT) <= {key for key, _ in leaves()}

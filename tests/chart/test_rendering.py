@@ -1,0 +1,81 @@
+"""Every overlay and every ci values file renders, the same each time and with either Helm."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.cases import valid_cases
+from kit.diff import changed_paths
+from kit.paths import CHART, CI_VALUES, OVERLAYS, name_of
+from kit.render import Helm, helm_template, render
+
+EVERY = [*OVERLAYS, *CI_VALUES, *valid_cases()]
+every_file = pytest.mark.parametrize("file", EVERY, ids=name_of)
+LABELS = {
+    "app.kubernetes.io/name": "vllm-multinode",
+    "app.kubernetes.io/instance": "vllm",
+    "app.kubernetes.io/managed-by": "Helm",
+}
+
+
+def test_there_are_overlays_and_ci_values_to_test() -> None:
+    assert OVERLAYS
+    assert CI_VALUES
+    assert valid_cases()
+
+
+@every_file
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_chart_renders_valid_objects_with_either_helm(file: Path, helm: Helm) -> None:
+    assert list(render(None, file, helm=helm))
+
+
+@every_file
+def test_chart_renders_the_same_with_either_helm(file: Path) -> None:
+    four, three = list(render(None, file)), list(render(None, file, helm="helm3"))
+    assert changed_paths(four, three) == []
+
+
+@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
+def test_chart_renders_the_same_when_rendered_twice(file: Path) -> None:
+    texts = {
+        helm_template(CHART, ["--values", str(file)], "{}", release="vllm", namespace="default", helm="helm")
+        for _ in range(2)
+    }
+    assert len(texts) == 1
+
+
+@every_file
+def test_every_object_has_the_common_labels_and_its_namespace(file: Path) -> None:
+    for document in render(None, file, namespace="serving"):
+        name = f"{document['kind']}/{document['metadata']['name']}"
+        labels = document["metadata"].get("labels", {})
+        assert {key: labels.get(key) for key in LABELS} == LABELS, name
+        assert labels.get("helm.sh/chart", "").startswith("vllm-multinode-"), name
+        assert document["metadata"].get("namespace") == "serving", name
+
+
+@every_file
+def test_selectors_hold_no_version(file: Path) -> None:
+    manifests = render(None, file)
+    selectors = [service["spec"]["selector"] for service in manifests.all("Service")]
+    for kind, key in (("NetworkPolicy", "podSelector"), ("PodDisruptionBudget", "selector")):
+        selectors += [document["spec"][key].get("matchLabels", {}) for document in manifests.all(kind)]
+    for selector in selectors:
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(selector), selector
+
+
+@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
+def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "vllm-multinode"
+    shutil.copytree(CHART, newer)
+    text = (newer / "Chart.yaml").read_text(encoding="utf-8")
+    old = next(line for line in text.splitlines() if line.startswith("version:"))
+    (newer / "Chart.yaml").write_text(text.replace(old, "version: 99.0.0"), encoding="utf-8")
+    before, after = render(None, file), render(None, file, chart=newer)
+    assert changed_paths(before.templates(), after.templates()) == []
+    changed = {path for one in before for path in changed_paths(one, after.one(one["kind"], one["metadata"]["name"]))}
+    assert changed == {"metadata.labels.helm.sh/chart"}

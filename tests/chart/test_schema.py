@@ -1,0 +1,123 @@
+"""The schema, the values and what is generated from them belong together."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from chartfiles.__main__ import generated
+from chartfiles.schema import closed_objects, schema_leaves
+from kit.paths import CHART, CHECKOUT
+from kit.render import HelmFailed, render
+from vmn.core.schema import nearest, schema_problems
+from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
+
+VALUES_BUDGET = 250
+"""Lines of values.yaml, at most."""
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """Return the chart's schema."""
+    loaded: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def values() -> Values:
+    """Return the chart's defaults."""
+    return parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+
+def test_generated_files_are_up_to_date() -> None:
+    stale = [str(path.relative_to(CHECKOUT)) for path, text in generated().items() if path.read_text("utf-8") != text]
+    assert stale == [], "please run make generate"
+
+
+def test_schema_is_a_valid_draft_07_schema(schema: dict[str, Any]) -> None:
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    Draft7Validator.check_schema(schema)
+
+
+def test_schema_accepts_the_defaults(schema: dict[str, Any], values: Values) -> None:
+    for seen in (values, effective(values, {})):  # Helm 3 keeps the nulls of values.yaml, Helm 4 drops them
+        assert [f"{item.key} {item.message}" for item in schema_problems(seen, schema)] == []
+
+
+def test_every_leaf_of_the_schema_has_a_description(schema: dict[str, Any]) -> None:
+    assert [key for key, leaf in schema_leaves(schema) if len(str(leaf.get("description", ""))) < 10] == []
+
+
+def test_every_leaf_of_the_schema_has_a_type(schema: dict[str, Any]) -> None:
+    kinds = {"type", "enum", "const", "anyOf", "oneOf"}
+    assert [key for key, leaf in schema_leaves(schema) if not kinds & set(leaf)] == []
+
+
+def test_schema_and_values_have_the_same_leaves(schema: dict[str, Any], values: Values) -> None:
+    wanted = {key for key, _ in schema_leaves(schema)} - {"global"}
+    given = {".".join(path) for path, _ in leaves(values)}
+    inside = {key for key in given for leaf in wanted if key.startswith(f"{leaf}.")}
+    given = (given - inside) | {leaf for leaf in wanted for key in inside if key.startswith(f"{leaf}.")}
+    assert sorted(wanted - given) == [], "in the schema, but not in values.yaml"
+    assert sorted(given - wanted) == [], "in values.yaml, but not in the schema"
+
+
+def test_root_accepts_global(schema: dict[str, Any], values: Values) -> None:
+    assert schema_problems(merged(values, {"global": {"anything": {"at": "all"}}}), schema) == []
+    assert render({"global": {"anything": 1}}, *_base())
+
+
+def test_every_object_is_closed_unless_it_is_a_free_form_leaf(schema: dict[str, Any]) -> None:
+    closed = {path for path, _ in closed_objects(schema)}
+    groups = {
+        ".".join(parts[:end])
+        for key, _ in schema_leaves(schema)
+        for parts in [key.split(".")]
+        for end in range(len(parts))
+    }
+    assert sorted(groups - closed) == []
+
+
+def test_values_yaml_stays_short() -> None:
+    assert len((CHART / "values.yaml").read_text(encoding="utf-8").splitlines()) < VALUES_BUDGET
+
+
+def _typos(name: str) -> Iterator[str]:
+    for place in range(len(name)):
+        yield name[:place] + name[place + 1 :]
+        yield name[:place] + name[place].swapcase() + name[place + 1 :]
+        yield name[: place + 1] + name[place:]
+        yield name[:place] + name[place + 1 : place + 2] + name[place] + name[place + 2 :]
+        yield name[:place] + string.ascii_lowercase[place % 26] + name[place + 1 :]
+
+
+def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: dict[str, Any]) -> None:
+    understood, tried = 0, 0
+    for path, node in closed_objects(schema):
+        names = sorted(node["properties"])
+        for name in names:
+            for typo in {typo for typo in _typos(name) if typo and typo not in names}:
+                here = nested([*path.split("."), typo], 1) if path else {typo: 1}
+                key = f"{path}.{typo}" if path else typo
+                found = [item for item in schema_problems(here, schema) if item.key == key]
+                assert [item.reason for item in found] == ["unknown key."], key
+                tried += 1
+                understood += nearest(typo, names) == name
+    assert understood / tried > 0.9, f"{understood} of {tried}"
+
+
+def test_helm_names_the_allowed_keys_when_a_key_is_unknown(schema: dict[str, Any]) -> None:
+    path, node = next((path, node) for path, node in closed_objects(schema) if path)
+    with pytest.raises(HelmFailed) as failed:
+        render(nested([*path.split("."), "typo"], 1), *_base())
+    assert "typo" in failed.value.stderr
+    assert sorted(node["properties"])[0] in failed.value.stderr
+
+
+def _base() -> list[Any]:
+    return [sorted((CHART / "ci").glob("*-values.yaml"))[0]]

@@ -1,0 +1,110 @@
+"""``vmn validate`` from the outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kit.render import helm_program
+from kit.smallchart import write_chart
+from vmn.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that writes a values file and validates it."""
+    chart = write_chart(tmp_path / "chart")
+    monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
+    monkeypatch.chdir(tmp_path)
+
+    def call(text: str, *options: str) -> Result:
+        Path("my.yaml").write_text(text)
+        return CliRunner().invoke(main, ["validate", "my.yaml", "--chart", str(chart), *options])
+
+    return call
+
+
+def test_validate_ends_with_0_when_all_is_well(run: Run) -> None:
+    result = run("tensor: 4\n")
+    assert (result.exit_code, result.stdout) == (0, "no problems in 1 file\n")
+
+
+def test_validate_prints_file_key_and_message_when_the_schema_refuses(run: Run) -> None:
+    result = run("tensor: x\nengine: {trsut: true}\n")
+    assert result.exit_code == 1
+    assert "my.yaml::$.engine.trsut  unknown key. Did you mean trust?" in result.stdout
+    assert 'my.yaml::$.tensor  "x" is text, but must be a whole number.' in result.stdout
+    assert result.stdout.endswith("2 problems in 1 file\n")
+
+
+def test_validate_prints_every_rule_when_the_chart_refuses(run: Run) -> None:
+    result = run("tensor: 3\nname: bad\n")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "my.yaml::$.tensor  3 does not divide 4 GPUs. Use 1, 2 or 4.",
+        'my.yaml::$.name  "bad" is no model. Give the model\'s name.',
+        "2 problems in 1 file",
+    ]
+
+
+def test_validate_reports_both_rings_at_once_and_no_key_twice(run: Run) -> None:
+    result = run("tensor: 3\ntypo: 1\n", "-o", "json")
+    assert [(item["key"], item["ring"]) for item in json.loads(result.stdout)] == [
+        ("typo", "schema"),
+        ("tensor", "rules"),
+    ]
+
+
+def test_validate_prints_every_field_when_json_is_asked_for(run: Run) -> None:
+    (item,) = json.loads(run("tensor: 3\n", "--output", "json").stdout)
+    assert item == {
+        "file": "my.yaml",
+        "key": "tensor",
+        "value": "3",
+        "reason": "does not divide 4 GPUs.",
+        "fix": "Use 1, 2 or 4.",
+        "ring": "rules",
+    }
+
+
+def test_validate_refuses_a_key_given_twice(run: Run) -> None:
+    result = run("tensor: 1\ntensor: 2\n")
+    assert result.exit_code == 1
+    assert "my.yaml::$.tensor  is given twice, in lines 1 and 2. Keep one of the two." in result.stdout
+
+
+def test_validate_ends_with_2_when_there_is_no_such_file(run: Run) -> None:
+    result = CliRunner().invoke(main, ["validate", "none.yaml"])
+    assert result.exit_code == 2
+    assert "none.yaml" in result.stderr
+
+
+def test_validate_ends_with_3_and_says_how_to_get_helm_when_it_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    result = run("tensor: 1\n")
+    assert result.exit_code == 3
+    assert "helm is not on PATH" in result.stderr
+    assert "make -s env" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [((), {}), (("-o", "json"), {}), (("--output", "json"), {}), ((), {"VMN_VALIDATE_OUTPUT": "json"})],
+    ids=["default", "short", "long", "environment"],
+)
+def test_validate_takes_the_output_option_in_every_form(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    wanted = "[]\n" if options or variables else "no problems in 1 file\n"
+    assert run("tensor: 1\n", *options).stdout == wanted

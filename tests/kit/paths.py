@@ -1,0 +1,16 @@
+"""Where things are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHART = CHECKOUT / "charts" / "vllm-multinode"
+CASES = CHECKOUT / "tests" / "cases"
+OVERLAYS = sorted((CHECKOUT / "values").glob("*.yaml"))
+CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+
+def name_of(path: object) -> str:
+    """Return a file's name without its suffix, for the ids of parametrised tests."""
+    return path.stem if isinstance(path, Path) else str(path)

@@ -1,0 +1,110 @@
+"""Every rendered object against Kubernetes' own schemas and LeaderWorkerSet's, offline and closed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema.exceptions import relevance
+from referencing import Registry, Resource
+
+from localcluster.programs import chart_of
+
+KUBERNETES = "1.36"
+"""The Kubernetes of the local cluster."""
+LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
+UNCHECKED: Mapping[str, str] = {
+    "monitoring.coreos.com/v1": "the Prometheus operator's resources are checked by the tests that look at them",
+    "keda.sh/v1alpha1": "KEDA's resources are checked by the tests that look at them",
+    "gateway.networking.k8s.io/v1": "the Gateway API's resources are checked by the tests that look at them",
+}
+"""API groups whose schemas are not at hand, with the reason why that is all right."""
+POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
+
+Document = dict[str, Any]
+
+
+def object_errors(document: Document) -> list[str]:
+    """Return what a schema says against an object, each with kind, name and path."""
+    kind, api = document.get("kind"), document.get("apiVersion")
+    name = f"{kind}/{document.get('metadata', {}).get('name')}"
+    if not isinstance(kind, str) or not isinstance(api, str):
+        return [f"{name}: kind and apiVersion must be given"]
+    if api in UNCHECKED:
+        return []
+    if kind == "LeaderWorkerSet":
+        return [f"{name}::{error}" for error in _leader_worker_set_errors(document)]
+    try:
+        validator = _builtin(kind, api)
+    except FileNotFoundError:
+        return [f"{name}: Kubernetes {KUBERNETES} has no {kind} in {api}"]
+    return [f"{name}::{error}" for error in _errors(validator, document)]
+
+
+def _leader_worker_set_errors(document: Document) -> Iterator[str]:
+    yield from _errors(_crd(document["apiVersion"]), document)
+    group = document.get("spec", {}).get("leaderWorkerTemplate", {})
+    for role in ("leaderTemplate", "workerTemplate"):
+        template = group.get(role) if isinstance(group, Mapping) else None
+        if template is not None:
+            prefix = f"$.spec.leaderWorkerTemplate.{role}"
+            yield from (error.replace("$", prefix, 1) for error in _errors(_definition(POD_TEMPLATE), template))
+
+
+def _errors(validator: Any, instance: object) -> Iterator[str]:
+    for error in sorted(validator.iter_errors(instance), key=relevance):
+        yield f"{error.json_path} {error.message[:300]}"
+
+
+def _folder() -> str:
+    versions = [version for version in kubernetes_validate.utils.all_versions() if version.startswith(f"{KUBERNETES}.")]
+    return f"kubernetes-json-schema/v{versions[-1]}-local-strict"
+
+
+@cache
+def _registry() -> Registry[Any]:
+    definitions = kubernetes_validate.utils.schema_contents(f"{_folder()}/_definitions.json", KUBERNETES)
+    return Resource.from_contents(definitions) @ Registry()
+
+
+@cache
+def _builtin(kind: str, api: str) -> Any:
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api)
+    schema = kubernetes_validate.utils.schema_contents(f"{_folder()}/{kind.lower()}-{group}.json", KUBERNETES)
+    return Draft202012Validator(schema, registry=_registry())
+
+
+@cache
+def _definition(name: str) -> Any:
+    definitions = next(iter(_registry()))
+    return Draft202012Validator({"$ref": f"{definitions}#/$defs/{name}"}, registry=_registry())
+
+
+@cache
+def _crd(api: str) -> Any:
+    crd = yaml.safe_load((chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8"))
+    version = next(version for version in crd["spec"]["versions"] if api == f"{crd['spec']['group']}/{version['name']}")
+    schema = closed(version["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own, left open in every CRD
+    return Draft7Validator(schema)
+
+
+def closed(schema: Any) -> Any:
+    """Return an OpenAPI schema whose objects allow no key that they do not list."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {
+        key: {name: closed(inner) for name, inner in value.items()} if key == "properties" else closed(value)
+        for key, value in schema.items()
+    }
+    is_open = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    if isinstance(schema.get("properties"), dict) and not is_open:
+        result["additionalProperties"] = False
+    return result

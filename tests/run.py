@@ -1,0 +1,206 @@
+"""Run parts of the checks one after the other, each bounded, with the time it took; called by the Makefile.
+
+The cluster tiers use the cluster of KUBECONFIG. Without one, a local cluster is started, and stopped at the end
+however the tests end.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+SECONDS_TO_CLEAN_UP = 60
+"""After a part's time is up it is interrupted, and killed when it has not ended by then."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named list of commands with a bound on its time."""
+
+    name: str
+    says: str
+    commands: Sequence[Sequence[str]]
+    limit: int
+    """Seconds."""
+    cluster: bool = False
+
+
+def pytest(*arguments: str) -> list[str]:
+    """Return pytest's command line."""
+    return [PYTHON, "-m", "pytest", "-q", *arguments]
+
+
+def shell_scripts() -> list[str]:
+    """Return the project's shell scripts, by name or by their first line."""
+    folders = [CHECKOUT / name for name in ("charts", "images", "tools", ".ci")]
+    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+    return [str(file.relative_to(CHECKOUT)) for file in files if file.suffix == ".sh" or is_shell(file)]
+
+
+def is_shell(file: Path) -> bool:
+    """Return whether a file without a suffix starts like a shell script."""
+    if file.suffix:
+        return False
+    with file.open("rb") as handle:
+        line = handle.readline(80)
+    return line.startswith(b"#!") and line.rstrip().endswith(b"sh")
+
+
+def yaml_folders() -> list[str]:
+    """Return the plain YAML files and folders that are there (templates are not plain YAML)."""
+    names = ("ct.yaml", "values", "tests/cases", "charts/vllm-multinode/values.yaml", "charts/vllm-multinode/ci")
+    return [name for name in names if (CHECKOUT / name).exists()]
+
+
+def parts() -> dict[str, Part]:
+    """Return every part by its name, in the order in which they make sense."""
+    lint = [
+        [PYTHON, "-m", "ruff", "check", "tools", "tests"],
+        [PYTHON, "-m", "ruff", "format", "--check", "tools", "tests"],
+        [PYTHON, "-m", "mypy"],
+        ["lint-imports", "--no-logo"],
+        ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
+        ["shellcheck", *shell_scripts()],
+    ]
+    every = [
+        Part("lint", "style, types, layers, YAML, shell", lint, 600),
+        Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
+        Part("fast", "offline tests", [pytest("-m", "not cluster and not engine")], 900),
+        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1200, cluster=True),
+        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 1800, cluster=True),
+    ]
+    return {part.name: part for part in every}
+
+
+CLUSTER_UP = Part("cluster-up", "start the local cluster", [[PYTHON, "-m", "localcluster", "up"]], 2700)
+CLUSTER_DOWN = Part("cluster-down", "stop the local cluster", [[PYTHON, "-m", "localcluster", "down"]], 180)
+
+
+@dataclass
+class Session:
+    """What has been run, how it ended, and the environment of what comes next."""
+
+    env: dict[str, str]
+    results: list[tuple[str, str, float]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    def run(self, part: Part) -> bool:
+        """Run all commands of a part, also after one failed, and return whether all went well."""
+        print(f"\n==> {part.name}: {part.says} (at most {minutes(part.limit)})", flush=True)
+        start = time.monotonic()
+        outcomes = [self.call(command, part.limit - (time.monotonic() - start)) for command in part.commands]
+        failed = [outcome for outcome in outcomes if outcome]
+        seconds = time.monotonic() - start
+        self.results.append((part.name, "; ".join(failed) or "passed", seconds))
+        print(f"<== {part.name}: {'FAILED' if failed else 'passed'} in {minutes(seconds)}", flush=True)
+        return not failed
+
+    def call(self, command: Sequence[str], limit: float) -> str:
+        """Run one command; return what went wrong, or nothing."""
+        shown = shlex.join([Path(command[0]).name, *command[1:]])
+        print(f"$ {shown if len(shown) < 300 else shown[:300] + ' …'}", flush=True)
+        try:
+            process = subprocess.Popen(command, cwd=CHECKOUT, env=self.env, start_new_session=True)
+        except OSError as error:
+            return str(error)
+        try:
+            code = process.wait(max(limit, 1))
+        except subprocess.TimeoutExpired:
+            end(process)
+            return f"time is up: {Path(command[0]).name}"
+        except BaseException:  # an interrupt ends the command as well, with time to clean up
+            end(process)
+            raise
+        return f"exit {code}: {' '.join(shown.split()[:4])}" if code else ""
+
+    def skip(self, part: Part, why: str) -> None:
+        """Record a part that can't run as failed."""
+        print(f"\n==> {part.name}: not run, {why}", flush=True)
+        self.results.append((part.name, f"not run, {why}", 0.0))
+
+    def summary(self) -> str:
+        """Return the table of all parts and one line that sums it up."""
+        lines = [f"  {name:<13} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
+        bad = [name for name, outcome, _ in self.results if outcome != "passed"]
+        total = minutes(time.monotonic() - self.begun)
+        return "\n".join(["", *lines, f"FAILED after {total}: {', '.join(bad)}" if bad else f"all passed in {total}"])
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a command's process group, then kill what is left of it."""
+    for sign, patience in ((signal.SIGINT, SECONDS_TO_CLEAN_UP), (signal.SIGKILL, 10)):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def minutes(seconds: float) -> str:
+    """Return a time as people read it."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+
+
+def local_environment(env: dict[str, str]) -> dict[str, str]:
+    """Return the environment that the local cluster's own shell lines make (PATH, KUBECONFIG)."""
+    script = 'lines=$("$0" -m localcluster env) && eval "$lines" && env -0'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, PYTHON], env=env, cwd=CHECKOUT, check=True, capture_output=True, timeout=2700
+    )
+    pairs = (item.partition("=") for item in done.stdout.decode().split("\0") if "=" in item)
+    return {name: value for name, _, value in pairs}
+
+
+def run_on_cluster(session: Session, wanted: Iterable[Part]) -> None:
+    """Run the tiers that need a cluster; start and stop a local one when KUBECONFIG names none."""
+    own = not session.env.get("KUBECONFIG")
+    started = False
+    try:
+        if own:
+            started = True
+            if not session.run(CLUSTER_UP):
+                for part in wanted:
+                    session.skip(part, "no cluster")
+                return
+        session.env.update(local_environment(session.env) | ({} if own else {"KUBECONFIG": session.env["KUBECONFIG"]}))
+        for part in wanted:
+            session.run(part)
+    finally:
+        if started:
+            session.run(CLUSTER_DOWN)
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named parts."""
+    known = parts()
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        print(f"usage: run.py {{{','.join(known)}}}…", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    session = Session(dict(os.environ))
+    wanted = [known[name] for name in names]
+    try:
+        for part in wanted:
+            if not part.cluster:
+                session.run(part)
+        clustered = [part for part in wanted if part.cluster]
+        if clustered:
+            run_on_cluster(session, clustered)
+    except KeyboardInterrupt:
+        session.results.append(("interrupted", "stopped from outside", 0.0))
+    print(session.summary(), flush=True)
+    return int(any(outcome != "passed" for _, outcome, _ in session.results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""What ``vmn install-test`` would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmn.core.installtest import Settings, Step, items, refusal
+
+SETTINGS = Settings(
+    chart=Path("charts/c"),
+    overlays=[Path("values/a.yaml"), Path("values/b.yaml")],
+    extra_values=[Path("kwok.yaml")],
+    namespace="ns",
+    own_namespace=True,
+    config=Path("ct.yaml"),
+    wait=100,
+)
+
+
+def test_items_are_chart_testing_and_then_every_overlay() -> None:
+    assert [item.name for item in items(SETTINGS)] == ["ct lint", "ct install", "overlay a.yaml", "overlay b.yaml"]
+
+
+def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:
+    item = items(SETTINGS)[2]
+    verbs = [" ".join(step.command[:2]) for step in item.steps]
+    assert verbs == [
+        "helm lint",
+        "helm template",
+        "helm install",
+        "kubectl wait",
+        "kubectl get",
+        "helm uninstall",
+        "kubectl wait",
+        "kubectl get",
+    ]
+    assert [step.prints for step in item.steps][-1] == "nothing"
+    install = list(item.steps[2].command)
+    assert install.index("values/a.yaml") < install.index("kwok.yaml"), "extra values must win"
+
+
+def test_every_step_is_bounded_by_more_than_it_is_told_to_wait() -> None:
+    for item in items(SETTINGS):
+        for step in [*item.steps, *item.explain, *item.cleanup]:
+            waits = [part for part in step.command if part.startswith("--timeout=")]
+            assert step.limit > (SETTINGS.wait if waits else 0), step.command
+
+
+@pytest.mark.parametrize(("own", "removed"), [(True, True), (False, False)])
+def test_overlay_removes_the_namespace_only_when_it_made_it(own: bool, removed: bool) -> None:
+    settings = Settings(**{**SETTINGS.__dict__, "own_namespace": own})
+    commands = [" ".join(step.command) for step in items(settings)[2].cleanup]
+    assert any("delete namespace ns" in command for command in commands) is removed
+
+
+@pytest.mark.parametrize(
+    ("prints", "output", "words"),
+    [
+        ("nothing", "", ""),
+        ("nothing", "pod/a\npod/b\n", "left behind: pod/a, pod/b"),
+        ("same", "2 2", ""),
+        ("same", "2 1", "groups wanted and ready: 2 1"),
+        ("same", "", "none found"),
+        (None, "anything", ""),
+    ],
+)
+def test_refusal_says_what_is_wrong_with_the_output(prints: str | None, output: str, words: str) -> None:
+    found = refusal(Step(["x"], 1, prints), output)
+    assert words in found
+    assert bool(words) is bool(found)

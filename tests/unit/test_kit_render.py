@@ -1,0 +1,57 @@
+"""The kit's render helper, on a chart of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kit.render import HelmFailed, InvalidObjects, render
+
+SERVICE = """apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .Release.Name }}-{{ .Values.name }}
+  namespace: {{ .Release.Namespace }}
+spec:
+  {{ .Values.key }}: [{port: 80}]
+{{ if .Values.broken }}{{ fail "this can't be" }}{{ end }}
+"""
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    """Return a chart with one Service."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 1.0.0\n")
+    (tmp_path / "values.yaml").write_text("name: one\nkey: ports\nbroken: false\n")
+    (tmp_path / "templates" / "service.yaml").write_text(SERVICE)
+    return tmp_path
+
+
+def test_render_merges_files_and_values_when_both_are_given(chart: Path, tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text("name: file\n")
+    assert render(None, over, chart=chart, release="r").inventory() == {("Service", "r-file")}
+    assert render({"name": "mine"}, over, chart=chart, release="r").inventory() == {("Service", "r-mine")}
+
+
+def test_render_runs_helm_once_when_asked_twice(chart: Path) -> None:
+    assert render(chart=chart) is render(chart=chart)
+    assert render(chart=chart) is not render(chart=chart, namespace="other")
+    assert render(chart=chart) is not render(chart=chart, helm="helm3")
+
+
+def test_render_raises_what_helm_said_when_helm_fails(chart: Path) -> None:
+    with pytest.raises(HelmFailed, match="this can't be"):
+        render({"broken": True}, chart=chart)
+
+
+def test_render_raises_with_object_and_path_when_an_object_is_invalid(chart: Path) -> None:
+    with pytest.raises(InvalidObjects, match=r"Service/vllm-one::\$\.spec .*prots"):
+        render({"key": "prots"}, chart=chart)
+
+
+def test_manifests_one_names_what_is_there_when_there_is_not_one(chart: Path) -> None:
+    with pytest.raises(AssertionError, match=r"wanted one Secret .*'Service', 'vllm-one'"):
+        render(chart=chart).one("Secret")

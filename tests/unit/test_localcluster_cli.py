@@ -1,0 +1,63 @@
+"""The local cluster's commands: what they refuse, what they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from localcluster import __main__ as cli
+from localcluster import cluster
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Run commands with state and programs of their own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "bin_dir", lambda: Path("/programs of mine"))
+    return CliRunner()
+
+
+def test_refuses_what_is_not_linux(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    result = runner.invoke(cli.main, ["up"])
+    assert result.exit_code == 1
+    assert "KUBECONFIG" in result.output
+
+
+def test_refuses_who_is_not_root(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    result = runner.invoke(cli.main, ["down"])
+    assert result.exit_code == 1
+    assert "root" in result.output
+
+
+def test_status_of_nothing(runner: CliRunner) -> None:
+    assert runner.invoke(cli.main, ["status"]).output.startswith("down\n")
+    result = runner.invoke(cli.main, ["status", "-o", "json"])
+    assert result.exit_code == 1
+    assert json.loads(result.output)["up"] is False
+
+
+def test_env_quotes_for_the_shell_and_names_only_a_kubeconfig_that_is_there(runner: CliRunner, tmp_path: Path) -> None:
+    assert runner.invoke(cli.main, ["env"]).output == "export PATH='/programs of mine':\"$PATH\"\n"
+    (tmp_path / "vllm-multinode").mkdir()
+    (tmp_path / "vllm-multinode" / "kubeconfig").touch()
+    assert "export KUBECONFIG=" in runner.invoke(cli.main, ["env"]).output
+
+
+def test_up_passes_its_options_on(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[cluster.Options] = []
+    monkeypatch.setattr(cluster, "up", given.append)
+    assert runner.invoke(cli.main, ["up", "--simulated-nodes", "2", "--no-engine"]).exit_code == 0
+    assert runner.invoke(cli.main, ["up"]).exit_code == 0
+    assert given == [cluster.Options(2, False), cluster.Options(4, True)]
+
+
+def test_on_an_unknown_node_names_the_known_ones(runner: CliRunner) -> None:
+    result = runner.invoke(cli.main, ["on", "node-9", "true"])
+    assert result.exit_code == 1
+    assert "node-1, node-2" in result.output

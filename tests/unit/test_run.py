@@ -1,0 +1,105 @@
+"""The runner behind `make test`: bounds, failures, and the cluster that it takes down again."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import pytest
+
+from kit.paths import CHECKOUT
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return tests/run.py as a module, with short commands for its parts."""
+    spec = importlib.util.spec_from_file_location("tests_run", CHECKOUT / "tests" / "run.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "tests_run", module)
+    spec.loader.exec_module(module)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(module, "CLUSTER_UP", part(module, "cluster-up", "pass"))
+    monkeypatch.setattr(module, "CLUSTER_DOWN", part(module, "cluster-down", "pass"))
+    monkeypatch.setattr(module, "local_environment", lambda env: {**env, "KUBECONFIG": "local"})
+    return module
+
+
+def part(module: ModuleType, name: str, *codes: str, limit: int = 20, cluster: bool = False) -> object:
+    """Return a part that runs Python code."""
+    commands: Sequence[Sequence[str]] = [[sys.executable, "-c", code] for code in codes]
+    return module.Part(name, "for a test", commands, limit, cluster)
+
+
+def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *parts: object) -> None:
+    """Make these all the parts."""
+    monkeypatch.setattr(module, "parts", lambda: {item.name: item for item in parts})  # type: ignore[attr-defined]
+
+
+def test_run_goes_on_after_a_failure_and_fails_at_the_end(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(runner, monkeypatch, part(runner, "a", "raise SystemExit(3)", "print('second')"), part(runner, "b", "pass"))
+    assert runner.main(["a", "b"]) == 1
+    out = capfd.readouterr().out
+    assert "second" in out
+    assert "exit 3" in out
+    assert "FAILED after" in out.splitlines()[-1]
+    assert out.splitlines()[-1].endswith(": a")
+
+
+def test_run_ends_with_0_when_all_is_well(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(runner, monkeypatch, part(runner, "a", "pass"))
+    assert runner.main(["a"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1].startswith("all passed in")
+
+
+def test_run_ends_a_part_when_its_time_is_up(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(runner, monkeypatch, part(runner, "slow", "import time; time.sleep(60)", limit=1))
+    assert runner.main(["slow"]) == 1
+    assert "time is up" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("code", ["pass", "raise SystemExit(1)"], ids=["passed", "failed"])
+def test_run_starts_a_cluster_and_stops_it_when_there_is_none(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], code: str
+) -> None:
+    use(runner, monkeypatch, part(runner, "c", f"import os; print(os.environ['KUBECONFIG']); {code}", cluster=True))
+    assert runner.main(["c"]) == int(code != "pass")
+    lines = capfd.readouterr().out.splitlines()
+    begun = [line.split(":")[0].removeprefix("==> ") for line in lines if line.startswith("==>")]
+    assert begun == ["cluster-up", "c", "cluster-down"]
+    assert "local" in lines
+
+
+def test_run_leaves_the_cluster_of_kubeconfig_alone(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "mine")
+    use(runner, monkeypatch, part(runner, "c", "import os; print(os.environ['KUBECONFIG'])", cluster=True))
+    assert runner.main(["c"]) == 0
+    out = capfd.readouterr().out
+    assert "mine" in out.splitlines()
+    assert "cluster-up" not in out
+
+
+def test_run_fails_its_tiers_and_cleans_up_when_the_cluster_does_not_start(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "CLUSTER_UP", part(runner, "cluster-up", "raise SystemExit(1)"))
+    use(runner, monkeypatch, part(runner, "c", "pass", cluster=True))
+    assert runner.main(["c"]) == 1
+    out = capfd.readouterr().out
+    assert "c: not run, no cluster" in out
+    assert "==> cluster-down" in out
+
+
+def test_run_ends_with_2_when_a_part_is_unknown(runner: ModuleType) -> None:
+    assert runner.main(["nonsense"]) == 2

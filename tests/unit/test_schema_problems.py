@@ -1,0 +1,90 @@
+"""Ring 1: what a user reads when a key or a type is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.smallchart import SCHEMA
+from vmn.core.schema import nearest, schema_problems
+
+
+def messages(values: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[str]:
+    """Return key and message of every problem."""
+    return [f"{problem.key}  {problem.message}" for problem in schema_problems(values, schema)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tensor": "8"}, 'tensor  "8" is text, but must be a whole number. Write 8 without quotes.'),
+        ({"tensor": 0}, "tensor  0 is below the least, 1. Write a number from 1 up."),
+        ({"tensor": 1.5}, "tensor  1.5 is a number, but must be a whole number. Write a number from 1 up."),
+        ({"name": 8}, 'name  8 is a whole number, but must be text. Write it in quotes: "8".'),
+        ({"name": ""}, 'name  "" is empty. It is: The model.'),
+        ({"engine": {"backend": "Ray"}}, 'engine.backend  "Ray" is not one of mp, ray. Did you mean ray?'),
+        ({"engine": {"trust": "true"}}, 'engine.trust  "true" is text, but must be true or false.'),
+        (
+            {"engine": {"maxLenght": 1}},
+            "engine.maxLenght  unknown key. Did you mean maxLength? Allowed in engine: backend, maxLength, trust.",
+        ),
+        ({"tensors": 1}, "tensors  unknown key. Did you mean tensor? Allowed at the top: engine, global, gpus, name,"),
+        ({"engine": 1}, "engine  1 is a whole number, but must be a map."),
+    ],
+)
+def test_schema_problems_say_key_value_reason_and_fix(values: dict[str, Any], message: str) -> None:
+    (found,) = messages(values)
+    assert found.startswith(message)
+
+
+def test_schema_problems_reports_all_when_there_are_several() -> None:
+    found = messages({"tensor": "x", "nmae": 1, "engine": {"trust": 1, "foo": 2}})
+    assert [line.split()[0] for line in found] == ["engine.foo", "engine.trust", "nmae", "tensor"]
+
+
+def test_schema_problems_is_empty_when_the_values_are_good() -> None:
+    assert schema_problems({"tensor": 1, "global": {"any": "thing"}, "engine": {"maxLength": None}}, SCHEMA) == []
+
+
+def test_schema_problems_says_a_thing_once_when_the_schema_also_lists_the_allowed_names() -> None:
+    schema = SCHEMA | {"propertyNames": {"enum": sorted(SCHEMA["properties"])}}
+    assert len(messages({"nmae": 1}, schema)) == 1
+
+
+def test_schema_problems_say_which_name_is_wrong_when_names_have_a_form() -> None:
+    schema = {"properties": {"env": {"propertyNames": {"pattern": "^[A-Z_]+$", "title": "An environment variable"}}}}
+    (found,) = messages({"env": {"lower": "x"}}, schema)
+    assert found == 'env.lower  can\'t be a key here: "lower" does not have the form of an environment variable.'
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, True, "true must be a whole number or text."),
+        ({"anyOf": [{"type": "integer"}, {"const": "auto"}]}, "atuo", '"atuo" must be a whole number or "auto".'),
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}, 0, "0 is below the least, 1."),
+        ({"anyOf": [{"type": "null"}, {"type": "object", "required": ["name"]}]}, {}, "is missing. Set it."),
+        (
+            {"pattern": "^[0-9]+Gi$", "title": "A size", "examples": ["8Gi"]},
+            "8G",
+            '"8G" does not have the form of a size',
+        ),
+        ({"pattern": "^[0-9]+Gi$", "examples": ["8Gi"]}, "8G", 'For example: "8Gi".'),
+        ({"const": 1}, 2, "2 must be 1."),
+        ({"maximum": 5, "minimum": 1}, 7, "Write a number from 1 to 5."),
+        ({"items": {"type": "string"}}, [1], 'Write it in quotes: "1".'),
+    ],
+)
+def test_schema_problems_put_every_kind_of_rule_in_words(schema: dict[str, Any], value: object, message: str) -> None:
+    (found,) = messages({"a": value}, {"properties": {"a": schema}})
+    assert message in found
+
+
+@given(st.sampled_from(sorted(SCHEMA["properties"]["engine"]["properties"])), st.data())
+def test_nearest_finds_the_key_when_one_character_is_wrong(key: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(key) - 1))
+    typo = key[:place] + key[place + 1 :]
+    assert nearest(typo, sorted(SCHEMA["properties"]["engine"]["properties"])) == key

@@ -1,0 +1,54 @@
+"""``python -m chartfiles``: write what is generated, or say what is out of date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from chartfiles.schema import generated_schema
+from chartfiles.tables import overlays_table, replaced, values_table
+from vmn.core.values import parse_values
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHART = CHECKOUT / "charts" / "vllm-multinode"
+
+
+def generated() -> Mapping[Path, str]:
+    """Return every file that has something generated, with the content that it should have."""
+    schema = generated_schema((CHART / "values.schema.yaml").read_text(encoding="utf-8"))
+    values = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+    overlays = {
+        path.relative_to(CHECKOUT): parse_values(path.read_text(encoding="utf-8"))
+        for path in sorted((CHECKOUT / "values").glob("*.yaml"))
+    }
+    files = {CHART / "values.schema.json": schema}
+    for readme, name, body in (
+        (CHART / "README.md", "values", values_table(json.loads(schema), values)),
+        (CHECKOUT / "README.md", "overlays", overlays_table(overlays, values)),
+    ):
+        if readme.is_file():
+            files[readme] = replaced(readme.read_text(encoding="utf-8"), name, body)
+    return files
+
+
+@click.command()
+@click.option("--verify", is_flag=True, help="Write nothing; fail when a file is out of date.")
+def main(verify: bool) -> None:
+    """Write the chart's JSON schema and the tables of the READMEs."""
+    stale = [path for path, text in generated().items() if not path.is_file() or path.read_text("utf-8") != text]
+    if verify:
+        for path in stale:
+            click.echo(f"{path.relative_to(CHECKOUT)} is out of date: please run make generate", err=True)
+        sys.exit(1 if stale else 0)
+    for path, text in generated().items():
+        if path in stale:
+            path.write_text(text, encoding="utf-8")
+            click.echo(f"wrote {path.relative_to(CHECKOUT)}", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m chartfiles")

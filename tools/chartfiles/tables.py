@@ -1,0 +1,84 @@
+"""The generated tables of the READMEs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chartfiles.schema import Schema, schema_leaves
+from vmn.core.values import Values, merged
+
+
+def replaced(text: str, name: str, body: str) -> str:
+    """Return ``text`` with what is between the markers ``generated:<name>`` replaced, unchanged without markers."""
+    start, end = f"<!-- generated:{name} -->", f"<!-- /generated:{name} -->"
+    if start not in text:
+        return text
+    head, _, rest = text.partition(start)
+    if end not in rest:
+        raise ValueError(f"{start} without {end}")
+    return f"{head}{start}\n{body}\n{end}{rest.partition(end)[2]}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell(text) for text in line)} |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Return text that fits a table's cell."""
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
+
+
+def values_table(schema: Schema, values: Values) -> str:
+    """Return key, type, default and description of every value."""
+    rows = [
+        (f"`{key}`", kind(leaf), default(lookup(values, key)), str(leaf.get("description", "")))
+        for key, leaf in schema_leaves(schema)
+    ]
+    return table(("Key", "Type", "Default", "Description"), rows)
+
+
+def kind(leaf: Schema) -> str:
+    """Return a leaf's type as people read it."""
+    if "enum" in leaf:
+        return " or ".join(f"`{choice}`" for choice in leaf["enum"] if choice is not None)
+    types = leaf.get("type", [])
+    names = [types] if isinstance(types, str) else [str(name) for name in types]
+    for inner in [*leaf.get("anyOf", []), *leaf.get("oneOf", [])]:
+        names.append(kind(inner))
+    return " or ".join(name for name in dict.fromkeys(names) if name and name != "null")
+
+
+def default(value: object) -> str:
+    """Return a default as it would be written."""
+    return "unset" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def lookup(values: Mapping[str, Any], key: str) -> Any:
+    """Return a value by its dotted key, None when it is not there."""
+    here: Any = values
+    for part in key.split("."):
+        here = here.get(part) if isinstance(here, Mapping) else None
+    return here
+
+
+def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
+    """Return one row per overlay: the model, what it runs on, how it is spread and the context."""
+    rows = [overlay_row(path, merged(defaults, values)) for path, values in sorted(overlays.items())]
+    return table(("Model", "Nodes x GPUs", "Layout", "Context", "File"), rows)
+
+
+def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
+    """Return one overlay's row."""
+    nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
+    ways = {name: lookup(values, f"parallelism.{name}") for name in ("tensor", "pipeline", "data")}
+    layout = ", ".join(f"{name} {size}" for name, size in ways.items() if isinstance(size, int) and size > 1)
+    context = lookup(values, "model.maxLength")
+    tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
+    link = f"[{path.name}]({path})"
+    return f"`{lookup(values, 'model.name')}`", f"{nodes} x {gpus}", layout or "one GPU", tokens, link

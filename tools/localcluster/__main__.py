@@ -1,0 +1,105 @@
+"""The local cluster's command line: ``python -m localcluster``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from localcluster import cluster
+from localcluster.host import HostError
+from localcluster.kubectl import kubeconfig
+from localcluster.programs import bin_dir
+
+
+class _Commands(click.Group):
+    """Commands whose failures are one message, not a stack of calls."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except HostError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands)
+def main() -> None:
+    """A real Kubernetes cluster on this Linux machine, without Docker and without a registry."""
+
+
+@main.command()
+@click.option(
+    "--simulated-nodes",
+    type=click.IntRange(0, 200),
+    default=cluster.SIMULATED_NODES,
+    show_default=True,
+    help="Simulated nodes with eight H100 each.",
+)
+@click.option("--engine/--no-engine", default=True, show_default=True, help="Put vLLM's CPU engine on the real nodes.")
+def up(simulated_nodes: int, engine: bool) -> None:
+    """Bring the cluster up, or check that it is."""
+    cluster.up(cluster.Options(simulated_nodes, engine))
+    click.echo('The cluster is up. For kubectl and helm:  eval "$(python -m localcluster env)"', err=True)
+
+
+@main.command()
+def down() -> None:
+    """Remove the cluster and all of its traces but the caches."""
+    cluster.down()
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def status(output: str) -> None:
+    """Say how the cluster is; exit status 1 unless all of it is well."""
+    now = cluster.status()
+    click.echo(json.dumps(asdict(now), indent=2) if output == "json" else _text(now))
+    sys.exit(0 if now.up else 1)
+
+
+@main.command()
+def env() -> None:
+    """Print shell lines that put the programs on PATH and, when there is a cluster, set KUBECONFIG."""
+    click.echo(f'export PATH={shlex.quote(str(bin_dir()))}:"$PATH"')
+    if kubeconfig().exists():
+        click.echo(f"export KUBECONFIG={shlex.quote(str(kubeconfig()))}")
+
+
+@main.command()
+def programs() -> None:
+    """Build the programs and print the folder that they are in."""
+    click.echo(bin_dir())
+
+
+@main.command()
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def load(archive: Path) -> None:
+    """Load an image from a docker-archive tar, as docker save writes it, into the real nodes."""
+    cluster.load_image(archive)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def on(node: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND on a real NODE, such as: on node-2 ip link set eth0 down."""
+    sys.exit(cluster.on_node(node, list(command)))
+
+
+def _text(now: cluster.Status) -> str:
+    lines = ["up" if now.up else "down" if not any(now.programs.values()) else "not healthy"]
+    for title, parts, words in (
+        ("programs", now.programs, ("running", "ended")),
+        ("nodes", now.nodes, ("ready", "not ready")),
+        ("addons", now.addons, ("available", "not available")),
+    ):
+        lines += [f"{title}:", *(f"  {name}: {words[0] if good else words[1]}" for name, good in parts.items())]
+    return "\n".join([*lines, *([now.problem] if now.problem else [])])
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m localcluster")

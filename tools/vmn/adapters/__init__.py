@@ -1,0 +1,1 @@
+"""Everything outside of this process: files, helm, chart-testing, kubectl."""

@@ -1,0 +1,41 @@
+"""Charts, overlays and values files on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from vmn.core.values import Values, parse_values
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def default_chart() -> Path:
+    """Return the chart of the checkout that this code is in, else the one that came with the package."""
+    checkout = _PACKAGE.parent.parent / "charts" / "vllm-multinode"
+    return checkout if checkout.is_dir() else _PACKAGE / "chart"
+
+
+def overlays_of(chart: Path) -> list[Path]:
+    """Return the overlays that belong to a checkout's chart, by name."""
+    return sorted((chart.resolve().parent.parent / "values").glob("*.yaml"))
+
+
+def read_values(path: Path) -> Values:
+    """Return a values file's content.
+
+    Raises:
+        OSError: it can't be read.
+        ValuesError: it is no values file.
+    """
+    return parse_values(path.read_text(encoding="utf-8"))
+
+
+def read_schema(chart: Path) -> dict[str, Any]:
+    """Return the chart's schema.
+
+    Raises:
+        OSError: there is none.
+    """
+    return cast("dict[str, Any]", json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))

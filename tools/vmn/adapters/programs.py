@@ -1,0 +1,59 @@
+"""Running other programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+HOW_TO_GET = 'In a checkout of the project, `eval "$(make -s env)"` adds all of them; else install them yourself.'
+
+
+class MissingError(Exception):
+    """A needed program or cluster is not there; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def require(names: Iterable[str]) -> None:
+    """Check that programs are on PATH.
+
+    Raises:
+        MissingError: some are not.
+    """
+    missing = [name for name in names if not shutil.which(name)]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingError(f"{', '.join(missing)} {verb} not on PATH. " + HOW_TO_GET)
+
+
+def run(command: Sequence[str], limit: float, *, show: bool = False) -> Done:
+    """Run a command to its end or until ``limit`` seconds are over.
+
+    Args:
+        command: the argument list.
+        limit: seconds.
+        show: let its output through to standard error instead of collecting it.
+
+    Raises:
+        MissingError: there is no such program.
+    """
+    stream = 2 if show else subprocess.PIPE
+    try:
+        done = subprocess.run(
+            list(command), stdout=stream, stderr=stream, text=True, timeout=limit, env=dict(os.environ), check=False
+        )
+    except FileNotFoundError as error:
+        raise MissingError(f"{command[0]} is not on PATH. {HOW_TO_GET}") from error
+    except subprocess.TimeoutExpired:
+        return Done(124, "", f"no end after {limit:.0f} s")
+    return Done(done.returncode, done.stdout or "", done.stderr or "")

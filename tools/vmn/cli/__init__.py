@@ -1,0 +1,25 @@
+"""The command line: parse, call, print. Commands import what they need when they run, so that help is instant."""
+
+from __future__ import annotations
+
+import click
+
+from vmn import __version__
+from vmn.cli.installtest import install_test
+from vmn.cli.validate import validate
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VMN", "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="vmn")
+def main() -> None:
+    """Plan, check and install one large model over one or many GPU nodes.
+
+    Exit status: 0 all is well, 1 something was found, 2 wrong usage, 3 a needed program or cluster is missing.
+    Every option can be set in the environment: --wait of `vmn install-test` by VMN_INSTALL_TEST_WAIT.
+    """
+
+
+main.add_command(validate)
+main.add_command(install_test)

@@ -1,0 +1,239 @@
+"""Ring 1: values against the chart's schema; every error, in words."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from vmn.core.problem import Problem, shown
+from vmn.core.values import dotted
+
+NAMES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a map",
+    "array": "a list",
+    "null": "null",
+}
+ALLOWED_SHOWN = 40
+"""A list of allowed keys or values longer than that is cut."""
+
+
+def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[Problem]:
+    """Return everything in ``values`` that ``schema`` (draft-07) refuses, sorted by key."""
+    errors = list(Draft7Validator(schema).iter_errors(values))
+    found = [problem for error in errors if not _about_a_name(error) for problem in _problems(error)]
+    told = {problem.key for problem in found}
+    names = [_wrong_name(error) for error in errors if _about_a_name(error)]
+    found += [problem for problem in names if problem.key not in told]  # closed objects list their names twice
+    return sorted(dict.fromkeys(found), key=lambda problem: problem.key)
+
+
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    key = dotted(error.absolute_path)
+    match error.validator:
+        case "additionalProperties":
+            yield from _unknown_keys(error)
+        case "required":
+            missing = re.match(r"'(.*)' is a required", error.message)
+            name = missing[1] if missing else str(error.message)
+            inner = _properties(error.schema).get(name, {})
+            about = str(inner.get("description", "")).strip() if isinstance(inner, Mapping) else ""
+            fix = f"Set it: {about}" if about else "Set it."
+            yield Problem(dotted([*error.absolute_path, name]), "", "is missing.", fix, "schema")
+        case "anyOf" | "oneOf":
+            yield from _alternatives(error)
+        case _:
+            yield Problem(key, shown(error.instance), f"{_words(error)}.", _fix(error), "schema")
+
+
+def _about_a_name(error: ValidationError) -> bool:
+    return "propertyNames" in list(error.relative_schema_path)[-2:]
+
+
+def _wrong_name(error: ValidationError) -> Problem:
+    path = [*error.absolute_path, str(error.instance)]
+    return Problem(dotted(path), "", f"can't be a key here: {shown(error.instance)} {_words(error)}.", "", "schema")
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
+    allowed = sorted(_keys(error.schema, "properties"))
+    patterns = _keys(error.schema, "patternProperties")
+    for name in cast("dict[str, object]", error.instance):
+        if name in allowed or any(re.search(pattern, name) for pattern in patterns):
+            continue
+        where = dotted(error.absolute_path)
+        near = nearest(name, allowed)
+        fix = f"Did you mean {near}? " if near else ""
+        at = f"in {where}" if where else "at the top"
+        fix += f"Allowed {at}: {_listed(allowed)}." if allowed else "Leave it out."
+        yield Problem(dotted([*error.absolute_path, name]), "", "unknown key.", fix, "schema")
+
+
+def _alternatives(error: ValidationError) -> Iterator[Problem]:
+    """Report the alternative that comes nearest, or all types when only the type is wrong."""
+    context = list(error.context or [])
+    here = len(error.path)
+    if context and all(inner.validator in ("type", "const", "enum") and len(inner.path) == 0 for inner in context):
+        wanted = [_wanted(inner) for inner in context]
+        reason = f"must be {' or '.join(dict.fromkeys(wanted))}."
+        yield Problem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        return
+    fitting = [inner for inner in context if inner.validator != "type" or len(inner.path) > 0]
+    branches = {inner.schema_path[0] for inner in fitting}
+    if len(branches) == 1:  # only one alternative has the right type: all that is wrong in it
+        for inner in fitting:
+            yield from _problems(inner)
+        return
+    best = best_match(iter([error]))
+    if best is None or best is error or here > len(best.absolute_path):
+        reason = "fits none of the allowed forms." if error.validator == "anyOf" else "fits several forms at once."
+        yield Problem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        return
+    yield from _problems(best)
+
+
+def _wanted(error: ValidationError) -> str:
+    if error.validator == "const":
+        return shown(error.validator_value)
+    if error.validator == "enum":
+        return _one_of(error.validator_value)
+    return _types(error.validator_value)
+
+
+def _types(wanted: object) -> str:
+    names = wanted if isinstance(wanted, list) else [wanted]
+    names = [name for name in names if name != "null"] or names  # null means unset; nobody writes it to mend a type
+    return " or ".join(NAMES.get(str(name), str(name)) for name in names)
+
+
+def _words(error: ValidationError) -> str:
+    """Return why a value can't be, as the rest of a sentence that starts with the value."""
+    wanted = error.validator_value
+    match error.validator:
+        case "type":
+            given = Draft7Validator.TYPE_CHECKER
+            kinds = ("boolean", "integer", "number", "string", "array", "object", "null")
+            kind = next((name for name in kinds if given.is_type(error.instance, name)), "")
+            return f"is {NAMES.get(kind, kind)}, but must be {_types(wanted)}"
+        case "enum":
+            return f"is not {_one_of(wanted)}"
+        case "const":
+            return f"must be {shown(wanted)}"
+        case "pattern":
+            return f"does not have the form of {_what(error)}"
+        case "minimum":
+            return f"is below the least, {wanted}"
+        case "maximum":
+            return f"is above the most, {wanted}"
+        case "exclusiveMinimum":
+            return f"must be above {wanted}"
+        case "exclusiveMaximum":
+            return f"must be below {wanted}"
+        case "minLength" | "minItems" | "minProperties" if wanted == 1:
+            return "is empty"
+        case "maxLength":
+            return f"is longer than {wanted} characters"
+        case "multipleOf":
+            return f"is no multiple of {wanted}"
+        case "not":
+            return "is not allowed here"
+        case _:
+            return f"is refused by the schema ({error.message})"
+
+
+def _what(error: ValidationError) -> str:
+    title = error.schema.get("title") if isinstance(error.schema, Mapping) else None
+    return str(title).lower() if title else f"what belongs here ({error.validator_value})"
+
+
+def _fix(error: ValidationError) -> str:
+    """Return what to write instead, from the schema alone."""
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "enum" and isinstance(error.instance, str):
+        near = nearest(error.instance, [str(choice) for choice in _as_list(error.validator_value)])
+        return f"Did you mean {near}?" if near else ""
+    if error.validator == "type":
+        bare = _unquoted(error.instance, error.validator_value)
+        if bare:
+            return f"Write {bare} without quotes."
+        if "string" in (error.validator_value, *_as_list(error.validator_value)):
+            return (
+                f'Write it in quotes: "{_plain(error.instance)}".' if _is_scalar(error.instance) else _example(schema)
+            )
+    return _example(schema)
+
+
+def _example(schema: Mapping[str, object]) -> str:
+    if schema.get("enum"):
+        return f"Write {_one_of(schema['enum'])}."
+    examples = schema.get("examples")
+    if isinstance(examples, list) and examples:
+        return f"For example: {', '.join(shown(example) for example in examples)}."
+    if isinstance(schema.get("minimum"), int | float) and isinstance(schema.get("maximum"), int | float):
+        return f"Write a number from {schema['minimum']} to {schema['maximum']}."
+    if isinstance(schema.get("minimum"), int | float):
+        return f"Write a number from {schema['minimum']} up."
+    about = str(schema.get("description", "")).strip()
+    return f"It is: {about}" if about else ""
+
+
+def _unquoted(given: object, wanted: object) -> str:
+    """Return what a text would be without its quotes, when that has the type that is wanted."""
+    names = _as_list(wanted)
+    if not isinstance(given, str):
+        return ""
+    text = given.strip()
+    if ("integer" in names or "number" in names) and re.fullmatch(r"-?\d+", text):
+        return text
+    if "number" in names and re.fullmatch(r"-?\d+\.\d+", text):
+        return text
+    return text.lower() if "boolean" in names and text.lower() in ("true", "false") else ""
+
+
+def _as_list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, bool | int | float)
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _one_of(choices: object) -> str:
+    names = [shown(choice).strip('"') for choice in _as_list(choices) if choice is not None]
+    return _listed(names) if len(names) == 1 else f"one of {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    cut = list(names[:ALLOWED_SHOWN])
+    return ", ".join(cut) + (", …" if len(names) > len(cut) else "")
+
+
+def _keys(schema: object, of: str) -> list[str]:
+    inner = schema.get(of) if isinstance(schema, Mapping) else None
+    return list(inner) if isinstance(inner, Mapping) else []
+
+
+def _properties(schema: object) -> Mapping[str, object]:
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def nearest(given: str, known: Sequence[str]) -> str:
+    """Return the known name that a mistyped one is likely to be, else nothing."""
+    by_case = {name.lower(): name for name in known}
+    if given.lower() in by_case:
+        return by_case[given.lower()]
+    near = difflib.get_close_matches(given.lower(), list(by_case), n=1, cutoff=0.7)
+    return by_case[near[0]] if near else ""

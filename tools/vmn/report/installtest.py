@@ -1,0 +1,37 @@
+"""The results of ``vmn install-test``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from vmn.adapters.installtest import Result
+from vmn.core.installtest import Item
+
+
+def text(results: Sequence[Result]) -> str:
+    """Return one line per item and one that counts the failures."""
+    lines = [
+        f"{'FAILED' if result.problem else 'passed'}  {result.item} ({result.seconds:.0f} s)"
+        + (f": {result.problem}" if result.problem else "")
+        for result in results
+    ]
+    failed = sum(bool(result.problem) for result in results)
+    return "\n".join([*lines, f"{failed} of {len(results)} failed" if failed else f"all {len(results)} passed"])
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """Return the results for programs."""
+    return json.dumps([asdict(result) for result in results], indent=2)
+
+
+def commands(items: Sequence[Item]) -> str:
+    """Return every command, ready for a shell."""
+    lines: list[str] = []
+    for item in items:
+        lines.append(f"# {item.name}")
+        lines += [shlex.join(step.command) for step in item.steps]
+        lines += [f"{shlex.join(step.command)}  # always" for step in item.cleanup]
+    return "\n".join(lines)
