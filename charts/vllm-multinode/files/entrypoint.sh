@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, a
+# worker whose leader was replaced ends, and a start that failed waits before its group is made anew. The exit status
+# stays vLLM's.
+set -uo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=charts/vllm-multinode/files/common.sh
+source "$here/common.sh"
+
+served=no stopping=no signalled=no begun=$SECONDS
+
+# Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
+# imports.
+stop() {
+  signalled=yes stopping=yes
+  local patience=5
+  if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
+    patience=$((MULTINODE_DRAIN_SECONDS + 10))
+  fi
+  kill -TERM "$engine" 2>/dev/null
+  (sleep "$patience" && kill -KILL "$engine") 2>/dev/null &
+}
+
+# Run beside vLLM: report when the group serves, and end a worker whose leader has got another address.
+watch_group() {
+  local first="" now host=127.0.0.1
+  while sleep 3; do
+    if [ "$rank" != 0 ]; then
+      now=$(leader_address)
+      first=${first:-$now} host=$now
+      if [ -n "$now" ] && [ "$now" != "$first" ]; then
+        say "the leader was at $first and is now at $now: this worker belongs to a group that is gone"
+        kill -KILL "$engine"
+        return
+      fi
+    fi
+    if [ "$served" = no ] && [ -n "$host" ] && port_open "$host" "$MULTINODE_PORT"; then
+      served=yes
+      kill -USR1 $$
+      [ "$rank" != 0 ] || return
+    fi
+  done
+}
+
+trap stop TERM INT
+trap 'signalled=yes served=yes' USR1
+bash "$here/start.sh" "$@" &
+engine=$!
+watch_group &
+
+while :; do
+  signalled=no
+  wait "$engine"
+  status=$?
+  [ "$signalled" = yes ] || break # else it was a signal that ended the wait
+done
+[ "$stopping" = no ] || exit "$status"
+
+reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
+[ "$status" != 0 ] || echo "$reason" >/dev/termination-log # at other statuses Kubernetes takes the end of the log
+if [ "$served" = no ]; then
+  reason="$reason; the container ends in $MULTINODE_BACKOFF_SECONDS s (startup.backoffSeconds): read the log above"
+  trap 'kill "$pause"' TERM INT
+  sleep "$MULTINODE_BACKOFF_SECONDS" &
+  pause=$!
+  say "$reason"
+  wait "$pause"
+else
+  say "$reason"
+fi
+exit "$status"

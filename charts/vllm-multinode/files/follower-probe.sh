@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Probe of a worker: its leader must listen, on the port where ranks find each other or on the API's. A worker that
+# has lost an idle leader would otherwise wait for ever, and look well.
+set -uo pipefail
+# shellcheck source=charts/vllm-multinode/files/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+address=$(leader_address)
+[ -n "$address" ] || { echo "the leader's name $LWS_LEADER_ADDRESS does not resolve" && exit 1; }
+port_open "$address" "$MULTINODE_MASTER_PORT" || port_open "$address" "$MULTINODE_PORT" || {
+  echo "the leader at $address listens neither on $MULTINODE_MASTER_PORT nor on $MULTINODE_PORT"
+  exit 1
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Turns itself into `vllm serve` with the arguments given, which are the same for both roles, and with what only this
+# pod knows: its rank, the leader's address, and --headless for workers.
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=charts/vllm-multinode/files/common.sh
+source "$here/common.sh"
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+# /dev/shm outlives the container: what a killed vLLM left there would fill it.
+find /dev/shm -mindepth 1 -delete 2>/dev/null || true
+mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): see cache.hostPath and security.userId"
+
+# vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
+deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))
+until address=$(leader_address) && [ -n "$address" ]; do
+  [ "$SECONDS" -lt "$deadline" ] || fail "the leader's name $LWS_LEADER_ADDRESS did not resolve in" \
+    "$MULTINODE_LEADER_ADDRESS_SECONDS s: is the leader's pod there, and does DNS answer in this pod?"
+  sleep 1
+done
+say "rank $rank of $nodes node(s), leader at $address, backend $MULTINODE_BACKEND"
+
+rendezvous=()
+if [ "$MULTINODE_BACKEND" = ray ]; then
+  command -v ray-cluster >/dev/null ||
+    fail "engine.backend is ray, but the image has no ray-cluster: build images/vllm-ray and set image.repository"
+  if [ "$rank" != 0 ]; then
+    exec ray-cluster worker --address "$address:$MULTINODE_MASTER_PORT"
+  fi
+  ray-cluster leader --nodes "$nodes" --port "$MULTINODE_MASTER_PORT" || fail "the Ray cluster did not form"
+elif [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ]; then
+  rendezvous=(--data-parallel-size-local "$MULTINODE_DATA_PARALLEL_LOCAL" --data-parallel-address "$address"
+    --data-parallel-rpc-port "$MULTINODE_MASTER_PORT")
+  if [ "$rank" != 0 ]; then
+    rendezvous+=(--headless --data-parallel-start-rank "$((rank * MULTINODE_DATA_PARALLEL_LOCAL))")
+  fi
+elif [ "$nodes" != 1 ]; then
+  rendezvous=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$address" --master-port "$MULTINODE_MASTER_PORT")
+  [ "$rank" = 0 ] || rendezvous+=(--headless)
+fi
+say "exec vllm serve $* ${rendezvous[*]}"
+exec vllm serve "$@" "${rendezvous[@]}"

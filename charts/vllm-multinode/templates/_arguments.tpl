@@ -1,0 +1,62 @@
+{{/* The arguments of `vllm serve`, the same for both roles. */}}
+
+{{/*
+Words for flags given as a map: true is --flag, false --no-flag, null nothing, a list several words, a map JSON.
+Usage: include "vllm-multinode.flags" $map | fromJsonArray
+Returns: JSON, a list of strings, by the flags' names.
+*/}}
+{{- define "vllm-multinode.flags" -}}
+{{- $words := list -}}
+{{- range $name, $value := . -}}
+{{- $flag := printf "--%s" $name -}}
+{{- if kindIs "bool" $value -}}
+{{- $words = append $words (ternary $flag (printf "--no-%s" $name) $value) -}}
+{{- else if kindIs "slice" $value -}}
+{{- $words = append $words $flag -}}
+{{- range $value -}}
+{{- $words = append $words (ternary . (toJson .) (kindIs "string" .)) -}}
+{{- end -}}
+{{- else if kindIs "string" $value -}}
+{{- $words = concat $words (list $flag $value) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{- $words = concat $words (list $flag (toJson $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $words -}}
+{{- end }}
+
+{{/*
+The whole list: the model, then the flags. What the chart derives and a user may want otherwise is in $derived, which
+engine.args overrides; the rule on engine.args keeps the other flags to the values that stand for them.
+Usage: include "vllm-multinode.arguments" . | nindent 4
+Returns: YAML, a list of strings.
+*/}}
+{{- define "vllm-multinode.arguments" -}}
+{{- $values := .Values -}}
+{{- $layout := include "vllm-multinode.layout" . | fromJson -}}
+{{- $fromVolume := eq $values.weights.source "volume" -}}
+{{- $served := $values.model.servedName | default (ternary $values.model.name nil $fromVolume) -}}
+{{- $flags := dict
+      "served-model-name" $served
+      "revision" $values.model.revision
+      "max-model-len" $values.model.maxLength
+      "dtype" $values.model.dtype
+      "quantization" $values.model.quantization
+      "trust-remote-code" ($values.model.trustRemoteCode | default nil)
+      "port" $values.engine.port
+      "tensor-parallel-size" $layout.tensor
+      "pipeline-parallel-size" $layout.pipeline
+      "data-parallel-size" (ternary $layout.data nil (gt (int $layout.data) 1))
+      "enable-expert-parallel" ($values.parallelism.expert | default nil)
+      "decode-context-parallel-size" $values.parallelism.decodeContext
+      "shutdown-timeout" $values.shutdown.drainSeconds
+      "distributed-executor-backend" (ternary "ray" nil (eq $values.engine.backend "ray")) -}}
+{{- /* Ranks meet when they have loaded: on slow or unequal disks later than torch's 600 s; with a download, as late
+       as the start-up's budget. It also bounds how long a worker waits for a leader that is gone. */ -}}
+{{- $patience := ternary 1800 (include "vllm-multinode.startupSeconds" . | int) $fromVolume -}}
+{{- $derived := ternary (dict) (dict "distributed-timeout-seconds" $patience) (eq (int $values.group.nodes) 1) -}}
+{{- $model := ternary $values.weights.path $values.model.name $fromVolume -}}
+{{- $own := include "vllm-multinode.flags" $flags | fromJsonArray -}}
+{{- $users := include "vllm-multinode.flags" (mergeOverwrite $derived $values.engine.args) | fromJsonArray -}}
+{{- concat (list $model) $own $users | toYaml -}}
+{{- end }}

@@ -1,0 +1,40 @@
+{{/* Where pods run. */}}
+
+{{/*
+Placement of both roles. One pod of a group per node, as each takes whole GPUs and its own RDMA devices; pods leave a
+lost node soon, as requests hang until they do.
+Usage: include "vllm-multinode.placement" . | nindent 2
+Returns: YAML, fields of a pod's spec.
+*/}}
+{{- define "vllm-multinode.placement" -}}
+{{- $scheduling := .Values.scheduling -}}
+{{- $group := dict
+      "topologyKey" "kubernetes.io/hostname"
+      "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .)))
+      "matchLabelKeys" (list "leaderworkerset.sigs.k8s.io/group-index") -}}
+{{- $affinity := dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $group)) -}}
+affinity:
+  {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}
+tolerations:
+  {{- with .Values.group.gpuResource }}
+  - {key: {{ . }}, operator: Exists}
+  {{- end }}
+  {{- range list "unreachable" "not-ready" }}
+  - key: node.kubernetes.io/{{ . }}
+    operator: Exists
+    effect: NoExecute
+    tolerationSeconds: {{ $scheduling.nodeLossSeconds }}
+  {{- end }}
+  {{- with $scheduling.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $scheduling.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $field := list "priorityClassName" "runtimeClassName" "schedulerName" }}
+{{- with index $scheduling $field }}
+{{ $field }}: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}

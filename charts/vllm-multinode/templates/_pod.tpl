@@ -1,0 +1,95 @@
+{{/* The one pod template of both roles. */}}
+
+{{/*
+Probes and the preStop hook of a role. The leader is asked for /health, which does not answer before the weights are
+loaded; a worker dials its leader, as it would otherwise wait for ever for one that is gone.
+Usage: include "vllm-multinode.health" (dict "root" $ "role" "leader") | nindent 4
+Returns: YAML.
+*/}}
+{{- define "vllm-multinode.health" -}}
+{{- $probes := .root.Values.probes -}}
+{{- $dial := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/follower-probe.sh")) -}}
+{{- $ask := dict "httpGet" (dict "path" "/health" "port" "http") -}}
+{{- $handler := ternary $ask $dial (eq .role "leader") -}}
+{{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 9) 10 -}}
+{{- $startup := dict "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" $periods -}}
+startupProbe:
+  {{- merge $startup $handler | toYaml | nindent 2 }}
+readinessProbe:
+  {{- merge (deepCopy $probes.readiness) $handler | toYaml | nindent 2 }}
+livenessProbe:
+  {{- merge (deepCopy $probes.liveness) $handler | toYaml | nindent 2 }}
+lifecycle:
+  preStop:
+    exec:
+      command: [/bin/bash, /etc/vllm-multinode/prestop.sh]
+{{- end }}
+
+{{/*
+A pod template.
+Usage: include "vllm-multinode.pod" (dict "root" $ "role" "leader") | nindent 6
+Returns: YAML. The roles differ in labels, in the container's name, ports, probes and preStop hook, and in nothing else.
+*/}}
+{{- define "vllm-multinode.pod" -}}
+{{- $root := .root -}}
+{{- $values := .root.Values -}}
+metadata:
+  labels:
+    {{- include "vllm-multinode.selectorLabels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .role }}
+    role: {{ .role }}
+    {{- mergeOverwrite (dict "sidecar.istio.io/inject" "false") $values.podLabels | toYaml | nindent 4 }}
+  annotations:
+    {{- /* A mesh's sidecar breaks the traffic between ranks. */}}
+    {{- $scripts := ($root.Files.Glob "files/*.sh").AsConfig | sha256sum }}
+    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $values.podAnnotations | toYaml | nindent 4 }}
+spec:
+  {{- include "vllm-multinode.placement" $root | nindent 2 }}
+  serviceAccountName: {{ include "vllm-multinode.serviceAccountName" $root }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false # a Service called vllm would set VLLM_PORT=tcp://…, which vLLM takes for its port
+  {{- if $values.fabric.hostNetwork }}
+  hostNetwork: true
+  dnsPolicy: ClusterFirstWithHostNet
+  {{- end }}
+  terminationGracePeriodSeconds: {{ $values.shutdown.gracePeriodSeconds | default (add $values.shutdown.preStopSeconds $values.shutdown.drainSeconds 20) }}
+  {{- with $values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  securityContext:
+    {{- include "vllm-multinode.podSecurity" $root | nindent 4 }}
+  {{- with $values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: vllm-{{ .role }}
+      image: {{ include "vllm-multinode.image" $root }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      command: [/bin/bash, /etc/vllm-multinode/entrypoint.sh]
+      args:
+        {{- include "vllm-multinode.arguments" $root | nindent 8 }}
+      env:
+        {{- include "vllm-multinode.environment" $root | nindent 8 }}
+      {{- if eq .role "leader" }}
+      ports:
+        - name: http
+          containerPort: {{ $values.engine.port }}
+      {{- end }}
+      {{- include "vllm-multinode.health" . | nindent 6 }}
+      resources:
+        {{- include "vllm-multinode.resources" $root | nindent 8 }}
+      securityContext:
+        {{- include "vllm-multinode.containerSecurity" $root | nindent 8 }}
+      terminationMessagePolicy: FallbackToLogsOnError
+      volumeMounts:
+        {{- include "vllm-multinode.mounts" $root | nindent 8 }}
+    {{- with $values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "vllm-multinode.volumes" $root | nindent 4 }}
+{{- end }}

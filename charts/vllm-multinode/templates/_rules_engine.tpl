@@ -1,0 +1,103 @@
+{{/* Rules on the engine, the weights and the fabric. A message is: key: value why. Fix. */}}
+
+{{/*
+Rules on the engine: its backend, and the flags and variables that other values stand for.
+Usage: include "vllm-multinode.rules.engine" . | fromJsonArray
+Returns: JSON, a list of messages.
+*/}}
+{{- define "vllm-multinode.rules.engine" -}}
+{{- $problems := list -}}
+{{- $values := .Values -}}
+{{- $owners := dict
+      "model" "model.name" "served-model-name" "model.servedName" "revision" "model.revision"
+      "max-model-len" "model.maxLength" "dtype" "model.dtype" "quantization" "model.quantization"
+      "trust-remote-code" "model.trustRemoteCode" "port" "engine.port" "tensor-parallel-size" "parallelism.tensor"
+      "pipeline-parallel-size" "parallelism.pipeline" "data-parallel-size" "parallelism.data"
+      "enable-expert-parallel" "parallelism.expert" "decode-context-parallel-size" "parallelism.decodeContext"
+      "shutdown-timeout" "shutdown.drainSeconds" "distributed-executor-backend" "engine.backend"
+      "nnodes" "group.nodes" "master-port" "engine.masterPort" "data-parallel-rpc-port" "engine.masterPort"
+      "api-key" "auth.apiKey.existingSecret" -}}
+{{- $added := list "node-rank" "master-addr" "headless" "data-parallel-size-local" "data-parallel-address" "data-parallel-start-rank" "data-parallel-rank" "data-parallel-backend" -}}
+{{- range $flag, $value := $values.engine.args -}}
+{{- if hasKey $owners $flag -}}
+{{- $problems = append $problems (printf "engine.args.%s: %s would be given twice. Set %s instead." $flag (toJson $value) (get $owners $flag)) -}}
+{{- else if has $flag $added -}}
+{{- $problems = append $problems (printf "engine.args.%s: %s differs from pod to pod and is added by the start script. Leave it out." $flag (toJson $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := $values.engine.env -}}
+{{- if or (hasPrefix "MULTINODE_" $name) (hasPrefix "LWS_" $name) (eq $name "VLLM_HOST_IP") -}}
+{{- $problems = append $problems (printf "engine.env.%s: %q would mislead the start script, which relies on it. Leave it out." $name $value) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $values.engine.backend "ray" -}}
+{{- if eq (int $values.group.nodes) 1 -}}
+{{- $problems = append $problems "engine.backend: ray has nothing to do in a group of one node. Use mp." -}}
+{{- end -}}
+{{- if gt (int $values.parallelism.data) 1 -}}
+{{- $problems = append $problems "engine.backend: ray is not supported here together with parallelism.data above 1. Use mp." -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int $values.engine.masterPort) (int $values.engine.port) -}}
+{{- $problems = append $problems (printf "engine.masterPort: %d is engine.port as well. Use another, such as 29501." (int $values.engine.port)) -}}
+{{- end -}}
+{{- if eq ($values.image.tag | default "") "latest" -}}
+{{- $problems = append $problems "image.tag: latest changes under running groups, and leader and workers may get different versions. Use a version, such as v0.32.0, or image.digest." -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end }}
+
+{{/*
+Rules on the weights and the cache: each type of volume needs its own key.
+Usage: include "vllm-multinode.rules.weights" . | fromJsonArray
+Returns: JSON, a list of messages.
+*/}}
+{{- define "vllm-multinode.rules.weights" -}}
+{{- $problems := list -}}
+{{- $weights := .Values.weights -}}
+{{- if eq $weights.source "volume" -}}
+{{- if eq $weights.volume.type "emptyDir" -}}
+{{- $problems = append $problems "weights.volume.type: emptyDir is empty when a pod starts, and source is volume. Use hostPath or persistentVolumeClaim." -}}
+{{- end -}}
+{{- if not (hasPrefix $weights.mountPath ($weights.path | default "")) -}}
+{{- $problems = append $problems (printf "weights.path: %q is no folder in mountPath, and vLLM stays offline with source volume. Use the checkpoint's folder, such as %s/DeepSeek-R1." ($weights.path | default "") $weights.mountPath) -}}
+{{- end -}}
+{{- else if $weights.path -}}
+{{- $problems = append $problems (printf "weights.path: %q is not used with source huggingFace. Leave it out, or set weights.source to volume." $weights.path) -}}
+{{- end -}}
+{{- range $where, $volume := dict "weights.volume" $weights.volume "cache" .Values.cache -}}
+{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" "emptyDir" "size" -}}
+{{- $value := index $volume $key -}}
+{{- if and (eq $volume.type $type) (ne $type "emptyDir") (not $value) -}}
+{{- $problems = append $problems (printf "%s.%s: null is missing, and type is %s. Set it." $where $key $type) -}}
+{{- else if and (ne $volume.type $type) $value -}}
+{{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $volume.type $where $type) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end }}
+
+{{/*
+Rules on the network between nodes.
+Usage: include "vllm-multinode.rules.fabric" . | fromJsonArray
+Returns: JSON, a list of messages.
+*/}}
+{{- define "vllm-multinode.rules.fabric" -}}
+{{- $problems := list -}}
+{{- $fabric := .Values.fabric -}}
+{{- if and (ne $fabric.profile "tcp") (not $fabric.resourceName) -}}
+{{- $problems = append $problems (printf "fabric.profile: %s without fabric.resourceName gives the pods no RDMA device. Set resourceName to the device plugin's resource, such as rdma/hca_shared_devices_a." $fabric.profile) -}}
+{{- end -}}
+{{- if eq $fabric.profile "tcp" -}}
+{{- range $key, $value := pick $fabric "resourceName" "gidIndex" -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $problems = append $problems (printf "fabric.%s: %s is for RDMA, and fabric.profile is tcp. Leave it out, or set the profile to infiniband or roce." $key (toJson $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $fabric.hostNetwork (not $fabric.interface) -}}
+{{- $problems = append $problems "fabric.interface: null leaves Gloo to the node's own name, which resolves to 127.0.0.1, and hostNetwork is on. Set the interface that reaches the other nodes, such as eth0." -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end }}
