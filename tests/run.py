@@ -69,7 +69,7 @@ def parts() -> dict[str, Part]:
         [PYTHON, "-m", "mypy"],
         ["lint-imports", "--no-logo"],
         ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
-        ["shellcheck", *shell_scripts()],
+        ["shellcheck", "--external-sources", *shell_scripts()],
     ]
     every = [
         Part("lint", "style, types, layers, YAML, shell", lint, 600),

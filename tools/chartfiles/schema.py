@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vmn.core.schema import HINT, is_hint
 from vmn.core.values import parse_values
 
 Schema = Mapping[str, Any]
@@ -14,27 +15,37 @@ COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 
 def generated_schema(source: str) -> str:
     """Return the JSON text for a source in YAML."""
-    body = with_allowed_names(parse_values(source))
+    body = with_hints(parse_values(source))
     return (
         json.dumps({"$schema": body.pop("$schema"), "$comment": COMMENT, **body}, indent=2, ensure_ascii=False) + "\n"
     )
 
 
-def with_allowed_names(node: Any) -> Any:
-    """Return a schema whose closed objects list their keys once more, so that Helm's own error names them."""
+def with_hints(node: Any) -> Any:
+    """Return a schema whose errors, as Helm words them, say what to write instead.
+
+    Helm words an unknown key or a pattern without a fix. A constant is worded with its value: so an unknown key must
+    be a sentence that lists the allowed ones, and a text without the wanted form must be the form's description.
+    ``vmn.core.schema.without_hints`` takes both back.
+    """
     if isinstance(node, list):
-        return [with_allowed_names(item) for item in node]
+        return [with_hints(item) for item in node]
     if not isinstance(node, dict):
         return node
-    result = {key: with_allowed_names(value) for key, value in node.items()}
-    if is_closed(node) and "patternProperties" not in node and "propertyNames" not in node:
-        result["propertyNames"] = {"enum": sorted(node["properties"])}
+    result = {key: with_hints(value) for key, value in node.items()}
+    if is_closed(node):
+        allowed = ", ".join(sorted(node["properties"]))
+        result["additionalProperties"] = {"$comment": HINT, "const": f"left out; allowed: {allowed}"}
+    if isinstance(node.get("pattern"), str) and "title" in node:
+        wrong = {"type": "string", "not": {"pattern": node["pattern"]}}
+        result["allOf"] = [{"$comment": HINT, "if": wrong, "then": {"const": node["title"]}}]
     return result
 
 
 def is_closed(node: Schema) -> bool:
     """Return whether a schema lists all keys that an object may have."""
-    return node.get("additionalProperties") is False and isinstance(node.get("properties"), Mapping)
+    additional = node.get("additionalProperties")
+    return (additional is False or is_hint(additional)) and isinstance(node.get("properties"), Mapping)
 
 
 def resolved(node: Schema, root: Schema) -> Schema:

@@ -58,11 +58,17 @@ def module_version(module: str, package: str | None = None) -> str:
 
 
 def linker_flags(module: str) -> str:
-    """Return the linker's flags; Helm and kubectl can't read a version that Kubernetes isn't stamped with."""
-    if module != "kubernetes":
+    """Return the linker's flags: Kubernetes' version, where a program would otherwise not know it.
+
+    Helm and kubectl can't read a version that Kubernetes isn't stamped with; Helm 3 renders for Kubernetes 1.20.
+    """
+    if module not in ("kubernetes", "helm3"):
         return "-s -w"
-    version = module_version(module)
+    version = module_version("kubernetes")
     major, minor = version.removeprefix("v").split(".")[:2]
+    if module == "helm3":
+        stamp = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersion"
+        return f"-s -w {stamp}Major={major} {stamp}Minor={minor}"
     stamp = "-X k8s.io/component-base/version."
     return f"-s -w {stamp}gitVersion={version} {stamp}gitMajor={major} {stamp}gitMinor={minor}"
 

@@ -2,7 +2,6 @@
 # What the other scripts share. Settings come from the pod template (MULTINODE_…) and from LeaderWorkerSet (LWS_…).
 
 rank=${LWS_WORKER_INDEX:-0}
-nodes=${LWS_GROUP_SIZE:-1}
 
 say() { echo "vllm-multinode: $*" >&2; }
 

@@ -11,6 +11,7 @@ served=no stopping=no signalled=no begun=$SECONDS
 
 # Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
 # imports.
+# shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes stopping=yes
   local patience=5

@@ -6,6 +6,8 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$here/common.sh"
 
+nodes=${LWS_GROUP_SIZE:-1}
+
 fail() {
   say "$*"
   exit 1

@@ -19,7 +19,9 @@ Returns: JSON, a list of messages.
       "api-key" "auth.apiKey.existingSecret" -}}
 {{- $added := list "node-rank" "master-addr" "headless" "data-parallel-size-local" "data-parallel-address" "data-parallel-start-rank" "data-parallel-rank" "data-parallel-backend" -}}
 {{- range $flag, $value := $values.engine.args -}}
-{{- if hasKey $owners $flag -}}
+{{- if not (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*$" $flag) -}}
+{{- $problems = append $problems (printf "engine.args.%s: %s is under a key that is no flag of vllm serve without its dashes. Write %s." $flag (toJson $value) ($flag | replace "_" "-" | trimPrefix "--" | kebabcase)) -}}
+{{- else if hasKey $owners $flag -}}
 {{- $problems = append $problems (printf "engine.args.%s: %s would be given twice. Set %s instead." $flag (toJson $value) (get $owners $flag)) -}}
 {{- else if has $flag $added -}}
 {{- $problems = append $problems (printf "engine.args.%s: %s differs from pod to pod and is added by the start script. Leave it out." $flag (toJson $value)) -}}

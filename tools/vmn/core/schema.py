@@ -26,13 +26,28 @@ ALLOWED_SHOWN = 40
 """A list of allowed keys or values longer than that is cut."""
 
 
+HINT = "a hint for Helm's message"
+"""``$comment`` of the parts of a schema that are there only for what Helm says when it refuses values."""
+
+
+def without_hints(node: object) -> object:
+    """Return a schema with its hints taken back: closed objects are plainly closed, forms plainly patterns."""
+    if isinstance(node, list):
+        return [without_hints(item) for item in node if not is_hint(item)]
+    if not isinstance(node, Mapping):
+        return node
+    return {key: False if is_hint(inner) else without_hints(inner) for key, inner in node.items()}
+
+
+def is_hint(node: object) -> bool:
+    """Return whether a part of a schema is there only for Helm's message."""
+    return isinstance(node, Mapping) and node.get("$comment") == HINT
+
+
 def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[Problem]:
     """Return everything in ``values`` that ``schema`` (draft-07) refuses, sorted by key."""
-    errors = list(Draft7Validator(schema).iter_errors(values))
-    found = [problem for error in errors if not _about_a_name(error) for problem in _problems(error)]
-    told = {problem.key for problem in found}
-    names = [_wrong_name(error) for error in errors if _about_a_name(error)]
-    found += [problem for problem in names if problem.key not in told]  # closed objects list their names twice
+    errors = Draft7Validator(cast("dict[str, object]", without_hints(schema))).iter_errors(values)
+    found = [problem for error in errors for problem in _problems(error)]
     return sorted(dict.fromkeys(found), key=lambda problem: problem.key)
 
 
@@ -50,6 +65,8 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
             yield Problem(dotted([*error.absolute_path, name]), "", "is missing.", fix, "schema")
         case "anyOf" | "oneOf":
             yield from _alternatives(error)
+        case _ if _about_a_name(error):
+            yield _wrong_name(error)
         case _:
             yield Problem(key, shown(error.instance), f"{_words(error)}.", _fix(error), "schema")
 
@@ -60,7 +77,9 @@ def _about_a_name(error: ValidationError) -> bool:
 
 def _wrong_name(error: ValidationError) -> Problem:
     path = [*error.absolute_path, str(error.instance)]
-    return Problem(dotted(path), "", f"can't be a key here: {shown(error.instance)} {_words(error)}.", "", "schema")
+    return Problem(
+        dotted(path), "", f"can't be a key here: {shown(error.instance)} {_words(error)}.", _fix(error), "schema"
+    )
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
@@ -151,7 +170,9 @@ def _words(error: ValidationError) -> str:
 
 def _what(error: ValidationError) -> str:
     title = error.schema.get("title") if isinstance(error.schema, Mapping) else None
-    return str(title).lower() if title else f"what belongs here ({error.validator_value})"
+    return (
+        f"{title[:1].lower()}{title[1:]}" if isinstance(title, str) else f"what belongs here ({error.validator_value})"
+    )
 
 
 def _fix(error: ValidationError) -> str:
@@ -160,6 +181,8 @@ def _fix(error: ValidationError) -> str:
     if error.validator == "enum" and isinstance(error.instance, str):
         near = nearest(error.instance, [str(choice) for choice in _as_list(error.validator_value)])
         return f"Did you mean {near}?" if near else ""
+    if error.validator == "pattern" and "examples" not in schema:
+        return f"Write {_what(error)}."
     if error.validator == "type":
         bare = _unquoted(error.instance, error.validator_value)
         if bare:

@@ -1,0 +1,62 @@
+{{/* Environment variables with plain values: settings of the scripts, of vLLM, of its caches and of NCCL. */}}
+
+{{/*
+Variables with plain values: the chart's, with engine.env on top.
+Usage: include "vllm-multinode.plainEnvironment" . | fromJson
+Returns: JSON, a map of strings.
+*/}}
+{{- define "vllm-multinode.plainEnvironment" -}}
+{{- $values := .Values -}}
+{{- $layout := include "vllm-multinode.layout" . | fromJson -}}
+{{- $env := dict
+      "MULTINODE_BACKEND" $values.engine.backend
+      "MULTINODE_PORT" $values.engine.port
+      "MULTINODE_MASTER_PORT" $values.engine.masterPort
+      "MULTINODE_LEADER_ADDRESS_SECONDS" $values.startup.leaderAddressSeconds
+      "MULTINODE_BACKOFF_SECONDS" $values.startup.backoffSeconds
+      "MULTINODE_PRESTOP_SECONDS" $values.shutdown.preStopSeconds
+      "MULTINODE_DRAIN_SECONDS" $values.shutdown.drainSeconds
+      "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .)
+      "VLLM_NO_USAGE_STATS" 1
+      "DO_NOT_TRACK" 1
+      "NCCL_DEBUG" "WARN"
+      "USER" "vllm"
+      "LOGNAME" "vllm" -}}
+{{- /* Every cache of a start, measured on an H200; what is left out lands in HOME. */ -}}
+{{- range $name, $folder := dict
+      "HOME" "home"
+      "XDG_CACHE_HOME" "home/.cache"
+      "VLLM_CACHE_ROOT" "vllm"
+      "DG_JIT_CACHE_DIR" "deep_gemm"
+      "TRTLLM_DG_CACHE_DIR" "trtllm_dg"
+      "TRITON_CACHE_DIR" "triton"
+      "TORCHINDUCTOR_CACHE_DIR" "inductor"
+      "TORCH_EXTENSIONS_DIR" "torch_extensions"
+      "FLASHINFER_WORKSPACE_BASE" "flashinfer"
+      "HUMMING_CACHE_DIR" "humming"
+      "TILELANG_CACHE_DIR" "tilelang"
+      "CUDA_CACHE_PATH" "cuda" -}}
+{{- $_ := set $env $name (printf "/cache/%s" $folder) -}}
+{{- end -}}
+{{- if gt (int $layout.data) 1 -}}
+{{- $_ := set $env "MULTINODE_DATA_PARALLEL_LOCAL" $layout.dataLocal -}}
+{{- end -}}
+{{- if eq $values.weights.source "volume" -}}
+{{- $env = merge $env (dict "HF_HUB_OFFLINE" 1 "TRANSFORMERS_OFFLINE" 1) -}}
+{{- else -}}
+{{- $_ := set $env "HF_HOME" (printf "%s/huggingface" $values.weights.mountPath) -}}
+{{- end -}}
+{{- with $values.fabric.interface -}}
+{{- $env = merge $env (dict "NCCL_SOCKET_IFNAME" (printf "=%s" .) "GLOO_SOCKET_IFNAME" .) -}}
+{{- end -}}
+{{- if ne $values.fabric.profile "tcp" -}}
+{{- $_ := set $env "NCCL_NET" "IB" -}}
+{{- end -}}
+{{- with $values.fabric.gidIndex -}}
+{{- $_ := set $env "NCCL_IB_GID_INDEX" . -}}
+{{- end -}}
+{{- range $name, $value := $env -}}
+{{- $_ := set $env $name (toString $value) -}}
+{{- end -}}
+{{- mergeOverwrite $env $values.engine.env | toJson -}}
+{{- end }}
