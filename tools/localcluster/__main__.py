@@ -47,6 +47,14 @@ def up(simulated_nodes: int, engine: bool) -> None:
 
 
 @main.command()
+def demo() -> None:
+    """Install the chart with a tiny model, over two nodes, and ask it: from nothing to the first answer."""
+    from localcluster import demo as way  # the others have no use for it
+
+    way.demo()
+
+
+@main.command()
 def down() -> None:
     """Remove the cluster and all of its traces but the caches."""
     cluster.down()
