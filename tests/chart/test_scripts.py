@@ -1,0 +1,210 @@
+"""What the chart's scripts do, offline; the engine tier runs them with vLLM."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.scripts import Pod, free_port, listening, namespace, terminate
+
+IGNORES_SIGTERM = "trap '' TERM; echo started; while true; do sleep 0.1; done"
+DRAINS = """exec python3 -c '
+import os, signal, socket, sys, time
+def drain(*_):
+    time.sleep(6)
+    print("drained", flush=True)
+    sys.exit(0)
+server = socket.create_server(("127.0.0.1", int(os.environ["MULTINODE_PORT"])))
+signal.signal(signal.SIGTERM, drain)
+print("started", flush=True)
+time.sleep(60)
+'"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mounts_of_its_own() -> None:
+    """Skip where the tests may not make a mount namespace."""
+    done = subprocess.run([*namespace(), "mount", "-t", "tmpfs", "none", "/dev/shm"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"start.sh empties /dev/shm, and this user may not make one of its own: {done.stderr.decode()}")
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if word in line:
+            return
+    raise AssertionError(f"ended without {word!r}")
+
+
+def command_line(said: str) -> str:
+    return next(line for line in said.splitlines() if line.startswith("vllm serve"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "added"),
+    [
+        ({"LWS_GROUP_SIZE": 1}, ""),
+        ({}, " --nnodes 2 --node-rank 0 --master-addr 127.0.0.1 --master-port 29501"),
+        (
+            {"LWS_WORKER_INDEX": 1},
+            " --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port 29501 --headless",
+        ),
+        (
+            {"MULTINODE_DATA_PARALLEL_LOCAL": 8},
+            " --data-parallel-size-local 8 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501",
+        ),
+        (
+            {"MULTINODE_DATA_PARALLEL_LOCAL": 8, "LWS_WORKER_INDEX": 1},
+            " --data-parallel-size-local 8 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501"
+            " --headless --data-parallel-start-rank 8",
+        ),
+    ],
+    ids=["one node", "leader", "worker", "data-parallel leader", "data-parallel worker"],
+)
+def test_start_adds_what_only_this_pod_knows(tmp_path: Path, settings: dict[str, object], added: str) -> None:
+    pod = Pod(tmp_path, **settings)
+    pod.program("getent", "echo 127.0.0.1 STREAM")
+    code, said = pod.run("start.sh", "some/model", "--port", "8080")
+    assert code == 0, said
+    assert command_line(said) == f"vllm serve some/model --port 8080{added}"
+
+
+def test_start_keeps_each_argument_whole(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, 'printf "<%s>" "$@"', LWS_GROUP_SIZE=1)
+    _, said = pod.run("start.sh", "m", "--override", '{"a b": "$HOME *"}')
+    assert said.endswith('<serve><m><--override><{"a b": "$HOME *"}>')
+
+
+def test_start_empties_shared_memory(tmp_path: Path) -> None:
+    code, said = Pod(tmp_path, "echo shm: $(ls -A /dev/shm).", LWS_GROUP_SIZE=1).run("start.sh", "m")
+    assert code == 0
+    assert "shm: ." in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"LWS_WORKER_INDEX": 1, "LWS_LEADER_ADDRESS": "no.such.invalid"}, "did not resolve in 2 s"),
+        ({"HOME": "/proc/none"}, "is not writable for user"),
+        ({"MULTINODE_BACKEND": "ray"}, "the image has no ray-cluster: build images/vllm-ray"),
+    ],
+    ids=["leader unknown", "cache not writable", "no Ray"],
+)
+def test_start_fails_loudly_and_in_time(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    code, said = Pod(tmp_path, **settings).run("start.sh", "m")
+    assert code == 1
+    assert message in said
+    assert "vllm serve" not in said
+
+
+@pytest.mark.parametrize(("cluster", "served"), [("exit 0", True), ("exit 3", False)], ids=["formed", "failed"])
+def test_start_runs_vllm_only_on_a_ray_cluster_that_formed(tmp_path: Path, cluster: str, served: bool) -> None:
+    pod = Pod(tmp_path, MULTINODE_BACKEND="ray")
+    pod.program("ray-cluster", f'echo "ray-cluster $*"; {cluster}')
+    code, said = pod.run("start.sh", "m")
+    assert "ray-cluster leader --nodes 2 --port 29501" in said
+    assert (code == 0, "\nvllm serve m\n" in said) == (served, served)
+
+
+def test_start_makes_a_worker_of_ray_nothing_but_that(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, MULTINODE_BACKEND="ray", LWS_WORKER_INDEX=1)
+    pod.program("getent", "echo 10.0.0.7 STREAM")
+    pod.program("ray-cluster", 'echo "ray-cluster $*"; exit 4')
+    code, said = pod.run("start.sh", "m")
+    assert code == 4
+    assert said.endswith("ray-cluster worker --address 10.0.0.7:29501\n")
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_entrypoint_keeps_the_exit_status_and_says_it(tmp_path: Path, status: int) -> None:
+    code, said = Pod(tmp_path, f"exit {status}", LWS_GROUP_SIZE=1).run("entrypoint.sh", "m")
+    assert code == status
+    assert f"vllm serve ended with exit status {status} after" in said
+    assert "(served: no)" in said
+
+
+def test_entrypoint_waits_when_a_start_failed_and_not_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_BACKOFF_SECONDS=3)
+    start = time.monotonic()
+    assert pod.run("entrypoint.sh", "m")[0] == 7
+    assert time.monotonic() - start >= 3
+    pod.env["MULTINODE_BACKOFF_SECONDS"] = "30"
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "startup.backoffSeconds")
+        start = time.monotonic()
+        terminate(process)
+        assert process.wait(10) == 7
+        assert time.monotonic() - start < 3
+
+
+def test_entrypoint_ends_a_start_that_ignores_sigterm(tmp_path: Path) -> None:
+    with Pod(tmp_path, IGNORES_SIGTERM, LWS_GROUP_SIZE=1).start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        start = time.monotonic()
+        terminate(process)
+        assert process.wait(20) == 128 + signal.SIGKILL
+        assert 4 < time.monotonic() - start < 10
+
+
+def test_entrypoint_lets_a_leader_that_serves_drain(tmp_path: Path) -> None:
+    with Pod(tmp_path, DRAINS, LWS_GROUP_SIZE=1).start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        terminate(process)
+        wait_for(process, "drained")
+        assert process.wait(10) == 0
+
+
+def test_entrypoint_ends_a_worker_whose_leader_was_replaced(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "echo started; exec sleep 60", LWS_WORKER_INDEX=1)
+    address = tmp_path / "address"
+    address.write_text("127.0.0.1 STREAM\n")
+    pod.program("getent", f"cat {address}")
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        time.sleep(4)  # the watch has seen the first address
+        address.write_text("127.0.0.2 STREAM\n")
+        wait_for(process, "the leader was at 127.0.0.1 and is now at 127.0.0.2")
+        assert process.wait(10) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("port", ["MULTINODE_MASTER_PORT", "MULTINODE_PORT"])
+def test_probe_of_a_worker_passes_when_its_leader_listens(tmp_path: Path, port: str) -> None:
+    pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
+    pod.program("getent", "echo 127.0.0.1 STREAM")
+    with listening(pod.env, port):
+        assert pod.run("follower-probe.sh") == (0, "")
+
+
+def test_probe_of_a_worker_fails_when_its_leader_does_not_listen(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
+    code, said = pod.run("follower-probe.sh")
+    assert code == 1
+    assert "listens neither on" in said
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_prestop_of_a_leader_waits_only_when_it_serves(tmp_path: Path, serves: bool) -> None:
+    pod = Pod(tmp_path)
+    start = time.monotonic()
+    if serves:
+        with listening(pod.env):
+            assert pod.run("prestop.sh")[0] == 0
+    else:
+        assert pod.run("prestop.sh")[0] == 0
+    assert (time.monotonic() - start >= 2) == serves
+
+
+def test_prestop_of_a_worker_waits_until_its_leader_has_drained(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, LWS_WORKER_INDEX=1)
+    pod.program("getent", "echo 127.0.0.1 STREAM")
+    with listening(pod.env):
+        process = pod.start("prestop.sh")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+    process.communicate(timeout=5)
+    assert process.returncode == 0

@@ -1,0 +1,102 @@
+"""The chart's scripts, run as a pod would run them, with a program of the test in the place of vLLM."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.paths import CHART
+
+SCRIPTS = CHART / "files"
+LIMIT = 40
+"""Seconds that a script may take."""
+OWN_SHARED_MEMORY = 'mount -t tmpfs none /dev/shm && touch /dev/shm/left-over && exec "$@"'
+"""start.sh empties /dev/shm: it gets one of its own."""
+
+
+class Pod:
+    """Settings and programs of a pod; ``vllm`` is a script of the test."""
+
+    def __init__(self, folder: Path, vllm: str = 'echo "vllm $*"', **settings: object) -> None:
+        """Make a pod.
+
+        Args:
+            folder: a temporary folder.
+            vllm: bash that stands for the program ``vllm``.
+            settings: environment variables over those of a leader of two nodes.
+        """
+        self.programs = folder / "programs"
+        self.programs.mkdir(exist_ok=True)
+        self.program("vllm", vllm)
+        self.env: dict[str, str] = {
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "HOME": str(folder / "home"),
+            "VLLM_HOST_IP": "127.0.0.1",
+            "LWS_GROUP_SIZE": "2",
+            "LWS_WORKER_INDEX": "0",
+            "LWS_LEADER_ADDRESS": "localhost",
+            "MULTINODE_BACKEND": "mp",
+            "MULTINODE_PORT": str(free_port()),
+            "MULTINODE_MASTER_PORT": "29501",
+            "MULTINODE_LEADER_ADDRESS_SECONDS": "2",
+            "MULTINODE_BACKOFF_SECONDS": "0",
+            "MULTINODE_PRESTOP_SECONDS": "2",
+            "MULTINODE_DRAIN_SECONDS": "5",
+            **{name: str(value) for name, value in settings.items()},
+        }
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program on the pod's PATH."""
+        path = self.programs / name
+        path.write_text(f"#!{shutil.which('bash')}\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a script, with a /dev/shm of its own."""
+        inside = ["bash", "-c", OWN_SHARED_MEMORY, "shm", "bash", str(SCRIPTS / script), *arguments]
+        return subprocess.Popen(
+            [*namespace(), *inside],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, script: str, *arguments: str) -> tuple[int, str]:
+        """Run a script to its end and return its exit status and all that it said."""
+        with self.start(script, *arguments) as process:
+            said, _ = process.communicate(timeout=LIMIT)
+        return process.returncode, said
+
+
+def namespace() -> list[str]:
+    """Return the start of a command line that gives a command its own mounts, and makes it PID 1 as in a pod."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child"]
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    """Send SIGTERM to PID 1 of a script's namespace, as Kubernetes does."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[0]), signal.SIGTERM)
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@contextmanager
+def listening(env: Mapping[str, str], name: str = "MULTINODE_PORT") -> Iterator[socket.socket]:
+    """Listen on a port that the pod's settings name."""
+    with socket.create_server(("127.0.0.1", int(env[name]))) as server:
+        yield server
