@@ -24,7 +24,7 @@ COMMANDED = [
 """Files of which every block is checked."""
 DOCUMENTS = [
     *COMMANDED,
-    *(CHECKOUT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *(CHECKOUT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "images/vllm-ray/README.md")),
     *sorted((CHECKOUT / "docs" / "decisions").glob("*.md")),
 ]
 

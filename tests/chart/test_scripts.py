@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def command_line(said: str) -> str:
     ],
     ids=["one node", "leader", "worker", "data-parallel leader", "data-parallel worker"],
 )
-def test_start_adds_what_only_this_pod_knows(tmp_path: Path, settings: dict[str, object], added: str) -> None:
+def test_start_adds_what_only_this_pod_knows(tmp_path: Path, settings: dict[str, Any], added: str) -> None:
     pod = Pod(tmp_path, **settings)
     pod.program("getent", "echo 127.0.0.1 STREAM")
     code, said = pod.run("start.sh", "some/model", "--port", "8080")
@@ -95,7 +96,7 @@ def test_start_empties_shared_memory(tmp_path: Path) -> None:
     ],
     ids=["leader unknown", "cache not writable", "no Ray"],
 )
-def test_start_fails_loudly_and_in_time(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+def test_start_fails_loudly_and_in_time(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     code, said = Pod(tmp_path, **settings).run("start.sh", "m")
     assert code == 1
     assert message in said

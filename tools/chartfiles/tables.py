@@ -76,9 +76,18 @@ def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
 def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
     """Return one overlay's row."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
-    ways = {name: lookup(values, f"parallelism.{name}") for name in ("tensor", "pipeline", "data")}
-    layout = ", ".join(f"{name} {size}" for name, size in ways.items() if isinstance(size, int) and size > 1)
+    ways = ranks(values)
+    layout = ", ".join(f"{name} {size}" for name, size in ways.items() if size > 1)
     context = lookup(values, "model.maxLength")
     tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
     link = f"[{path.name}]({path})"
     return f"`{lookup(values, 'model.name')}`", f"{nodes} x {gpus}", layout or "one GPU", tokens, link
+
+
+def ranks(values: Values) -> dict[str, int]:
+    """Return the ranks by kind of parallelism, with what is unset derived as the chart derives it."""
+    nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
+    data = lookup(values, "parallelism.data") or 1
+    pipeline = lookup(values, "parallelism.pipeline") or (nodes if data == 1 else 1)
+    tensor = lookup(values, "parallelism.tensor") or max(1, nodes * gpus // (data * pipeline))
+    return {"tensor": tensor, "pipeline": pipeline, "data": data}

@@ -50,7 +50,9 @@ Returns: YAML, a list.
 {{ include "vllm-multinode.secretVariable" (dict "name" . "secret" (include "vllm-multinode.huggingFaceSecret" $) "key" $hub.key "optional" $hub.optional) }}
 {{- end }}
 {{- end }}
-{{ include "vllm-multinode.apiKeyVariable" . }}
+{{- with include "vllm-multinode.apiKeyVariable" . }}
+{{ . }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

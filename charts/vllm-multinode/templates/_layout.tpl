@@ -51,8 +51,10 @@ Returns: YAML.
 {{- with .Values.fabric.resourceName -}}
 {{- $_ := set $limits . (int $.Values.fabric.resourceCount) -}}
 {{- end -}}
-{{- with .Values.weights.volume.size -}}
-{{- $_ := set $requests "ephemeral-storage" . -}}
+{{- with .Values.weights.volume -}}
+{{- if and .size (eq .type "emptyDir") -}}
+{{- $_ := set $requests "ephemeral-storage" .size -}}
+{{- end -}}
 {{- end -}}
 requests:
   {{- mergeOverwrite $requests $limits .Values.resources.requests | toYaml | nindent 2 }}

@@ -61,16 +61,16 @@ Returns: JSON, a list of messages.
 {{- if eq $weights.volume.type "emptyDir" -}}
 {{- $problems = append $problems "weights.volume.type: emptyDir is empty when a pod starts, and source is volume. Use hostPath or persistentVolumeClaim." -}}
 {{- end -}}
-{{- if not (hasPrefix $weights.mountPath ($weights.path | default "")) -}}
+{{- if not (hasPrefix (printf "%s/" $weights.mountPath) (printf "%s/" $weights.path)) -}}
 {{- $problems = append $problems (printf "weights.path: %q is no folder in mountPath, and vLLM stays offline with source volume. Use the checkpoint's folder, such as %s/DeepSeek-R1." ($weights.path | default "") $weights.mountPath) -}}
 {{- end -}}
 {{- else if $weights.path -}}
 {{- $problems = append $problems (printf "weights.path: %q is not used with source huggingFace. Leave it out, or set weights.source to volume." $weights.path) -}}
 {{- end -}}
 {{- range $where, $volume := dict "weights.volume" $weights.volume "cache" .Values.cache -}}
-{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" "emptyDir" "size" -}}
+{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" -}}
 {{- $value := index $volume $key -}}
-{{- if and (eq $volume.type $type) (ne $type "emptyDir") (not $value) -}}
+{{- if and (eq $volume.type $type) (not $value) -}}
 {{- $problems = append $problems (printf "%s.%s: null is missing, and type is %s. Set it." $where $key $type) -}}
 {{- else if and (ne $volume.type $type) $value -}}
 {{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $volume.type $where $type) -}}

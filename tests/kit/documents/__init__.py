@@ -1,0 +1,1 @@
+"""Documents under test: what stands in them, and rules that their commands must follow."""
