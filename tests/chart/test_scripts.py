@@ -129,6 +129,19 @@ def test_entrypoint_keeps_the_exit_status_and_says_it(tmp_path: Path, status: in
     assert "(served: no)" in said
 
 
+def test_entrypoint_leaves_the_first_error_in_the_termination_message(tmp_path: Path) -> None:
+    noise = "for i in $(seq 2000); do echo INFO line $i; done"
+    pod = Pod(tmp_path, f"echo 'core.py ValueError: the cause'; {noise}; echo last words; exit 3", LWS_GROUP_SIZE=1)
+    code, said = pod.run("entrypoint.sh", "m")
+    message = pod.message.read_text(encoding="utf-8")
+    assert code == 3
+    assert "INFO line 2000\nlast words\n" in said
+    assert "exit status 3" in message
+    assert "core.py ValueError: the cause" in message
+    assert "last words" in message
+    assert len(message.encode()) < 4096
+
+
 def test_entrypoint_waits_when_a_start_failed_and_not_when_it_is_told_to_stop(tmp_path: Path) -> None:
     pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_BACKOFF_SECONDS=3)
     start = time.monotonic()

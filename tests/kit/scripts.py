@@ -34,6 +34,8 @@ class Pod:
         self.programs = folder / "programs"
         self.programs.mkdir(exist_ok=True)
         self.program("vllm", vllm)
+        self.message = folder / "termination-log"
+        self.message.touch()
         self.env: dict[str, str] = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOME": str(folder / "home"),
@@ -41,6 +43,7 @@ class Pod:
             "LWS_GROUP_SIZE": "2",
             "LWS_WORKER_INDEX": "0",
             "LWS_LEADER_ADDRESS": "localhost",
+            "TERMINATION_LOG": str(self.message),
             "MULTINODE_BACKEND": "mp",
             "MULTINODE_PORT": str(free_port()),
             "MULTINODE_MASTER_PORT": "29501",

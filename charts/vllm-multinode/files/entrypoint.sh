@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
 # PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, a
-# worker whose leader was replaced ends, and a start that failed waits before its group is made anew. The exit status
-# stays vLLM's.
+# worker whose leader was replaced ends, and a start that failed waits before its group is made anew and leaves its
+# reason in the termination message. The exit status stays vLLM's.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$here/common.sh"
 
 served=no stopping=no signalled=no begun=$SECONDS
+
+# Keep the first megabytes of the log: the reason of a failure stands long before its end.
+log=$(mktemp)
+exec > >(exec tee -p >(ulimit -f 4096 && exec cat >"$log")) 2>&1
+
+# Print the first errors of the log and its last lines, short enough for a termination message.
+first_errors() {
+  grep -m 3 -E '(Error|Exception|error): ' "$log" | cut -c -400
+  echo "..."
+  tail -n 4 "$log" | cut -c -400
+}
 
 # Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
 # imports.
@@ -58,15 +69,17 @@ done
 [ "$stopping" = no ] || exit "$status"
 
 reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
-[ "$status" != 0 ] || echo "$reason" >/dev/termination-log # at other statuses Kubernetes takes the end of the log
+sleep 0.5 # for the last lines to reach the log
+message=${TERMINATION_LOG:-/dev/termination-log} # the tests have another
+[ ! -w "$message" ] || { echo "$reason" && first_errors; } >"$message"
 if [ "$served" = no ]; then
-  reason="$reason; the container ends in $MULTINODE_BACKOFF_SECONDS s (startup.backoffSeconds): read the log above"
   trap 'kill "$pause"' TERM INT
   sleep "$MULTINODE_BACKOFF_SECONDS" &
   pause=$!
-  say "$reason"
+  say "$reason; the container ends in $MULTINODE_BACKOFF_SECONDS s (startup.backoffSeconds): read the log above"
   wait "$pause"
 else
   say "$reason"
 fi
+sleep 0.2
 exit "$status"

@@ -1,4 +1,4 @@
-"""vLLM's CPU build and all that it imports, as one folder that pods mount read-only at /opt/vllm.
+"""vLLM's CPU build, Ray and all that they import, as one folder that pods mount read-only at /opt/vllm.
 
 What is in it is pinned by ``requirements.lock``, which ``python -m localcluster.engine lock`` writes anew.
 """
@@ -21,6 +21,8 @@ from localcluster.host import HostError, run, step
 
 VLLM_VERSION = "0.32.0"
 TORCH_VERSION = "2.13.0"
+RAY_VERSION = "2.56.1"
+"""The same as in images/vllm-ray/Containerfile."""
 PYTHON_VERSION = "3.11"
 ARCHITECTURE = "LlamaForCausalLM"
 HERE = Path(__file__).resolve().parent
@@ -136,7 +138,7 @@ def _name_vllm(site: Path) -> None:
 
 
 def _requirements(wheel: Path) -> Iterator[str]:
-    """Yield what vLLM's wheel asks for, with the PyTorch that the package index has."""
+    """Yield what vLLM's wheel asks for, with the PyTorch that the package index has, and Ray."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -145,6 +147,7 @@ def _requirements(wheel: Path) -> Iterator[str]:
         if "extra ==" not in line and wanted not in {"torch", "torchcodec"}:
             yield line
     yield f"torch=={TORCH_VERSION}"
+    yield f"ray=={RAY_VERSION}"
 
 
 def _lock_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -19,6 +19,8 @@ PACKAGES_MOUNT = "/opt/vllm"
 HOME = "/home/vllm"
 USER_ID = 2000
 PLUGIN = Path(__file__).resolve().parent / "plugin"
+RAY_CLUSTER = Path(__file__).resolve().parents[3] / "images" / "vllm-ray" / "ray-cluster"
+"""The start script of the image for GPUs: this image serves both backends."""
 
 DEBIAN_PACKAGES = (
     "ca-certificates",
@@ -43,10 +45,12 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Environment of every container of the image."""
 
+COMMANDS: Mapping[str, str] = {"vllm": "vllm.entrypoints.cli.main", "ray": "ray.scripts.scripts"}
+"""Program in /usr/local/bin -> the module whose ``main`` it is."""
 COMMAND = """\
 #!/usr/bin/python3
 import sys
-from vllm.entrypoints.cli.main import main
+from {module} import main
 if __name__ == "__main__":
     sys.exit(main())
 """
@@ -90,7 +94,7 @@ def _debian() -> Path:
 
 def _layer_key() -> str:
     plugin = [part for path in _plugin_files() for part in (path.name, path)]
-    return content_key([Path(__file__), SUITE, *DEBIAN_PACKAGES, *plugin])
+    return content_key([Path(__file__), RAY_CLUSTER, SUITE, *DEBIAN_PACKAGES, *plugin])
 
 
 def _make_layer(target: Path) -> None:
@@ -102,9 +106,11 @@ def _make_layer(target: Path) -> None:
 
 
 def _additions() -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Yield what the image has beyond Debian: the command, the plugin, the user and its home."""
+    """Yield what the image has beyond Debian: the commands, the plugin, the user and its home."""
     modules = "usr/local/lib/python3.11/dist-packages"
-    yield _file("usr/local/bin/vllm", COMMAND.encode(), 0o755)
+    for name, module in COMMANDS.items():
+        yield _file(f"usr/local/bin/{name}", COMMAND.format(module=module).encode(), 0o755)
+    yield _file("usr/local/bin/ray-cluster", RAY_CLUSTER.read_bytes(), 0o755)
     yield _file(f"{modules}/vllm.pth", f"{PACKAGES_MOUNT}/site-packages\n".encode())
     for path in _plugin_files():
         yield _file(f"{modules}/{path.relative_to(PLUGIN)}", path.read_bytes())
