@@ -1,0 +1,1 @@
+"""What a model needs on given GPUs, as vLLM itself works it out: weights, activations, KV cache, layouts. No I/O."""

@@ -1,0 +1,131 @@
+"""Why vLLM, or the chart, refuses a layout. Each reason says what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmn.core.planning.architecture import Architecture, Attention, Dense, Experts, LatentAttention
+from vmn.core.planning.layout import Layout
+
+NETWORKS = ("tcp", "roce", "infiniband", "nvlink")
+"""Networks between nodes, the slowest first."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The nodes of one group.
+
+    Attributes:
+        nodes: how many.
+        gpus_per_node: of each.
+        network: between them.
+        forced: tensor parallelism over TCP is wanted all the same.
+    """
+
+    nodes: int
+    gpus_per_node: int
+    network: str = "tcp"
+    forced: bool = False
+
+    @property
+    def gpus(self) -> int:
+        """All GPUs."""
+        return self.nodes * self.gpus_per_node
+
+
+def rejection(model: Architecture, layout: Layout, cluster: Cluster) -> str | None:
+    """Return why a layout can't be, None when it can."""
+    return next(_reasons(model, layout, cluster), None)
+
+
+def _reasons(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[str]:
+    if layout.gpus != cluster.gpus:
+        yield f"{layout.gpus} ranks, and there are {cluster.gpus} GPUs"
+    yield from _divisors(model, layout)
+    yield from _blocks(model, layout)
+    yield from _data(model, layout, cluster)
+    yield from _decode_context(model, layout)
+    if spans_nodes(layout, cluster) and cluster.network == "tcp" and not cluster.forced:
+        yield (
+            f"tensor parallel over {layout.tensor} GPUs spans nodes over TCP, which is several times slower than "
+            "pipeline parallel: use RDMA, or --force"
+        )
+
+
+def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
+    """Whether the ranks of a tensor-parallel group are on several nodes."""
+    return layout.tensor > cluster.gpus_per_node or cluster.gpus_per_node % layout.tensor != 0
+
+
+def _divisors(model: Architecture, layout: Layout) -> Iterator[str]:
+    if model.heads % layout.tensor:
+        yield f"tensor {layout.tensor} does not divide {model.heads} attention heads"
+    for layer in set(model.layers):
+        attention = layer.attention
+        if (
+            isinstance(attention, Attention)
+            and attention.kv_heads % layout.tensor
+            and layout.tensor % attention.kv_heads
+        ):
+            yield f"tensor {layout.tensor} neither divides {attention.kv_heads} KV heads nor is a multiple of them"
+    if layout.pipeline > len(model.layers):
+        yield f"pipeline {layout.pipeline} is more than {len(model.layers)} layers"
+    if layout.expert and not model.is_moe:
+        yield "expert parallel needs a mixture of experts"
+
+
+def _blocks(model: Architecture, layout: Layout) -> Iterator[str]:
+    """Yield what cuts blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
+    if not model.quantization or not model.quantization.block:
+        return
+    rows = model.quantization.block[0]
+    for layer in set(model.layers):
+        mlp = layer.mlp
+        width = mlp.intermediate if isinstance(mlp, Dense) else mlp.shared
+        if width % (rows * layout.tensor) and width:
+            yield f"{width} elements over tensor {layout.tensor} cut the blocks of {rows} that share an FP8 scale"
+        if isinstance(mlp, Experts) and not layout.expert and mlp.intermediate % (32 * layout.tensor * layout.data):
+            ranks = layout.tensor * layout.data
+            yield f"experts of {mlp.intermediate} over {ranks} ranks cut the FP8 blocks too small: use expert parallel"
+
+
+def _data(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[str]:
+    if layout.data == 1:
+        return
+    if not model.is_moe:
+        yield "data parallel in one engine is for mixtures of experts: use replicas"
+    if layout.tensor * layout.pipeline > cluster.gpus_per_node or layout.data % cluster.nodes:
+        yield f"{layout.data} data-parallel ranks of {layout.tensor * layout.pipeline} GPUs do not fit whole into nodes"
+
+
+def _decode_context(model: Architecture, layout: Layout) -> Iterator[str]:
+    count = layout.decode_context
+    if count == 1:
+        return
+    if layout.tensor % count:
+        yield f"decode context {count} does not divide tensor {layout.tensor}"
+    for layer in set(model.layers):
+        attention = layer.attention
+        if isinstance(attention, LatentAttention):
+            continue
+        if not isinstance(attention, Attention) or attention.window or attention.chunk:
+            yield "decode context parallel needs full attention in every layer"
+        elif count > layout.tensor // attention.kv_heads or (attention.heads // attention.kv_heads) % count:
+            copies = max(1, layout.tensor // attention.kv_heads)
+            yield f"decode context {count} can't share {copies} copies of each KV head"
+
+
+def layouts(model: Architecture, cluster: Cluster) -> Iterator[Layout]:
+    """Yield every layout whose ranks are the cluster's GPUs, also those that will be refused."""
+    total = cluster.gpus
+    divisors = [size for size in range(1, total + 1) if total % size == 0]
+    for tensor in divisors:
+        for pipeline in (size for size in divisors if total // tensor % size == 0):
+            data = total // tensor // pipeline
+            for expert in (False, True) if model.is_moe else (False,):
+                yield Layout(tensor, pipeline, data, expert)
+                for share in (size for size in divisors if 1 < size <= tensor and tensor % size == 0):
+                    candidate = Layout(tensor, pipeline, data, expert, share)
+                    if next(_decode_context(model, candidate), None) is None:
+                        yield candidate

@@ -1,0 +1,235 @@
+"""What will happen when vLLM starts a model in a layout: memory per rank, KV cache, context, concurrency, log lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from vmn.core.planning.activation import GIB, Band, Batch, graphs, non_torch, peak_activation
+from vmn.core.planning.architecture import Architecture
+from vmn.core.planning.constraints import Cluster, layouts, rejection, spans_nodes
+from vmn.core.planning.gpus import Gpu
+from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour
+from vmn.core.planning.weights import stage_weights
+
+ROPE_BYTES = 2
+"""Bytes of an element of the table of positions, which every rank has."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """vLLM's flags that memory depends on; None is vLLM's own default.
+
+    Attributes:
+        max_model_len: tokens of a request; the model's own limit by default.
+        utilization: share of a GPU that vLLM may use.
+        batched_tokens: ``--max-num-batched-tokens``.
+        requests: ``--max-num-seqs``.
+        kv_dtype: ``--kv-cache-dtype``.
+        eager: ``--enforce-eager``.
+        version: vLLM's.
+    """
+
+    max_model_len: int | None = None
+    utilization: float | None = None
+    batched_tokens: int | None = None
+    requests: int | None = None
+    kv_dtype: str = "auto"
+    eager: bool = False
+    version: str = "0.32.0"
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Memory of the ranks of one pipeline stage, in GiB.
+
+    Attributes:
+        stage: index.
+        layers: decoder layers.
+        weights: by what they are for.
+        activation: peak.
+        non_torch: NCCL's and CUDA's own.
+        graphs: what is kept back for CUDA graphs.
+        available: for the KV cache.
+        blocks: of the KV cache, count.
+    """
+
+    stage: int
+    layers: int
+    weights: dict[str, float]
+    activation: Band
+    non_torch: Band
+    graphs: Band
+    available: Band
+    blocks: Band
+
+    @property
+    def weights_gib(self) -> float:
+        """All weights."""
+        return sum(self.weights.values())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One layout.
+
+    Attributes:
+        layout: how the model is spread.
+        rejected: why it can't be, None when it can.
+        traffic: what crosses the network between nodes.
+        ranks: one entry a stage.
+        tokens: of the KV cache of the whole engine, count.
+        length: asked-for tokens of a request.
+        longest: tokens of the longest request, count, at most the model's own limit.
+        concurrency: requests of ``length`` at once.
+        budget: GiB that vLLM may use on each GPU.
+        needed_gib: GiB of KV cache that a request of ``length`` takes on the fullest rank.
+    """
+
+    layout: Layout
+    rejected: str | None
+    traffic: str
+    length: int
+    budget: float
+    ranks: Sequence[Rank] = field(default=())
+    tokens: Band = field(default=Band(0, 0, 0))
+    longest: Band = field(default=Band(0, 0, 0))
+    concurrency: Band = field(default=Band(0, 0, 0))
+    needed_gib: float = 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether vLLM will start, as expected."""
+        return self.rejected is None and self.concurrency.expected >= 1
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether vLLM will start also when everything soft takes the most."""
+        return self.rejected is None and self.concurrency.low >= 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all layouts of one question share."""
+
+    model: Architecture
+    gpu: Gpu
+    cluster: Cluster
+    batch: Batch
+    vllm: Behaviour
+    kv_dtype: str
+    budget: float
+
+
+def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -> Setting:
+    """Return the question with vLLM's defaults filled in.
+
+    Raises:
+        UnknownVersion: of vLLM.
+    """
+    vllm = behaviour(options.version)
+    tokens, requests = batch_defaults(gpu.gib, gpu.name)
+    length = options.max_model_len or model.max_length
+    batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
+    utilization = options.utilization or vllm.utilization
+    budget = math.ceil(gpu.gib * GIB * utilization) / GIB
+    return Setting(model, gpu, cluster, batch, vllm, options.kv_dtype, budget)
+
+
+def predict_all(question: Setting) -> list[Prediction]:
+    """Return a prediction for every layout, the best first."""
+    found = (predict(question, layout) for layout in layouts(question.model, question.cluster))
+    return sorted(found, key=lambda prediction: rank_of(prediction, question.cluster.nodes))
+
+
+def rank_of(prediction: Prediction, nodes: int) -> tuple[object, ...]:
+    """Return the key that sorts layouts, the best first.
+
+    What starts for sure comes before what may; then little traffic between nodes; then the plain ways: no more stages
+    than nodes, as each more costs latency, one copy of attention, no sharing of the KV cache by tokens; then room.
+    """
+    layout = prediction.layout
+    return (
+        prediction.rejected is not None,
+        not prediction.is_sure,
+        not prediction.fits,
+        TRAFFIC.index(prediction.traffic),
+        max(nodes, layout.pipeline),
+        layout.decode_context > 1,
+        layout.data > 1,
+        layout.expert,
+        -int(prediction.tokens.low),
+        layout,
+    )
+
+
+TRAFFIC = ("none", "stages", "data", "tensor")
+"""What crosses the network between nodes, the least first."""
+
+
+def predict(question: Setting, layout: Layout) -> Prediction:
+    """Return what will happen in one layout."""
+    refused = rejection(question.model, layout, question.cluster)
+    traffic = _traffic(layout, question.cluster)
+    if refused:
+        return Prediction(layout, refused, traffic, question.batch.length, question.budget)
+    cache = kv_cache(question.model, layout, question.kv_dtype, question.batch.tokens)
+    stages = stage_bounds(question.model, layout)
+    ranks = [_rank(question, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
+    blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
+    needed = cache.request_blocks(question.batch.length)
+    most = question.model.max_length
+
+    def each(function: Callable[[int], float]) -> Band:
+        return Band(*(function(max(0, int(count))) for count in (blocks.low, blocks.expected, blocks.high)))
+
+    return Prediction(
+        layout,
+        None,
+        traffic,
+        question.batch.length,
+        question.budget,
+        ranks,
+        tokens=each(lambda count: int(count / needed * question.batch.length) * layout.data),
+        longest=each(lambda count: cache.longest_request(max(0, count - 1), most)),
+        concurrency=each(lambda count: _concurrency(count, needed) * layout.data),
+        needed_gib=needed * max(cache.block_bytes(*bounds) for bounds in stages) / GIB,
+    )
+
+
+def _concurrency(blocks: int, needed: int) -> float:
+    """Return requests at once; none when the null block, which vLLM keeps, leaves too little for one."""
+    return blocks / needed if blocks - 1 >= needed else 0.0
+
+
+def _traffic(layout: Layout, cluster: Cluster) -> str:
+    if cluster.nodes == 1:
+        return "none"
+    if spans_nodes(layout, cluster):
+        return "tensor"
+    return "stages" if layout.data == 1 and not layout.expert else "data"
+
+
+def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
+    model, batch, vllm = question.model, question.batch, question.vllm
+    weights = {name: size / GIB for name, size in stage_weights(model, layout, stage).items()}
+    weights["positions"] = model.max_length * _rope_size(model) * ROPE_BYTES / GIB
+    activation = peak_activation(model, layout, batch, vllm, stage)
+    other = non_torch(layout, vllm)
+    captured = graphs(model, layout, batch, vllm, large_gpu=question.gpu.gib >= 160)
+    used = Band(activation.low, activation.expected, activation.high) + other + captured
+    left = question.budget - sum(weights.values())
+    available = Band(left - used.high, left - used.expected, left - used.low)
+    size = cache.block_bytes(*bounds)
+    blocks = Band(
+        *(float(max(0, int(gib * GIB)) // size) for gib in (available.low, available.expected, available.high))
+    )
+    return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks)
+
+
+def _rope_size(model: Architecture) -> int:
+    attention = model.layers[0].attention
+    return int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))

@@ -1,0 +1,104 @@
+"""How a checkpoint stores its weights, from ``quantization_config``."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from vmn.core.planning.architecture import ConfigError, Quantization
+
+SCALE_32 = 4.0
+"""Bytes of a 32-bit scale."""
+SCALE_16 = 2.0
+"""Bytes of a 16-bit scale."""
+
+
+def read_quantization(config: Mapping[str, Any]) -> Quantization | None:
+    """Return how weights are quantised, None when they are not.
+
+    Raises:
+        ConfigError: the method is not known.
+    """
+    method = str(config.get("quant_method", "")).lower()
+    skipped = _skipped(config)
+    match method:
+        case "fp8" | "fbgemm_fp8" | "fbgemm":
+            block = config.get("weight_block_size")
+            if block:
+                rows, columns = int(block[0]), int(block[1])
+                return Quantization("fp8", 1 + SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
+            return Quantization("fp8", 1.0, skipped=skipped)
+        case "mxfp4":
+            return Quantization("mxfp4", 0.5 + 1 / 32, experts_only=True, skipped=skipped)
+        case "compressed-tensors":
+            return _compressed(config, skipped)
+        case "awq" | "gptq" | "auto-round" | "awq_marlin" | "gptq_marlin":
+            bits, group = int(config.get("bits", config.get("w_bit", 4))), int(config.get("group_size", 128))
+            return Quantization(method, bits / 8 + (SCALE_16 + bits / 8) / group, skipped=skipped)
+        case "modelopt" | "modelopt_fp4":
+            return _modelopt(config, skipped)
+        case _:
+            raise ConfigError(f'quantization_config.quant_method "{method}" is not known to the planner')
+
+
+def kv_cache_dtype(config: Mapping[str, Any]) -> str | None:
+    """Return ``fp8`` when the checkpoint asks for a KV cache of 8 bits, else None."""
+    scheme = config.get("kv_cache_scheme") or config.get("kv_cache_quant_algo")
+    if isinstance(scheme, Mapping):
+        return "fp8" if scheme.get("num_bits") == 8 else None
+    return "fp8" if str(scheme or "").upper() == "FP8" else None
+
+
+def _skipped(config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = ("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modules")
+    return tuple(str(entry) for name in names for entry in config.get(name) or [])
+
+
+def _compressed(config: Mapping[str, Any], skipped: tuple[str, ...]) -> Quantization | None:
+    groups = config.get("config_groups") or {}
+    weights = next((group["weights"] for group in groups.values() if group.get("weights")), None)
+    if not weights:
+        return None
+    bits, size = int(weights.get("num_bits", 8)), weights.get("group_size")
+    block = weights.get("block_structure")
+    if block:
+        rows, columns = int(block[0]), int(block[1])
+        return Quantization("fp8", bits / 8 + SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
+    if bits == 4 and weights.get("type") == "float":
+        return Quantization("nvfp4", 0.5 + 1 / int(size or 16), skipped=skipped)
+    scale = SCALE_16 / int(size) if size and int(size) > 0 else 0.0
+    return Quantization("compressed-tensors", bits / 8 + scale, skipped=skipped)
+
+
+def _modelopt(config: Mapping[str, Any], skipped: tuple[str, ...]) -> Quantization:
+    inner = config.get("quantization", config)
+    if "FP4" in str(inner.get("quant_algo", "")).upper():
+        return Quantization("nvfp4", 0.5 + 1 / int(inner.get("group_size") or 16), skipped=skipped)
+    return Quantization("fp8", 1.0, skipped=skipped or _skipped(inner))
+
+
+@lru_cache(maxsize=64)
+def skips(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return whether a module's weights stay as they are, by the module's name.
+
+    Args:
+        patterns: names of modules or of what they are in, shell patterns, or regular expressions after ``re:``.
+    """
+    forms = [pattern.removeprefix("re:") for pattern in patterns if pattern.startswith("re:")]
+    globs = [pattern for pattern in patterns if "*" in pattern and not pattern.startswith("re:")]
+    names = {pattern for pattern in patterns if "*" not in pattern and not pattern.startswith("re:")}
+    expressions = [re.compile(form) for form in [*forms, *(fnmatch.translate(glob + "*") for glob in globs)]]
+    short = {name for name in names if "layers." not in name}
+
+    def skipped(module: str) -> bool:
+        parts = module.split(".")
+        ends = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+        inner = {".".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
+        if ends & names or inner & short:
+            return True
+        return any(expression.match(module) for expression in expressions)
+
+    return skipped

@@ -1,0 +1,206 @@
+"""Bytes of weights of one rank, as vLLM loads them.
+
+What vLLM splits over tensor-parallel ranks and what it copies to each follows its source (0.32): query, output and
+feed-forward projections, experts, the embedding and the head are split; norms, routers, the compressing projections of
+latent attention and its indexer are copied; key and value heads are split until each rank has one, then copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from vmn.core.planning.architecture import (
+    Architecture,
+    Attention,
+    Dense,
+    Experts,
+    LatentAttention,
+    Layer,
+    LinearAttention,
+)
+from vmn.core.planning.layout import Layout, stage_layers
+from vmn.core.planning.quantization import skips
+
+VOCABULARY_STEP = 64
+"""vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
+
+Weights = Mapping[str, float]
+"""Bytes by what they are for: embedding, attention, feed-forward, experts, routers, norms, copies, head, other."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight as one rank has it.
+
+    Attributes:
+        group: what it is for.
+        module: its module's name, for the patterns of modules that are not quantised.
+        elements: of this rank.
+        plain: never quantised.
+    """
+
+    group: str
+    module: str
+    elements: float
+    plain: bool = False
+
+
+def stage_weights(model: Architecture, layout: Layout, stage: int, split: list[int] | None = None) -> dict[str, float]:
+    """Return the bytes of weights of a rank of a pipeline stage, by what they are for.
+
+    Args:
+        model: its shapes.
+        layout: how it is spread; the rank with most experts counts.
+        stage: index of the stage.
+        split: layers of each stage; vLLM's own split by default.
+    """
+    counts = split or stage_layers(len(model.layers), layout.pipeline)
+    begin = sum(counts[:stage])
+    total: dict[str, float] = {}
+    known: dict[tuple[object, ...], dict[str, float]] = {}
+    for index in range(begin, begin + counts[stage]):
+        layer = model.layers[index]
+        mask = tuple(_is_quantised(model, matrix, index) for matrix in _layer_matrices(model, layer, layout))
+        key = (layer, mask)
+        if key not in known:
+            known[key] = _layer_bytes(model, layer, layout, mask)
+        for group, size in known[key].items():
+            total[group] = total.get(group, 0.0) + size
+    for group, size in _ends(model, layout, stage).items():
+        total[group] = total.get(group, 0.0) + size
+    return total
+
+
+def _layer_bytes(model: Architecture, layer: Layer, layout: Layout, quantised: tuple[bool, ...]) -> dict[str, float]:
+    sizes: dict[str, float] = {}
+    for matrix, small in zip(_layer_matrices(model, layer, layout), quantised, strict=True):
+        each = model.quantization.bytes_per_weight if small and model.quantization else model.dtype_bytes
+        sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * each
+    sizes["norms"] = 2.0 * model.hidden * model.dtype_bytes
+    if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
+        sizes["routers"] += 4.0 * layer.mlp.count
+    if isinstance(layer.attention, LatentAttention):
+        sizes["copies"] = _latent_copies(layer.attention, layout) * model.dtype_bytes
+    return sizes
+
+
+def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
+    quantization = model.quantization
+    if quantization is None or matrix.plain or (quantization.experts_only and matrix.group != "experts"):
+        return False
+    return not skips(quantization.skipped)(f"model.layers.{index}.{matrix.module}") if quantization.skipped else True
+
+
+def _layer_matrices(model: Architecture, layer: Layer, layout: Layout) -> list[Matrix]:
+    return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout)]
+
+
+def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> Iterator[Matrix]:
+    match layer.attention:
+        case Attention() as attention:
+            yield from _grouped(model.hidden, attention, layout.tensor)
+        case LatentAttention() as attention:
+            yield from _latent(model.hidden, attention, layout.tensor)
+        case LinearAttention() as attention:
+            yield from _linear(model.hidden, attention, layout.tensor)
+
+
+def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
+    query = attention.heads * attention.key_size * (2 if attention.gated else 1) / tensor
+    kv_heads = max(1, attention.kv_heads // tensor)
+    key, value = kv_heads * attention.key_size, kv_heads * attention.value_size
+    yield Matrix("attention", "self_attn.q_proj", hidden * query)
+    yield Matrix("attention", "self_attn.k_proj", hidden * key)
+    yield Matrix("attention", "self_attn.v_proj", hidden * value)
+    yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
+    biases = (query + key + value) * attention.bias + hidden * attention.output_bias
+    norms = 2 * attention.key_size * attention.normed
+    yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
+
+
+def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Matrix]:
+    heads = attention.heads / tensor
+    size = attention.nope_size + attention.rope_size
+    if attention.query_rank:
+        yield Matrix("attention", "self_attn.q_a_proj", hidden * attention.query_rank)
+        yield Matrix("attention", "self_attn.q_b_proj", attention.query_rank * heads * size)
+    else:
+        yield Matrix("attention", "self_attn.q_proj", hidden * heads * size)
+    yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", hidden * (attention.kv_rank + attention.rope_size))
+    inner = heads * (attention.nope_size + attention.value_size)
+    yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
+    yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
+    yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
+    if attention.index_heads:
+        rank = attention.query_rank or hidden
+        yield Matrix("attention", "self_attn.indexer.wq_b", rank * attention.index_heads * attention.index_size)
+        yield Matrix("attention", "self_attn.indexer.wk", hidden * attention.index_size)
+        yield Matrix("attention", "self_attn.indexer.weights_proj", hidden * attention.index_heads, plain=True)
+
+
+def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
+    """Return elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
+    return attention.heads / layout.tensor * (attention.nope_size + attention.value_size) * attention.kv_rank
+
+
+def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Matrix]:
+    keys = attention.key_heads * attention.key_size / tensor
+    values = attention.value_heads * attention.value_size / tensor
+    yield Matrix("attention", "linear_attn.in_proj_qkvz", hidden * (2 * keys + 2 * values))
+    yield Matrix("attention", "linear_attn.in_proj_ba", hidden * 2 * attention.value_heads / tensor)
+    yield Matrix("attention", "linear_attn.out_proj", values * hidden)
+    small = (2 * keys + values) * attention.convolution + 4 * attention.value_heads / tensor + attention.value_size
+    yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
+
+
+def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout) -> Iterator[Matrix]:
+    hidden = model.hidden
+    if isinstance(mlp, Dense):
+        split = mlp.intermediate / layout.tensor
+        yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
+        return
+    here, width = expert_share(mlp, layout)
+    yield Matrix("experts", "mlp.experts.0.gate_proj", here * 3 * hidden * width)
+    yield Matrix("experts", "mlp.experts.bias", here * (2 * width + hidden) * mlp.bias, plain=True)
+    yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
+    if mlp.shared:
+        split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
+        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 3 * hidden * split)
+        yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
+
+
+def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
+    """Return how many experts the fullest rank has, and how many of an expert's elements.
+
+    Without expert parallelism each expert is cut over tensor x data ranks; with it, whole experts are dealt out, one
+    more to the first ranks when they don't come out even.
+    """
+    ranks = layout.tensor * layout.data
+    if layout.expert:
+        return -(-mlp.count // ranks), float(mlp.intermediate)
+    return mlp.count, mlp.intermediate / ranks
+
+
+def shared_is_copied(layout: Layout) -> bool:
+    """Whether each rank has all shared experts: vLLM then gives each rank other tokens (sequence-parallel MoE)."""
+    return layout.expert and layout.tensor > 1 and layout.data > 1
+
+
+def _ends(model: Architecture, layout: Layout, stage: int) -> dict[str, float]:
+    """Return what the first and the last stage have besides layers."""
+    first, last = stage == 0, stage == layout.pipeline - 1
+    rows = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor
+    table = rows * model.hidden * model.dtype_bytes
+    sizes: dict[str, float] = {}
+    if first or (last and model.tied):
+        sizes["embedding"] = table
+    if last:
+        sizes["norms"] = float(model.hidden * model.dtype_bytes)
+    if last and not model.tied:
+        sizes["head"] = table
+    if first and model.extra_weights:
+        sizes["other"] = float(model.extra_weights * model.dtype_bytes)
+    return sizes
