@@ -18,6 +18,12 @@ from vmn.core.planning.architecture import (
 )
 from vmn.core.planning.quantization import kv_cache_dtype, read_quantization
 
+KNOWN = (
+    *("llama", "llama4", "mistral", "mistral3", "ministral3", "mixtral", "gemma3", "gpt_oss", "glm4_moe", "glm_moe_dsa"),
+    *("qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+    *("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "minimax_m2"),
+)
+"""``model_type`` of the models whose layers are as described here."""
 NORMED = ("qwen3", "gemma3", "minimax")
 """Starts of ``model_type`` whose queries and keys always have norms."""
 BIASED = ("qwen2", "gpt_oss")
@@ -34,6 +40,8 @@ def read_architecture(config: Config) -> Architecture:
     Raises:
         ConfigError: a field is missing or of no known form.
     """
+    if _kind(config) not in KNOWN:
+        raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may be of another form')
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
     count = _number(text, "num_hidden_layers")
@@ -45,7 +53,7 @@ def read_architecture(config: Config) -> Architecture:
         hidden=_number(text, "hidden_size"),
         vocabulary=_number(text, "vocab_size"),
         layers=tuple(Layer(attention(index), mlp(index)) for index in range(count)),
-        tied=bool(text.get("tie_word_embeddings", False)),
+        tied=bool(text.get("tie_word_embeddings", _kind(text).startswith("gemma"))),
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
         dtype_bytes=2,  # vLLM also loads 32-bit checkpoints with 16 bits
         quantization=read_quantization(quantization) if quantization else None,
