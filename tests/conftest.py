@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kit import evidence, progress
+from kit.cluster import LWS, get
+from kit.release import remove_all
+
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+in_use: list[str] = []
+"""Namespaces of the test that runs: looked at when it fails."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the slow tiers tell what they do while they do it."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        progress.show_past_capture(capture.global_and_fixture_disabled)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,3 +35,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster") or item.get_closest_marker("engine"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what can be seen on the cluster when a test or the preparation of one has failed."""
+    report = yield
+    if report.failed and report.when != "teardown":
+        report.sections += [(f"namespace {name}", evidence.collect(name)) for name in in_use]
+    return report
+
+
+@pytest.fixture(scope="module")
+def namespace(namespace_factory: Callable[[str], Any]) -> Iterator[str]:
+    """Make a namespace of the module's own, removed at the end with all that is in it."""
+    assert get("customresourcedefinition", LWS), "the cluster has no LeaderWorkerSet: see docs/clusters.md"
+    name = f"vllm-test-{secrets.token_hex(4)}"
+    namespace_factory(name)
+    in_use.append(name)
+    try:
+        yield name
+    finally:
+        in_use.remove(name)
+        remove_all(name)

@@ -35,8 +35,9 @@ def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:
         "helm uninstall",
         "kubectl wait",
         "kubectl get",
+        "kubectl get",
     ]
-    assert [step.prints for step in item.steps][-1] == "nothing"
+    assert [step.prints for step in item.steps][-2:] == ["nothing", "nothing"]
     install = list(item.steps[2].command)
     assert install.index("values/a.yaml") < install.index("kwok.yaml"), "extra values must win"
 
@@ -46,6 +47,13 @@ def test_every_step_is_bounded_by_more_than_it_is_told_to_wait() -> None:
         for step in [*item.steps, *item.explain, *item.cleanup]:
             waits = [part for part in step.command if part.startswith("--timeout=")]
             assert step.limit > (SETTINGS.wait if waits else 0), step.command
+
+
+def test_overlay_waits_for_the_end_of_what_leaderworkerset_made() -> None:
+    wait = [step.command for step in items(SETTINGS)[2].steps if step.command[1:3] == ["wait", "--for=delete"]]
+    assert len(wait) == 1
+    assert "controllerrevisions" in wait[0][3]
+    assert "leaderworkerset.sigs.k8s.io/name=install-test" in wait[0]
 
 
 @pytest.mark.parametrize(("own", "removed"), [(True, True), (False, False)])

@@ -11,6 +11,8 @@ KINDS = (
     "networkpolicies,poddisruptionbudgets,jobs"
 )
 """Kinds of which nothing of a release may be left. Volume claims may stay: they hold weights and caches."""
+MADE_KINDS = "statefulsets,pods,services,controllerrevisions"
+"""Kinds that LeaderWorkerSet makes, with its own label instead of the release's."""
 SLACK = 60
 """Seconds that a command gets beyond the time it was told to wait."""
 
@@ -84,6 +86,7 @@ def overlay(settings: Settings, file: Path) -> Item:
     namespace = ["--namespace", settings.namespace]
     values = [option for path in (file, *settings.extra_values) for option in ("--values", str(path))]
     selected = ["--selector", f"app.kubernetes.io/instance={release}"]
+    made = [MADE_KINDS, "--selector", f"leaderworkerset.sigs.k8s.io/name={release}", *namespace]
     lws = ["leaderworkersets.leaderworkerset.x-k8s.io", *selected, *namespace]
     counts = "jsonpath={range .items[*]}{.spec.replicas} {.status.readyReplicas}{end}"
     until = f"--timeout={wait}s"
@@ -95,7 +98,8 @@ def overlay(settings: Settings, file: Path) -> Item:
         Step(["kubectl", "wait", "--for=condition=Available", *lws, until], wait + SLACK),
         Step(["kubectl", "get", *lws, "--output", counts], SLACK, prints="same"),
         Step(["helm", "uninstall", release, *namespace, "--wait", until], wait + SLACK),
-        Step(["kubectl", "wait", "--for=delete", "pods", *selected, *namespace, until], wait + SLACK),
+        Step(["kubectl", "wait", "--for=delete", *made, until], wait + SLACK),
+        Step(["kubectl", "get", *made, "--output=name"], SLACK, prints="nothing"),
         Step(["kubectl", "get", KINDS, *selected, *namespace, "--output=name"], SLACK, prints="nothing"),
     ]
     explain = [

@@ -1,0 +1,159 @@
+"""Upgrade, rollback, scale and uninstall on a real API server, with the real LeaderWorkerSet."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from kit import simulated
+from kit.cluster import LWS, get, inventory, kubectl, objects
+from kit.paths import CHECKOUT
+from kit.progress import wait_until
+from kit.release import Release
+from kit.render import Helm, helm_program
+
+pytestmark = pytest.mark.cluster
+LIMIT = 90
+"""Seconds for a group of simulated pods to be made anew."""
+OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+
+
+def with_values(**values: Any) -> dict[str, Any]:
+    """Return values for simulated nodes with others on top."""
+    return {**simulated.VALUES, **values}
+
+
+def arguments(release: Release) -> list[list[str]]:
+    """Return the arguments of every pod."""
+    return [pod["spec"]["containers"][0]["args"] for pod in release.pods()]
+
+
+def has_in_all(release: Release, word: str) -> bool:
+    """Return whether every pod has an argument."""
+    found = arguments(release)
+    return bool(found) and all(word in words for words in found)
+
+
+def test_upgrade_rolls_the_group_and_rollback_brings_the_arguments_back(release: Release) -> None:
+    release.install(OVERLAY, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    first, before = release.uids(), arguments(release)
+
+    release.upgrade(OVERLAY, values=with_values(engine={"args": {"max-num-seqs": 7}}))
+    release.wait_available(LIMIT, without=first)
+    assert has_in_all(release, "--max-num-seqs")
+    second = release.uids()
+
+    release.rollback(1)
+    release.wait_available(LIMIT, without=second)
+    assert arguments(release) == before
+
+
+def test_upgrade_leaves_the_pods_alone_when_nothing_in_them_changes(release: Release) -> None:
+    release.install(OVERLAY, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    before = release.uids()
+    release.upgrade(OVERLAY, values=with_values(service={"annotations": {"example.com/team": "inference"}}))
+    release.wait_available(LIMIT)
+    service = get("service", "vllm-leader", release.namespace)
+    assert service
+    assert service["metadata"]["annotations"]["example.com/team"] == "inference"
+    assert release.uids() == before
+
+
+def test_uninstall_leaves_nothing(release: Release) -> None:
+    before = inventory(release.namespace)
+    token = {"huggingFace": {"existingSecret": None, "token": "hf_example"}}
+    release.install(OVERLAY, values=with_values(auth=token, group={"replicas": 2}))
+    release.wait_available(LIMIT)
+    kinds = {kind for kind, _ in inventory(release.namespace) - before}
+    assert kinds >= {
+        *("LeaderWorkerSet", "StatefulSet", "Pod", "Service", "ConfigMap", "Secret", "ServiceAccount"),
+        *("NetworkPolicy", "PodDisruptionBudget", "ControllerRevision"),
+    }
+    release.uninstall()
+    wait_until(
+        "end of everything that the release had",
+        lambda: not inventory(release.namespace) - before,
+        LIMIT,
+        state=lambda: inventory(release.namespace) - before,
+    )
+
+
+def test_second_group_comes_with_a_budget_for_whole_groups_when_scaled(release: Release) -> None:
+    release.install(OVERLAY, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    first = release.uids()
+    assert objects("poddisruptionbudgets", namespace=release.namespace) == []
+
+    release.upgrade(OVERLAY, values=with_values(group={"replicas": 2}))
+    release.wait_available(LIMIT)
+    wait_until("second group", lambda: len(release.pods()) == 4, LIMIT, state=release.describe)
+    release.wait_available(LIMIT)
+    assert [pod["metadata"]["name"] for pod in release.pods()] == ["vllm-0", "vllm-0-1", "vllm-1", "vllm-1-1"]
+    assert first < release.uids(), "the first group was made anew"
+    budget = wait_until("budget", lambda: get("poddisruptionbudget", "vllm", release.namespace), 20)
+    wait_until("allowed disruptions", lambda: allowed(release) == 2, 30, state=lambda: budget)
+
+
+def allowed(release: Release) -> int:
+    """Return how many pods may be evicted: one group's."""
+    budget = get("poddisruptionbudget", "vllm", release.namespace) or {}
+    return int(budget.get("status", {}).get("disruptionsAllowed", -1))
+
+
+@pytest.mark.parametrize("helm", get_args(Helm))
+def test_upgrade_keeps_what_kubectl_scaled_when_replicas_are_null(release: Release, helm: Helm) -> None:
+    own = Release(release.namespace, helm=str(helm_program(helm)))
+    own.install(OVERLAY, values=with_values(group={"replicas": None}))
+    own.wait_available(LIMIT)
+    assert replicas(own) == 1, "LeaderWorkerSet's default"
+    kubectl("scale", LWS, own.name, "--replicas=2", namespace=own.namespace)
+    own.upgrade(OVERLAY, values=with_values(group={"replicas": None}, service={"annotations": {"a.example/b": "c"}}))
+    assert replicas(own) == 2
+    own.wait_available(LIMIT)
+
+
+def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(release: Release) -> None:
+    """Helm 4 applies on the server, which does not take back what another wrote, unless it is told to."""
+    release.install(OVERLAY, values=simulated.VALUES)
+    kubectl("scale", LWS, release.name, "--replicas=2", namespace=release.namespace)
+    refused = release.upgrade(OVERLAY, values=simulated.VALUES, check=False)
+    assert refused.code != 0
+    assert "conflict" in refused.stderr
+    assert ".spec.replicas" in refused.stderr
+    release.upgrade(OVERLAY, values=simulated.VALUES, options=["--force-conflicts"])
+    assert replicas(release) == 1
+
+
+def test_replicas_fall_to_one_when_a_number_becomes_null(release: Release) -> None:
+    """What nobody owns any longer gets LeaderWorkerSet's default: scale first, or let an autoscaler take it over."""
+    release.install(OVERLAY, values=with_values(group={"replicas": 2}))
+    release.upgrade(OVERLAY, values=with_values(group={"replicas": None}))
+    assert replicas(release) == 1
+
+
+def replicas(release: Release) -> int:
+    """Return how many groups the LeaderWorkerSet is to have."""
+    group = release.group()
+    assert group
+    return int(group["spec"]["replicas"])
+
+
+def test_group_is_made_anew_elsewhere_when_a_node_is_lost(release: Release) -> None:
+    release.install(OVERLAY, values=with_values(scheduling=simulated.VALUES["scheduling"] | {"nodeLossSeconds": 0}))
+    release.wait_available(LIMIT)
+    before = release.uids()
+    worker = release.pod("vllm-0-1")
+    assert worker
+    lost = worker["spec"]["nodeName"]
+    # As the node life-cycle controller does; it takes its own taint off again, as the node is well.
+    taints = ["node.kubernetes.io/unreachable:NoExecute", "vllm-multinode-test/lost:NoSchedule"]
+    kubectl("taint", "node", lost, *taints)
+    try:
+        release.wait_available(LIMIT, without=before)
+    finally:
+        for taint in taints:
+            kubectl("taint", "node", lost, f"{taint}-", check=False)
+    assert lost not in [pod["spec"]["nodeName"] for pod in release.pods()]

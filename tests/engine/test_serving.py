@@ -1,0 +1,124 @@
+"""vLLM over pods of real nodes: every layout answers the reference's request, and comes back when a pod is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from engine.reference import ANSWER, OVERLAY, USAGE, ask, curl
+from kit.cluster import kubectl
+from kit.progress import say, step
+from kit.release import Release
+
+pytestmark = pytest.mark.engine
+START_LIMIT = 300
+"""Seconds until a group serves: 30 to 60 on two cores, and twice that when they are busy."""
+RANK = re.compile(r"world_size=(\d+) rank=(\d+) local_rank=")
+WORKER = re.compile(r"\(Worker_(\w+) pid=")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Values, and what vLLM must then call its workers in each pod; one that is alone has no name."""
+
+    name: str
+    values: Mapping[str, Any]
+    workers: Mapping[str, set[str]]
+
+
+PIPELINE = Layout("pipeline-2", {}, {"vllm-0": {"PP0"}, "vllm-0-1": {"PP1"}})
+LAYOUTS = [
+    PIPELINE,  # first: pytest then runs the tests that take no other right after it, on the same release
+    Layout("tensor-2", {"parallelism": {"tensor": 2, "pipeline": 1}}, {"vllm-0": {"TP0"}, "vllm-0-1": {"TP1"}}),
+    Layout(
+        "tensor-2-pipeline-2",
+        {"group": {"gpusPerNode": 2}},
+        {"vllm-0": {"PP0_TP0", "PP0_TP1"}, "vllm-0-1": {"PP1_TP0", "PP1_TP1"}},
+    ),
+    Layout("one-node", {"group": {"nodes": 1}}, {"vllm-0": set()}),
+]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A release that serves."""
+
+    release: Release
+    layout: Layout
+    seconds: float
+    """From the installation until all of it served."""
+
+    def logs(self) -> dict[str, str]:
+        """Return the log of vLLM's container of each pod."""
+        pods = {pod["metadata"]["name"]: pod["spec"]["containers"][0]["name"] for pod in self.release.pods()}
+        return {pod: self.release.logs(pod, container) for pod, container in pods.items()}
+
+    def completions(self) -> int:
+        """Return how many requests for a completion the leader says to have answered."""
+        return self.logs()["vllm-0"].count('"POST /v1/completions HTTP/1.1" 200')
+
+
+@pytest.fixture(scope="module", params=LAYOUTS, ids=lambda layout: layout.name)
+def serving(request: pytest.FixtureRequest, namespace: str) -> Iterator[Serving]:
+    """Install the tiny model in a layout as release ``vllm``, and wait until it serves."""
+    layout: Layout = request.param
+    release = Release(namespace)
+    say(f"{layout.name}: helm install")
+    release.install(OVERLAY, values=layout.values)
+    seconds = release.wait_available(START_LIMIT)
+    yield Serving(release, layout, seconds)
+    with step(f"{layout.name}: helm uninstall until all pods are gone"):
+        release.uninstall()
+
+
+def test_service_answers_the_reference_request_to_the_openai_client(serving: Serving) -> None:
+    assert ask(serving.release.namespace) == (ANSWER, USAGE)
+
+
+def test_port_forward_and_curl_of_the_reference_answer(serving: Serving) -> None:
+    answer = curl(serving.release.namespace)
+    assert answer["choices"][0]["text"] == ANSWER
+    usage = answer["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == USAGE
+
+
+def test_logs_command_of_the_reference_shows_that_the_server_started(serving: Serving) -> None:
+    log = serving.release.logs("vllm-0", "vllm-leader")
+    assert "Starting vLLM server on http://0.0.0.0:8080" in log
+    assert "Application startup complete." in log
+
+
+def test_every_pod_runs_its_ranks_and_no_more(serving: Serving) -> None:
+    logs = serving.logs()
+    assert {pod: set(WORKER.findall(log)) for pod, log in logs.items()} == serving.layout.workers
+    total = sum(len(names) or 1 for names in serving.layout.workers.values())
+    ranks = [(int(size), int(rank)) for log in logs.values() for size, rank in RANK.findall(log)]
+    assert sorted(ranks) == [(total, rank) for rank in range(total)]
+
+
+def test_group_of_one_node_has_no_rendezvous_flags(serving: Serving) -> None:
+    log = serving.release.logs("vllm-0", "vllm-leader")
+    command = re.search(r"exec vllm serve (.*)", log)
+    assert command
+    assert ("--nnodes" in command[1]) is (len(serving.layout.workers) > 1)
+
+
+def test_helm_test_asks_the_server(serving: Serving) -> None:
+    before = serving.completions()
+    assert "Succeeded" in serving.release.test().stdout
+    assert serving.completions() == before + 1
+
+
+@pytest.mark.parametrize("serving", [PIPELINE], indirect=True, ids=["pipeline-2"])
+@pytest.mark.parametrize("pod", ["vllm-0", "vllm-0-1"])
+def test_group_serves_again_when_a_pod_is_deleted(serving: Serving, pod: str) -> None:
+    release = serving.release
+    before = release.uids()
+    kubectl("delete", "pod", pod, "--wait=false", namespace=release.namespace)
+    seconds = release.wait_available(START_LIMIT, without=before)
+    say(f"{pod} deleted: served again after {seconds:.0f} s, {seconds / serving.seconds:.1f} times a start")
+    assert ask(release.namespace) == (ANSWER, USAGE)

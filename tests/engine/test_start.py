@@ -1,0 +1,87 @@
+"""Starts that are stopped or fail."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from engine.reference import OVERLAY
+from kit.cluster import Object, kubectl
+from kit.progress import say, wait_until
+from kit.release import GROUP_LABEL, Release
+
+pytestmark = pytest.mark.engine
+RUNNING_LIMIT = 60
+GONE_LIMIT = 30
+"""Seconds; the grace period is 95."""
+WATCHED = 75
+"""Seconds; without a back-off, LeaderWorkerSet makes a group anew every 5."""
+MOST_LEADERS = 3
+STOPPED = 143
+"""Status after SIGTERM: the kubelet starts a container anew before its group is deleted."""
+
+
+def running(release: Release) -> bool:
+    """Return whether the containers of both pods run."""
+    statuses = [status for pod in release.pods() for status in pod["status"].get("containerStatuses", [])]
+    return len(statuses) == 2 and all("running" in status["state"] for status in statuses)
+
+
+def test_pods_are_gone_soon_when_the_release_is_removed_while_vllm_starts(release: Release) -> None:
+    release.install(OVERLAY)
+    wait_until("running containers", lambda: running(release), RUNNING_LIMIT, period=0.3, state=release.describe)
+    time.sleep(3)  # vLLM imports for some ten seconds, during which Python swallows signals
+    assert not release.available()
+    pods = release.pods()
+    assert pods[0]["spec"]["terminationGracePeriodSeconds"] > 3 * GONE_LIMIT
+    start = time.monotonic()
+    release.uninstall(GONE_LIMIT)
+    say(f"removed during the start: pods gone after {time.monotonic() - start:.1f} s")
+
+
+def test_failing_start_backs_off_and_leaves_its_reason(release: Release) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        watched = pool.submit(watch_pods, release, WATCHED)
+        release.install(OVERLAY, values={"engine": {"args": {"not-a-flag": 1}}})
+        wait_until("running containers", lambda: running(release), RUNNING_LIMIT, state=release.describe)
+        tested = release.test(60, check=False)
+        pods = watched.result(WATCHED + 60)
+    assert tested.code != 0, "helm test passed though nothing serves"
+
+    leaders = {pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"] == "vllm-0"}
+    say(f"failing start: {len(leaders)} leader pod(s) in {WATCHED} s")
+    assert 1 <= len(leaders) <= MOST_LEADERS
+    ended = [end for pod in pods if pod["metadata"]["name"] == "vllm-0" for end in ends(pod)]
+    assert {end["exitCode"] for end in ended} - {STOPPED} == {2}, "the status of vLLM's own argument parser"
+    reasons = {end["message"] for end in ended if end["exitCode"] == 2}
+    assert all("unrecognized arguments: --not-a-flag" in reason for reason in reasons), reasons
+
+
+def watch_pods(release: Release, seconds: int) -> list[Object]:
+    """Return the release's pods as they were after each change, over a time."""
+    options = [f"--selector={GROUP_LABEL}={release.name}", "--watch", "--output=json"]
+    bound = f"--request-timeout={seconds}s"  # the last one counts
+    done = kubectl("get", "pods", *options, bound, namespace=release.namespace, limit=seconds + 30, check=False)
+    return list(documents(done.stdout))
+
+
+def documents(text: str) -> Iterator[Object]:
+    """Yield the JSON objects of a text that holds one after the other."""
+    decoder = json.JSONDecoder()
+    rest = text.strip()
+    while rest:
+        found, end = decoder.raw_decode(rest)
+        yield found
+        rest = rest[end:].lstrip()
+
+
+def ends(pod: Object) -> list[Object]:
+    """Return how the containers of a pod ended, as far as its status says."""
+    states = [
+        status.get(key, {}) for status in pod["status"].get("containerStatuses", []) for key in ("state", "lastState")
+    ]
+    return [state["terminated"] for state in states if "terminated" in state]

@@ -1,0 +1,55 @@
+"""Nodes on which kwok says that pods run: for scheduling, rollout and scale."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.cluster import Object, condition, objects
+from kit.progress import say, wait_until
+from localcluster import kubectl, simulated
+
+GPUS = 8
+VALUES = {
+    "scheduling": {
+        "nodeSelector": {"type": "kwok"},
+        "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}],
+    }
+}
+"""Values that bring pods there, on the local cluster and wherever kwok's own examples are followed."""
+
+
+def nodes() -> list[Object]:
+    """Return the simulated nodes with enough GPUs that are ready."""
+    found = objects("nodes", f"--selector={simulated.SELECTOR}")
+    return [node for node in found if condition(node, "Ready") and gpus(node) >= GPUS]
+
+
+def gpus(node: Object) -> int:
+    """Return how many GPUs a node offers."""
+    return int(node["status"].get("allocatable", {}).get("nvidia.com/gpu", 0))
+
+
+def is_local_cluster() -> bool:
+    """Return whether KUBECONFIG is the local cluster's."""
+    return Path(os.environ.get("KUBECONFIG", "")) == kubectl.kubeconfig()
+
+
+@contextmanager
+def at_least(count: int) -> Iterator[str]:
+    """Have simulated nodes, on the local cluster by making them; give why there are too few, or nothing."""
+    there = len(nodes())
+    if there >= count or not is_local_cluster():
+        lacking = f"needs {count} simulated GPU nodes (label {simulated.SELECTOR}, {GPUS} nvidia.com/gpu each)"
+        yield "" if there >= count else f"{lacking}, and the cluster has {there}: see docs/local-cluster.md"
+        return
+    say(f"making {count} simulated nodes")
+    before = len(objects("nodes", f"--selector={simulated.SELECTOR}"))
+    try:
+        simulated.scale(count)
+        wait_until(f"{count} ready simulated nodes", lambda: len(nodes()) >= count, 60)
+        yield ""
+    finally:
+        simulated.scale(before)
