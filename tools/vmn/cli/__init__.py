@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from vmn import __version__
+from vmn.cli.generate import generate
 from vmn.cli.installtest import install_test
+from vmn.cli.plan import plan
 from vmn.cli.validate import validate
 
 
@@ -21,5 +23,7 @@ def main() -> None:
     """
 
 
+main.add_command(plan)
+main.add_command(generate)
 main.add_command(validate)
 main.add_command(install_test)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -56,8 +57,9 @@ class LatentAttention:
         rope_size: elements of a head with position, shared by all heads' keys.
         nope_size: elements of a head without.
         value_size: elements of a value's head.
-        index_heads: heads of DeepSeek's sparse attention's indexer, 0 without one.
+        index_heads: heads of DeepSeek's sparse attention's indexer, 0 in a layer without one.
         index_size: elements of an indexer's head.
+        index_top: tokens that the indexer picks, 0 in a model without sparse attention.
     """
 
     heads: int
@@ -68,6 +70,7 @@ class LatentAttention:
     value_size: int
     index_heads: int = 0
     index_size: int = 0
+    index_top: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class LinearAttention:
         key_size: elements of a key's head.
         value_size: elements of a value's head.
         convolution: tokens of the convolution before it.
+        state_bytes: of an element of the recurrent state (``mamba_ssm_dtype``).
     """
 
     key_heads: int
@@ -87,6 +91,7 @@ class LinearAttention:
     key_size: int
     value_size: int
     convolution: int
+    state_bytes: int = 2
 
 
 @dataclass(frozen=True)
@@ -177,22 +182,37 @@ class Architecture:
     mtp_layers: int
     extra_weights: int = 0
 
+    @cached_property
+    def kinds(self) -> tuple[Layer, ...]:
+        """Layers without repetition, in their order."""
+        return tuple(dict.fromkeys(self.layers))
+
+    @cached_property
+    def experts(self) -> Experts | None:
+        """The routed experts of the layers that have any."""
+        return next((layer.mlp for layer in self.kinds if isinstance(layer.mlp, Experts)), None)
+
     @property
     def is_moe(self) -> bool:
         """Whether there are layers with routed experts."""
-        return any(isinstance(layer.mlp, Experts) for layer in self.layers)
+        return self.experts is not None
 
     @property
     def is_latent(self) -> bool:
         """Whether attention is multi-head latent attention."""
-        return any(isinstance(layer.attention, LatentAttention) for layer in self.layers)
+        return any(isinstance(layer.attention, LatentAttention) for layer in self.kinds)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether attention picks tokens with an indexer (DeepSeek's sparse attention)."""
+        return any(getattr(layer.attention, "index_top", 0) for layer in self.kinds)
 
     @property
     def is_hybrid(self) -> bool:
         """Whether some layers keep a state in the place of a KV cache."""
-        return any(isinstance(layer.attention, LinearAttention) for layer in self.layers)
+        return any(isinstance(layer.attention, LinearAttention) for layer in self.kinds)
 
     @property
     def heads(self) -> int:
         """Query heads, which tensor parallelism must divide."""
-        return max(layer.attention.heads for layer in self.layers if not isinstance(layer.attention, LinearAttention))
+        return max(layer.attention.heads for layer in self.kinds if not isinstance(layer.attention, LinearAttention))

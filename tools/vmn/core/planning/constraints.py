@@ -61,7 +61,7 @@ def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
 def _divisors(model: Architecture, layout: Layout) -> Iterator[str]:
     if model.heads % layout.tensor:
         yield f"tensor {layout.tensor} does not divide {model.heads} attention heads"
-    for layer in set(model.layers):
+    for layer in model.kinds:
         attention = layer.attention
         if (
             isinstance(attention, Attention)
@@ -80,7 +80,7 @@ def _blocks(model: Architecture, layout: Layout) -> Iterator[str]:
     if not model.quantization or not model.quantization.block:
         return
     rows = model.quantization.block[0]
-    for layer in set(model.layers):
+    for layer in model.kinds:
         mlp = layer.mlp
         width = mlp.intermediate if isinstance(mlp, Dense) else mlp.shared
         if width % (rows * layout.tensor) and width:
@@ -105,7 +105,7 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[str]:
         return
     if layout.tensor % count:
         yield f"decode context {count} does not divide tensor {layout.tensor}"
-    for layer in set(model.layers):
+    for layer in model.kinds:
         attention = layer.attention
         if isinstance(attention, LatentAttention):
             continue

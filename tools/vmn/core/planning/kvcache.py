@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from vmn.core.planning.architecture import Architecture, Attention, LatentAttention, LinearAttention
 from vmn.core.planning.layout import Layout, stage_layers
+from vmn.core.planning.runners import batches_in_flight
+from vmn.core.planning.versions import LATEST, Behaviour, behaviour
 
 BLOCK = 16
 """Tokens of a block by default (``CacheConfig.DEFAULT_BLOCK_SIZE``)."""
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
-CONCURRENT_BATCHES = 2
-"""Batches in flight with asynchronous scheduling: tokens that a window must keep besides its own."""
 INDEX_SCALES = 4
 """Bytes of scales beside an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
@@ -48,22 +49,26 @@ class KVCache:
 
     Attributes:
         block: tokens of a block of attention.
-        page: bytes of a block of one layer.
+        pages: bytes of a block, for each layer.
         groups: groups of layers.
         in_flight: tokens of the batches in flight.
         shards: ranks that share a request's tokens (decode context parallelism).
     """
 
     block: int
-    page: int
+    pages: tuple[int, ...]
     groups: tuple[Group, ...]
     in_flight: int
     shards: int
 
+    @property
+    def page(self) -> int:
+        """Bytes of a block of the largest layer."""
+        return max(self.pages)
+
     def block_bytes(self, begin: int, end: int) -> int:
         """Return the bytes of a block on a rank with the layers from ``begin`` up to ``end``."""
-        counts = [sum(begin <= layer < end for layer in group.layers) for group in self.groups]
-        return max(counts) * self.page
+        return max(sum(self.pages[layer] for layer in group.layers if begin <= layer < end) for group in self.groups)
 
     def request_blocks(self, length: int) -> int:
         """Return the blocks that a request of ``length`` tokens takes."""
@@ -87,7 +92,9 @@ class KVCache:
 
 
 @lru_cache(maxsize=256)
-def kv_cache(model: Architecture, layout: Layout, dtype: str, batched_tokens: int) -> KVCache:
+def kv_cache(
+    model: Architecture, layout: Layout, dtype: str, batched_tokens: int, vllm: Behaviour | None = None
+) -> KVCache:
     """Return the cache's form.
 
     Args:
@@ -95,17 +102,25 @@ def kv_cache(model: Architecture, layout: Layout, dtype: str, batched_tokens: in
         layout: how it is spread.
         dtype: ``auto``, or one of ``fp8``, ``fp8_e4m3``, ``fp8_e5m2``.
         batched_tokens: tokens of a step at most.
+        vllm: the version's behaviour, the latest by default.
     """
-    in_flight = CONCURRENT_BATCHES * batched_tokens
-    element = 1 if (model.kv_dtype if dtype == "auto" else dtype) else 2
-    element = 2 if dtype in ("bfloat16", "float16") else element
+    vllm = vllm or behaviour(LATEST)
+    in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
+    element = 1 if cache_is_fp8(model, dtype) else 2
     if model.is_latent:
         return _latent(model, element, in_flight, layout)
-    token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.layers)
+    token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.kinds)
     if model.is_hybrid:
-        return _hybrid(model, token, in_flight, layout)
+        return _hybrid(model, token, in_flight, layout, vllm.state_blocks)
     kinds = [_kind(layer.attention) for layer in model.layers]
-    return KVCache(BLOCK, BLOCK * token, _groups(kinds), in_flight, layout.decode_context)
+    return KVCache(BLOCK, (BLOCK * token,) * len(kinds), _groups(kinds), in_flight, layout.decode_context)
+
+
+def cache_is_fp8(model: Architecture, dtype: str) -> bool:
+    """Whether the KV cache has 8 bits: as asked for, or with ``auto`` as the checkpoint wishes."""
+    if dtype == "auto":
+        return model.kv_dtype is not None
+    return dtype not in ("bfloat16", "float16")
 
 
 def _token_bytes(attention: object, tensor: int, element: int) -> int:
@@ -122,7 +137,7 @@ def _kind(attention: object) -> tuple[str, int]:
     return "full", 0
 
 
-def _groups(kinds: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
+def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[Group, ...]:
     """Return the groups of layers: as many layers each as the rarest kind has, or the commonest when that is near."""
     by_kind: dict[tuple[str, int], list[int]] = {}
     for layer, kind in enumerate(kinds):
@@ -140,7 +155,7 @@ def _groups(kinds: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
                 case "chunk":
                     groups.append(Group(members, limit=tokens))
                 case "state":
-                    groups.append(Group(members, states=1))
+                    groups.append(Group(members, states=state_blocks))
                 case _:
                     groups.append(Group(members))
     return tuple(groups)
@@ -148,22 +163,26 @@ def _groups(kinds: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
 
 def _latent(model: Architecture, element: int, in_flight: int, layout: Layout) -> KVCache:
     """Every tensor-parallel rank keeps all of the compressed cache."""
-    attention = next(layer.attention for layer in model.layers if isinstance(layer.attention, LatentAttention))
+    block = SPARSE_BLOCK if model.is_sparse else BLOCK
+    pages = tuple(block * _latent_bytes(layer.attention, element) for layer in model.layers)
+    return KVCache(block, pages, (Group(tuple(range(len(pages)))),), in_flight, layout.decode_context)
+
+
+def _latent_bytes(attention: object, element: int) -> int:
+    """Return the bytes of a token in one layer, its key for the indexer included."""
+    if not isinstance(attention, LatentAttention):
+        return 0
     token = (attention.kv_rank + attention.rope_size) * element
-    block = BLOCK
-    if attention.index_heads:
-        token = LATENT_FP8_BYTES if element == 1 else token
-        token += attention.index_size + INDEX_SCALES
-        block = SPARSE_BLOCK
-    layers = tuple(range(len(model.layers)))
-    return KVCache(block, block * token, (Group(layers),), in_flight, layout.decode_context)
+    if attention.index_top and element == 1:
+        token = LATENT_FP8_BYTES
+    return token + (attention.index_size + INDEX_SCALES if attention.index_heads else 0)
 
 
-def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout) -> KVCache:
+def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, state_blocks: int) -> KVCache:
     """Attention's blocks grow until one is as large as a state, whose page is padded to it."""
     state = max(
         _state_bytes(layer.attention, layout.tensor)
-        for layer in model.layers
+        for layer in model.kinds
         if isinstance(layer.attention, LinearAttention)
     )
     block = -(-state // (BLOCK * token)) * BLOCK
@@ -171,7 +190,8 @@ def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout) -> 
         ("state", 0) if isinstance(layer.attention, LinearAttention) else _kind(layer.attention)
         for layer in model.layers
     ]
-    return KVCache(block, block * token, _groups(kinds), in_flight, layout.decode_context)
+    pages = (block * token,) * len(kinds)
+    return KVCache(block, pages, _groups(kinds, state_blocks), in_flight, layout.decode_context)
 
 
 def _state_bytes(attention: LinearAttention, tensor: int) -> int:
@@ -180,13 +200,10 @@ def _state_bytes(attention: LinearAttention, tensor: int) -> int:
     values = attention.value_heads * attention.value_size
     convolution = (2 * keys + values) // tensor * (attention.convolution - 1)
     recurrent = attention.value_heads // tensor * attention.key_size * attention.value_size
-    return 2 * (convolution + recurrent)
+    return 2 * convolution + attention.state_bytes * recurrent
 
 
 def stage_bounds(model: Architecture, layout: Layout) -> list[tuple[int, int]]:
     """Return first layer and the one after the last of each stage."""
-    bounds, begin = [], 0
-    for count in stage_layers(len(model.layers), layout.pipeline):
-        bounds.append((begin, begin + count))
-        begin += count
-    return bounds
+    ends = list(accumulate(stage_layers(len(model.layers), layout.pipeline)))
+    return list(zip([0, *ends], ends, strict=False))

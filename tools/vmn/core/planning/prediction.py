@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vmn.core.planning.activation import GIB, Band, Batch, graphs, non_torch, peak_activation
+from vmn.core.planning.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
 from vmn.core.planning.architecture import Architecture
 from vmn.core.planning.constraints import Cluster, layouts, rejection, spans_nodes
+from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.kvcache import KVCache, cache_is_fp8, kv_cache, stage_bounds
 from vmn.core.planning.layout import Layout
-from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour
+from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour, release
 from vmn.core.planning.weights import stage_weights
 
 ROPE_BYTES = 2
@@ -113,15 +114,28 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all layouts of one question share."""
+    """What all layouts of one question share.
+
+    Attributes:
+        model: its shapes.
+        gpu: of every rank.
+        cluster: of the nodes.
+        batch: how much is taken on at once.
+        vllm: the version's behaviour.
+        kv_dtype: ``--kv-cache-dtype``.
+        budget: GiB that vLLM may use on each GPU.
+        correction: what a start-up's log said, None for none (``calibration.calibrate``).
+    """
 
     model: Architecture
     gpu: Gpu
     cluster: Cluster
     batch: Batch
     vllm: Behaviour
+    version: str
     kv_dtype: str
     budget: float
+    correction: Correction | None = None
 
 
 def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -> Setting:
@@ -131,12 +145,12 @@ def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -
         UnknownVersion: of vLLM.
     """
     vllm = behaviour(options.version)
-    tokens, requests = batch_defaults(gpu.gib, gpu.name)
+    tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
     utilization = options.utilization or vllm.utilization
     budget = math.ceil(gpu.gib * GIB * utilization) / GIB
-    return Setting(model, gpu, cluster, batch, vllm, options.kv_dtype, budget)
+    return Setting(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
 
 
 def predict_all(question: Setting) -> list[Prediction]:
@@ -176,7 +190,7 @@ def predict(question: Setting, layout: Layout) -> Prediction:
     traffic = _traffic(layout, question.cluster)
     if refused:
         return Prediction(layout, refused, traffic, question.batch.length, question.budget)
-    cache = kv_cache(question.model, layout, question.kv_dtype, question.batch.tokens)
+    cache = kv_cache(question.model, layout, question.kv_dtype, question.batch.tokens, question.vllm)
     stages = stage_bounds(question.model, layout)
     ranks = [_rank(question, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
     blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
@@ -217,10 +231,20 @@ def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds:
     model, batch, vllm = question.model, question.batch, question.vllm
     weights = {name: size / GIB for name, size in stage_weights(model, layout, stage).items()}
     weights["positions"] = model.max_length * _rope_size(model) * ROPE_BYTES / GIB
-    activation = peak_activation(model, layout, batch, vllm, stage)
+    small = cache_is_fp8(model, question.kv_dtype)
+    buffers = fixed_buffers(model, layout, batch, vllm, small)
+    if buffers:
+        weights["buffers"] = buffers
+    activation = peak_activation(model, layout, batch, vllm, stage, small)
     other = non_torch(layout, vllm)
     captured = graphs(model, layout, batch, vllm, large_gpu=question.gpu.gib >= 160)
-    used = Band(activation.low, activation.expected, activation.high) + other + captured
+    if question.correction:
+        told = question.correction
+        weights = {name: size * told.weight_factor(layout, stage) for name, size in weights.items()}
+        activation = told.correct_activation(layout, batch, stage, activation)
+        other = told.correct_non_torch(layout, batch, stage, other)
+        captured = told.correct_graphs(layout, batch, stage, captured)
+    used = activation + other + captured
     left = question.budget - sum(weights.values())
     available = Band(left - used.high, left - used.expected, left - used.low)
     size = cache.block_bytes(*bounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,18 @@ from vmn.core.planning.architecture import (
 from vmn.core.planning.quantization import kv_cache_dtype, read_quantization
 
 KNOWN = (
-    *("llama", "llama4", "mistral", "mistral3", "ministral3", "mixtral", "gemma3", "gpt_oss", "glm4_moe", "glm_moe_dsa"),
+    *(
+        "llama",
+        "llama4",
+        "mistral",
+        "mistral3",
+        "ministral3",
+        "mixtral",
+        "gemma3",
+        "gpt_oss",
+        "glm4_moe",
+        "glm_moe_dsa",
+    ),
     *("qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
     *("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "minimax_m2"),
 )
@@ -28,6 +40,22 @@ NORMED = ("qwen3", "gemma3", "minimax")
 """Starts of ``model_type`` whose queries and keys always have norms."""
 BIASED = ("qwen2", "gpt_oss")
 """Starts of ``model_type`` whose query, key and value projections always have a bias."""
+UNKNOWN_FIELDS = {
+    "block_configs": "layers of different widths",
+    "compress_ratios": "attention over compressed tokens",
+    "enable_moe_block": "experts beside a dense feed-forward part",
+    "global_head_dim": "attention heads of several sizes",
+    "hybrid_layer_pattern": "attention heads of several sizes",
+    "hybrid_override_pattern": "layers of Mamba",
+    "kv_share_layers": "layers that share a KV cache",
+    "layers_block_type": "layers of Mamba",
+    "linear_attn_config": "Kimi's linear attention",
+    "mamba_d_state": "layers of Mamba",
+    "num_kv_shared_layers": "layers that share a KV cache",
+    "sparse_attention_config": "block-sparse attention",
+    "ssm_state_size": "layers of Mamba",
+}
+"""Fields of what the planner does not model, which it must refuse: a number would be wrong without a sign of it."""
 
 
 def read_architecture(config: Config) -> Architecture:
@@ -41,11 +69,14 @@ def read_architecture(config: Config) -> Architecture:
         ConfigError: a field is missing or of no known form.
     """
     if _kind(config) not in KNOWN:
-        raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may be of another form')
+        raise ConfigError(
+            f'model_type "{_kind(config)}" is not known to the planner: its layers may be of another form'
+        )
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
+    _refuse_unknown(text)
     count = _number(text, "num_hidden_layers")
-    quantization = config.get("quantization_config") or text.get("quantization_config")
+    quantization = _quantization_config(text)
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
     attention, mlp = _attention_of(text), _mlp_of(text)
     return Architecture(
@@ -61,6 +92,21 @@ def read_architecture(config: Config) -> Architecture:
         mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
         extra_weights=_vision_elements(config.get("vision_config")),
     )
+
+
+def _refuse_unknown(config: Config) -> None:
+    for name, meaning in UNKNOWN_FIELDS.items():
+        if config.get(name):
+            raise ConfigError(f"{name} says that the model has {meaning}, which the planner does not know")
+
+
+def _quantization_config(config: Config) -> Config | None:
+    """Return how weights are quantised: of ``config.json``, or of Model Optimizer's own file beside it."""
+    given = config.get("quantization_config")
+    beside = config.get("hf_quant_config")
+    if given or not isinstance(beside, Mapping):
+        return given if isinstance(given, Mapping) else None
+    return {"quant_method": "modelopt", **beside.get("quantization", beside)}
 
 
 def _number(config: Config, *names: str) -> int:
@@ -79,7 +125,8 @@ def _attention_of(config: Config) -> Callable[[int], Attention | LatentAttention
     """Return what gives a layer's attention by the layer's index."""
     if config.get("kv_lora_rank"):
         latent = _latent(config)
-        return lambda index: latent
+        plain = dataclasses.replace(latent, index_heads=0)
+        return lambda index: latent if _has_indexer(config, index) else plain
     heads = _number(config, "num_attention_heads")
     size = int(config.get("head_dim") or _number(config, "hidden_size") // heads)
     fields: dict[str, Any] = {
@@ -141,7 +188,20 @@ def _latent(config: Config) -> LatentAttention:
         value_size=_number(config, "v_head_dim"),
         index_heads=int(config.get("index_n_heads") or 0),
         index_size=int(config.get("index_head_dim") or 0),
+        index_top=int(config.get("index_topk") or 0),
     )
+
+
+def _has_indexer(config: Config, index: int) -> bool:
+    """Return whether a layer of sparse attention picks tokens itself; the others take the last picked ones."""
+    kinds = config.get("indexer_types")
+    if kinds:
+        return bool(kinds[index] == "full")
+    pattern = config.get("index_topk_pattern")
+    if pattern:
+        return index >= len(pattern) or bool(pattern[index] != "S")
+    every, offset = int(config.get("index_topk_freq") or 1), int(config.get("index_skip_topk_offset", 2))
+    return max(index - offset + 1, 0) % every == 0
 
 
 def _linear(config: Config) -> LinearAttention:
@@ -151,7 +211,13 @@ def _linear(config: Config) -> LinearAttention:
         key_size=_number(config, "linear_key_head_dim"),
         value_size=_number(config, "linear_value_head_dim"),
         convolution=_number(config, "linear_conv_kernel_dim"),
+        state_bytes=4 if _state_dtype(config) == "float32" else 2,
     )
+
+
+def _state_dtype(config: Config) -> str:
+    """Return the type of the recurrent state; Qwen3.5's is float32 also where a copy of its file leaves it out."""
+    return str(config.get("mamba_ssm_dtype") or ("float32" if _kind(config).startswith("qwen3_5") else ""))
 
 
 def _mlp_of(config: Config) -> Callable[[int], Dense | Experts]:

@@ -15,29 +15,68 @@ class Behaviour:
         since: first version.
         utilization: default of ``--gpu-memory-utilization``.
         graphs_charged: CUDA graphs are estimated and taken off the KV cache by default.
-        runner_v2: which models run on the second model runner: ``none``, ``dense`` or ``all``.
+        runner_v2: which models run on the second model runner: ``none``, ``few``, ``dense`` or ``all``.
+        overlap: scheduling is asynchronous, so that one batch more is in flight.
+        state_blocks: blocks of a request's state of linear attention.
+        expert_chunk: tokens at once through fused experts, None for all.
+        sparse_outputs: sparse attention with an FP8 cache reserves also its outputs.
+        sparse_factor: prompts of full length that sparse attention reserves room for, when they are long.
     """
 
     since: tuple[int, int]
     utilization: float
-    graphs_charged: bool
-    runner_v2: str
+    graphs_charged: bool = False
+    runner_v2: str = "none"
+    overlap: bool = False
+    state_blocks: int = 1
+    expert_chunk: int | None = None
+    sparse_outputs: bool = False
+    sparse_factor: int = 5
 
 
 BEHAVIOURS = (
-    # 0.90 up to 0.19, 0.92 by 0.22 (config/cache.py); graphs are charged since 0.21 (envs.py,
-    # VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS). Runners: seen in logs of 0.26 (dense models on the second), and in
-    # the source of 0.32 (config/vllm.py, use_v2_model_runner: all).
-    Behaviour((0, 6), 0.90, graphs_charged=False, runner_v2="none"),
-    Behaviour((0, 20), 0.92, graphs_charged=False, runner_v2="none"),
-    Behaviour((0, 21), 0.92, graphs_charged=True, runner_v2="none"),
-    Behaviour((0, 26), 0.92, graphs_charged=True, runner_v2="dense"),
-    Behaviour((0, 32), 0.92, graphs_charged=True, runner_v2="all"),
+    # utilization: 0.90 up to 0.19, 0.92 by 0.22 (config/cache.py).
+    # graphs_charged: since 0.21 (envs.py, VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS).
+    # runner_v2: published notes on 0.23's source (three kinds, not quantised), logs and notes of 0.26 and 0.27 (dense
+    # models, and a few kinds), the source of 0.32 (config/vllm.py, use_v2_model_runner: all).
+    # overlap: logs of 0.26; it began earlier, and the careful choice for what lies between is that it costs.
+    # state_blocks: prefix caching of hybrid models is off in 0.26 and on in 0.32 (is_prefix_caching_supported).
+    # expert_chunk: start-up of 0.10.1 with data parallelism (vllm-project/recipes, pull request 12); gone in 0.32.
+    # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
+    Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
+    Behaviour((0, 8), 0.90, expert_chunk=32768),
+    Behaviour((0, 19), 0.90),
+    Behaviour((0, 20), 0.92, overlap=True),
+    Behaviour((0, 21), 0.92, graphs_charged=True, overlap=True),
+    Behaviour((0, 23), 0.92, graphs_charged=True, runner_v2="few", overlap=True),
+    Behaviour((0, 26), 0.92, graphs_charged=True, runner_v2="dense", overlap=True),
+    Behaviour(
+        (0, 32),
+        0.92,
+        graphs_charged=True,
+        runner_v2="all",
+        overlap=True,
+        state_blocks=2,
+        sparse_outputs=True,
+        sparse_factor=2,
+    ),
 )
 
 
 class UnknownVersion(Exception):  # noqa: N818 - reads as what happened
     """A version of vLLM that can't be read, or that is older than what is known."""
+
+
+def release(version: str) -> tuple[int, int]:
+    """Return the first two numbers of a version such as ``0.26.0``.
+
+    Raises:
+        UnknownVersion: it is no version.
+    """
+    parts = version.removeprefix("v").split(".")
+    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
+        raise UnknownVersion(f"{version} is no version of vLLM, such as {LATEST}")
+    return int(parts[0]), int(parts[1])
 
 
 def behaviour(version: str) -> Behaviour:
@@ -46,18 +85,20 @@ def behaviour(version: str) -> Behaviour:
     Raises:
         UnknownVersion: it is no version, or older than 0.6.
     """
-    parts = version.removeprefix("v").split(".")
-    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
-        raise UnknownVersion(f"{version} is no version of vLLM, such as {LATEST}")
-    number = (int(parts[0]), int(parts[1]))
+    number = release(version)
     known = [entry for entry in BEHAVIOURS if entry.since <= number]
     if not known:
         raise UnknownVersion(f"{version} is older than 0.6, whose memory profile is not known here")
     return known[-1]
 
 
-def batch_defaults(gpu_gib: float, gpu_name: str) -> tuple[int, int]:
-    """Return the server's ``max_num_batched_tokens`` and ``max_num_seqs`` for a GPU (``get_batch_defaults``, 0.32)."""
+def batch_defaults(gpu_gib: float, gpu_name: str, version: tuple[int, int] = (0, 32)) -> tuple[int, int]:
+    """Return the server's ``max_num_batched_tokens`` and ``max_num_seqs`` for a GPU.
+
+    After ``get_batch_defaults`` of 0.32; before 0.8 there was one default for all GPUs.
+    """
+    if version < (0, 8):
+        return 2048, 256
     if gpu_gib >= 160:
         return 16384, 1024
     if gpu_gib >= 70 and "a100" not in gpu_name.lower():

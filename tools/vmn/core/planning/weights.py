@@ -22,6 +22,9 @@ from vmn.core.planning.architecture import (
 from vmn.core.planning.layout import Layout, stage_layers
 from vmn.core.planning.quantization import skips
 
+MXFP4_STEP = 256
+"""Hopper's layout of MXFP4 weights pads the inner side of a matrix to a multiple of this: gpt-oss-120b loads 64.38 GiB
+in 0.14, which the padded sizes give to 0.1 %, and the plain ones miss by 5.6 %."""
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
 
@@ -163,13 +166,21 @@ def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout) -> 
         yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
         return
     here, width = expert_share(mlp, layout)
-    yield Matrix("experts", "mlp.experts.0.gate_proj", here * 3 * hidden * width)
+    inner = _padded(model, hidden) * 2 * width + _padded(model, width) * hidden
+    yield Matrix("experts", "mlp.experts.0.gate_proj", here * inner)
     yield Matrix("experts", "mlp.experts.bias", here * (2 * width + hidden) * mlp.bias, plain=True)
     yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
     if mlp.shared:
         split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
         yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 3 * hidden * split)
         yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
+
+
+def _padded(model: Architecture, size: float) -> float:
+    """Return a matrix' inner side as it is stored on the GPU; the scales, a 17th of the bytes, are not padded."""
+    if model.quantization is None or model.quantization.method != "mxfp4":
+        return size
+    return size + (-size % MXFP4_STEP) * 16 / 17
 
 
 def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:

@@ -1,0 +1,95 @@
+"""``vmn generate``: what it writes installs, and its header's command writes it again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from kit.render import render
+from vmn.cli import main
+
+R1 = ["deepseek-ai/DeepSeek-R1", "--gpu", "h100", "--nodes", "2"]
+
+
+def generate(*arguments: str) -> str:
+    done = CliRunner().invoke(main, ["generate", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        R1,
+        ["deepseek-ai/DeepSeek-R1", "--gpu", "h200", "--tensor", "1", "--data", "8", "--expert"],
+        ["meta-llama/Llama-3.3-70B-Instruct", "--gpu", "l40s", "--max-model-len", "32768", "--enforce-eager"],
+        ["Qwen/Qwen3-235B-A22B-Instruct-2507", "--gpu", "h100", "--kv-cache-dtype", "fp8", "--load-gbps", "1"],
+    ],
+    ids=["R1", "data parallel", "flags", "slow download"],
+)
+def test_values_render_with_the_layout_that_was_planned(arguments: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(generate(*arguments), encoding="utf-8")
+    argv = render(None, file).templates()["leader"]["spec"]["containers"][0]["args"]
+    asked = dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    for option in ("--tensor", "--data"):
+        if option in asked:
+            assert argv[argv.index(f"{option}-parallel-size") + 1] == asked[option]
+    for flag in ("--max-model-len", "--kv-cache-dtype"):
+        if flag in asked:
+            assert argv[argv.index(flag) + 1] == asked[flag]
+    assert ("--enforce-eager" in argv) == ("--enforce-eager" in arguments)
+
+
+def test_header_s_command_writes_the_same_file() -> None:
+    text = generate(*R1, "--load-gbps", "25", "--max-num-seqs", "256")
+    command = next(line for line in text.splitlines() if line.startswith("# Written by: "))
+    assert generate(*shlex.split(command.removeprefix("# Written by: "))[2:]) == text
+
+
+def test_values_hold_only_what_differs_from_the_defaults() -> None:
+    values = yaml.safe_load(generate(*R1))
+    assert "group" not in values
+    assert "parallelism" not in values
+    assert values["model"] == {"name": "deepseek-ai/DeepSeek-R1", "maxLength": 163840}
+
+
+def test_context_is_shortened_to_what_surely_fits() -> None:
+    text = generate("meta-llama/Llama-3.1-8B-Instruct", "--gpu", "l4", "--gpus-per-node", "1")
+    length = yaml.safe_load(text)["model"]["maxLength"]
+    assert length % 1024 == 0
+    assert 8192 < length < 131072
+    assert "of the model's 131072" in text
+
+
+def test_startup_budget_follows_from_size_and_bandwidth() -> None:
+    assert "startup" not in yaml.safe_load(generate(*R1))
+    slow = yaml.safe_load(generate(*R1, "--load-gbps", "1"))["startup"]["budgetSeconds"]
+    assert slow >= 688586727753 * 8 / 1e9 + 1800
+
+
+def test_token_is_needed_only_for_a_gated_model() -> None:
+    assert yaml.safe_load(generate(*R1))["auth"]["huggingFace"]["optional"] is True
+    gated = generate("meta-llama/Llama-3.3-70B-Instruct", "--gpu", "h100")
+    assert "optional" not in yaml.safe_load(gated)["auth"]["huggingFace"]
+
+
+def test_nothing_is_written_when_nothing_fits(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    arguments = ["generate", "deepseek-ai/DeepSeek-R1", "--gpu", "l4", "--output", str(file)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "no layout fits" in done.stderr
+    assert not file.exists()
+
+
+def test_file_is_written_when_one_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    done = CliRunner().invoke(main, ["generate", *R1, "--output", str(file)])
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert file.read_text(encoding="utf-8") == generate(*R1)

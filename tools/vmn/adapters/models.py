@@ -1,0 +1,145 @@
+"""Models: the offline registry, and any ``config.json`` on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmn.core.names import similar
+from vmn.core.planning.architecture import Architecture, Config, ConfigError
+from vmn.core.planning.reading import read_architecture
+
+REGISTRY = Path(__file__).resolve().parent.parent / "facts" / "models"
+"""One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
+
+COUNTS = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("vocab_size", "max_position_embeddings"),
+)
+"""Fields that are at least 1 where they are there."""
+
+
+class ModelError(Exception):
+    """A model that is not known or can't be read; the message says why, and what would do."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to plan.
+
+    Attributes:
+        name: as Hugging Face calls it, or the file's.
+        architecture: its shapes.
+        config: the ``config.json`` they were read from.
+        source: where the configuration comes from.
+        date: when it was read there, empty for a file of the user's.
+        checkpoint_bytes: of the published files together, None when not known.
+        parameters: as published, None when not known.
+    """
+
+    name: str
+    architecture: Architecture
+    config: Config
+    source: str
+    date: str = ""
+    checkpoint_bytes: int | None = None
+    parameters: int | None = None
+
+
+def load_model(name: str | None, config: Path | None = None) -> Model:
+    """Return a model of the registry, or of a file.
+
+    Args:
+        name: in the registry; with ``config`` only what to call it.
+        config: a ``config.json``, or a folder with one.
+
+    Raises:
+        ModelError: there is no such model, or it can't be planned.
+        OSError: the file can't be read.
+    """
+    if config is not None:
+        return model_of_file(config, name)
+    if not name:
+        raise ModelError("Give a MODEL of the registry, or --config FILE.")
+    return registered_model(name)
+
+
+def model_of_file(path: Path, name: str | None = None) -> Model:
+    """Return the model of a ``config.json``.
+
+    Raises:
+        ModelError: it is no ``config.json`` of a model that can be planned.
+        OSError: it can't be read.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    config = _read(file)
+    own = config.get("_name_or_path")
+    there = file.resolve()
+    called = name or own or (there.parent.name if there.name == "config.json" else there.name)
+    return Model(str(called), _architecture(config, str(file)), config, str(file))
+
+
+def registered_model(name: str) -> Model:
+    """Return a model of the registry by its name, with or without the organisation, in any case.
+
+    Raises:
+        ModelError: there is none; the message has the nearest names.
+    """
+    files = {path.stem.replace("--", "/", 1): path for path in sorted(REGISTRY.glob("*.json"))}
+    wanted = name.strip().lower()
+    found = [known for known in files if wanted in (known.lower(), known.lower().partition("/")[2])]
+    if len(found) > 1:
+        raise ModelError(f"{name} is several models: {', '.join(found)}.")
+    if not found:
+        raise ModelError(f"{name} is not in the registry. {_instead(name, files)}")
+    entry = _read(files[found[0]])
+    return Model(
+        name=str(entry["name"]),
+        architecture=_architecture(entry["config"], found[0]),
+        config=entry["config"],
+        source=str(entry["source"]),
+        date=str(entry["date"]),
+        checkpoint_bytes=entry.get("checkpoint_bytes"),
+        parameters=entry.get("parameters"),
+    )
+
+
+def _instead(given: str, known: Iterable[str]) -> str:
+    near = similar(given, known)
+    any_file = "Any model can be planned from its own file: --config config.json."
+    return f"Did you mean {' or '.join(near)}? {any_file}" if near else any_file
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no text, and so no config.json.") from error
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path} is not JSON: {error.msg} (line {error.lineno}).") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is no config.json: it has no fields.")
+    return content
+
+
+def _architecture(config: Config, what: str) -> Architecture:
+    """Return the shapes; whatever form a field has, what is wrong is said in words."""
+    _check_counts(config, what)
+    try:
+        return read_architecture(config)
+    except ConfigError as error:
+        raise ModelError(f"{what}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{what}: a field has a form that the planner can't read ({error}).") from error
+
+
+def _check_counts(config: Config, what: str) -> None:
+    inner = config.get("text_config")
+    for fields in (config, inner if isinstance(inner, dict) else {}):
+        for field in COUNTS:
+            value = fields.get(field)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
+                raise ModelError(f"{what}: {field} is {json.dumps(value)}, and must be a number from 1 up.")

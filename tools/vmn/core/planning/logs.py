@@ -1,0 +1,252 @@
+"""What vLLM says about memory while it starts, read from its log: any version since 0.6, any prefix before the lines.
+
+Nothing here fails: what is not in the log, or garbled, is None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+ESCAPE = re.compile(r"(?:\x1b|\^\[)\[[0-9;]*[A-Za-z]")
+"""Colours of a terminal, also as some copies write them."""
+PROCESS = re.compile(
+    r"\((?P<name>[A-Za-z][\w:.-]*)(?: rank=(?P<rank>\d+))?(?: pid=(?P<pid>\d+))?(?:, ip=(?P<ip>[\w.:]+))?\)"
+)
+LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
+NUMBER = r"(-?[\d.,]*\d)"
+UNIT = r" ?Gi?B"
+PER_WORKER = {
+    "weights_gib": rf"Model loading took {NUMBER}{UNIT}|Loading model weights took {NUMBER}{UNIT}"
+    rf"|model weights take\s+{NUMBER}{UNIT}|Actual usage(?: is|:) {NUMBER} GiB for weights?\b",
+    "consumed_gib": rf"Actual usage is {NUMBER} GiB for consumed memory",
+    "activation_gib": rf"(?<!CUDAGraph memory, ){NUMBER} GiB for peak activation"
+    rf"|PyTorch activation peak memory(?: takes)?\s+{NUMBER}{UNIT}",
+    "non_torch_gib": rf"{NUMBER} GiB for non-torch memory|non_torch_memory(?: takes|=)?\s*{NUMBER}{UNIT}",
+    "graphs_gib": rf"{NUMBER} GiB for CUDAGraph memory|Graph capturing finished in .*?took {NUMBER} GiB",
+    "graphs_estimate_gib": rf"Estimated CUDA graph memory: {NUMBER} GiB|GiB \(actual\), {NUMBER} GiB \(estimated\)",
+    "available_gib": rf"Available KV cache memory: {NUMBER} GiB|Current kv cache memory in use is {NUMBER} GiB"
+    rf"|the rest of the memory reserved for KV Cache is {NUMBER}{UNIT}|available_kv_cache_memory\s+{NUMBER}{UNIT}"
+    rf"|kv_cache_size={NUMBER}{UNIT}",
+    "free_gib": rf"Free memory on device [\w:]*\s?\({NUMBER}/",
+    "total_gib": rf"Free memory on device [\w:]*\s?\([\d.]+/{NUMBER} GiB\)|total_gpu_memory[ =]*\(?{NUMBER}{UNIT}",
+    "utilization": rf"gpu_memory_utilization[ =]*\(?{NUMBER}\)?|GPU memory utilization (?:is )?\({NUMBER},",
+    "budget_gib": rf"x gpu_memory_utilization \([\d.]+\) = {NUMBER}{UNIT}"
+    rf"|GPU memory utilization (?:is )?\([\d.]+, {NUMBER} GiB\)|the current vLLM instance can use\s+{NUMBER}{UNIT}",
+}
+"""What one process says of its own GPU: alternatives of several versions, one number each."""
+ENGINE = {
+    "version": r"LLM engine \(v?([0-9][^)\s]*)\)|vLLM API server version v?([0-9]\S*)|\bversion ([0-9]+\.[0-9]+\S*)",
+    "architecture": r"Resolved architecture: (\w+)",
+    "tokens": rf"KV cache size: {NUMBER} tokens",
+    "gpu_blocks": rf"# (?:GPU|CUDA|cuda) blocks: {NUMBER}|^GPU blocks: {NUMBER}",
+    "cpu_blocks": rf"# CPU blocks: {NUMBER}",
+    "concurrency_length": rf"Maximum concurrency for {NUMBER} tokens per request",
+    "concurrency": rf"tokens per request: {NUMBER}x",
+    "batched_tokens": rf"Chunked prefill is enabled with max_num_batched_tokens={NUMBER}",
+    "block_tokens": rf"Setting attention block size to {NUMBER} tokens",
+}
+"""What the engine says once."""
+ERRORS = {
+    "too_long": r"To serve at least one request with the models?'s max seq len \((?P<length>\d+)\),\s+"
+    r"\(?(?P<needed>[\d.]+) GiB KV\s+cache is needed, which is larger than the available KV cache\s+memory "
+    r"\((?P<available>-?[\d.]+) GiB\)(?:\.\s+Based on the available memory,\s+the estimated maximum model length is "
+    r"(?P<longest>\d+))?",
+    "too_long_early": r"The model's max seq len \((?P<length>\d+)\) is larger than the maximum number of tokens that "
+    r"can be stored in KV cache \((?P<longest>\d+)\)",
+    "no_blocks": r"No available memory for the cache blocks",
+    "gpu_in_use": r"Free memory on device \S+ \([\d.]+/[\d.]+ GiB\) on startup\s+is less than",
+}
+SETTING = re.compile(r"['\"]?\b(\w+)['\"]?\s*[:=]\s*('[^']*'|\"[^\"]*\"|-?[\w.+-]+)")
+SETTING_LINES = re.compile(r"non-default args: |args: Namespace\(|with config: ")
+
+
+@dataclass(frozen=True)
+class WorkerLog:
+    """What one process says of its GPU, in GiB.
+
+    Attributes:
+        name: as in the log, empty for lines without one.
+        pipeline: its pipeline stage, None when the log does not tell.
+        tensor: its tensor-parallel rank, None likewise.
+        weights_gib: of model weights.
+        consumed_gib: of weights and what is outside of PyTorch together, as 0.32 says it.
+        activation_gib: peak. From 0.32 on the CUDA graphs' estimate is in it.
+        non_torch_gib: outside of PyTorch.
+        graphs_gib: that CUDA graphs took.
+        graphs_estimate_gib: that was kept back for them.
+        available_gib: for the KV cache.
+        free_gib: free when vLLM looked first.
+        total_gib: of the GPU.
+        utilization: share of it that vLLM may use.
+        budget_gib: the same in GiB.
+    """
+
+    name: str
+    pipeline: int | None = None
+    tensor: int | None = None
+    weights_gib: float | None = None
+    consumed_gib: float | None = None
+    activation_gib: float | None = None
+    non_torch_gib: float | None = None
+    graphs_gib: float | None = None
+    graphs_estimate_gib: float | None = None
+    available_gib: float | None = None
+    free_gib: float | None = None
+    total_gib: float | None = None
+    utilization: float | None = None
+    budget_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class StartupLog:
+    """A start-up.
+
+    Attributes:
+        workers: one entry a process that said something of its GPU.
+        settings: vLLM's arguments and configuration by name, as text.
+        version: vLLM's.
+        architecture: the model's class.
+        tokens: of the KV cache.
+        gpu_blocks: of the KV cache, in versions that count blocks.
+        cpu_blocks: on the host, likewise.
+        concurrency: requests of ``concurrency_length`` tokens at once.
+        concurrency_length: tokens of a request.
+        batched_tokens: of a step at most.
+        block_tokens: tokens of a block that a hybrid model needs.
+        second_runner: it ran on the second model runner, None when not said.
+        error: why it did not start, a name of ``ERRORS``.
+        needed_gib: of KV cache that one request takes, out of the error.
+        error_length: tokens of that request.
+        longest: tokens that would do, out of the error.
+    """
+
+    workers: tuple[WorkerLog, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
+    architecture: str | None = None
+    tokens: int | None = None
+    gpu_blocks: int | None = None
+    cpu_blocks: int | None = None
+    concurrency: float | None = None
+    concurrency_length: int | None = None
+    batched_tokens: int | None = None
+    block_tokens: int | None = None
+    second_runner: bool | None = None
+    error: str | None = None
+    needed_gib: float | None = None
+    error_length: int | None = None
+    longest: int | None = None
+
+    def number(self, name: str) -> float | None:
+        """Return a setting that is a number, None when it is not there or none."""
+        return _number(self.settings.get(name))
+
+    def stage(self, index: int, stages: int) -> list[WorkerLog]:
+        """Return the workers of a pipeline stage; with one stage all, and lines without a name are the first's."""
+        if stages == 1:
+            return list(self.workers)
+        return [worker for worker in self.workers if worker.pipeline == index or (not worker.name and not index)]
+
+
+_PER_WORKER = {name: re.compile(pattern) for name, pattern in PER_WORKER.items()}
+_ENGINE = {name: re.compile(pattern) for name, pattern in ENGINE.items()}
+_ERRORS = {name: re.compile(pattern) for name, pattern in ERRORS.items()}
+
+
+def parse_log(text: str) -> StartupLog:
+    """Return what a log says; of what it says several times, the last."""
+    lines = ESCAPE.sub("", text.replace("\r", "\n")).splitlines()
+    workers: dict[str, dict[str, float]] = {}
+    settings: dict[str, str] = {}
+    engine: dict[str, str] = {}
+    last = ""
+    for line in lines:
+        last = _process(line) if LEVEL.search(line) or PROCESS.search(line) else last
+        for name, number in _numbers(line):
+            workers.setdefault(last, {})[name] = number
+        for name, pattern in _ENGINE.items():
+            found = pattern.search(line)
+            if found:
+                engine[name] = next(part for part in found.groups() if part)
+        if SETTING_LINES.search(line):
+            settings |= {name: value.strip("'\"") for name, value in SETTING.findall(line)}
+    error, parts = _error("\n".join(lines))
+    return StartupLog(
+        workers=tuple(_worker(name, numbers) for name, numbers in workers.items()),
+        settings=settings,
+        version=engine.get("version"),
+        architecture=engine.get("architecture"),
+        concurrency=_number(engine.get("concurrency")),
+        second_runner=_second_runner(lines),
+        tokens=_integer(engine.get("tokens")),
+        gpu_blocks=_integer(engine.get("gpu_blocks")),
+        cpu_blocks=_integer(engine.get("cpu_blocks")),
+        concurrency_length=_integer(engine.get("concurrency_length")),
+        batched_tokens=_integer(engine.get("batched_tokens")),
+        block_tokens=_integer(engine.get("block_tokens")),
+        error=error,
+        needed_gib=_number(parts.get("needed")),
+        error_length=_integer(parts.get("length")),
+        longest=_integer(parts.get("longest")),
+    )
+
+
+def _process(line: str) -> str:
+    """Return the name of the process that wrote a line, the innermost, with its number when the name has no ranks."""
+    names = [found for found in PROCESS.finditer(line[:400]) if found["pid"] or found["rank"]]
+    if not names:
+        return ""
+    found = names[-1]
+    if re.search(r"(?:PP|TP|DP|EP)\d", found["name"]):
+        return found["name"]
+    if found["name"].startswith(("EngineCore", "APIServer")):
+        return ""
+    if found["rank"]:
+        return f"{found['name']} rank={found['rank']}"
+    return f"{found['name']} pid={found['pid']}" + (f" ip={found['ip']}" if found["ip"] else "")
+
+
+def _numbers(line: str) -> Iterator[tuple[str, float]]:
+    for name, pattern in _PER_WORKER.items():
+        for found in pattern.finditer(line):
+            number = _number(next(part for part in found.groups() if part is not None))
+            if number is not None:
+                yield name, number
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text.replace(",", "")) if text else None
+    except ValueError:
+        return None
+
+
+def _integer(text: str | None) -> int | None:
+    number = _number(text)
+    return None if number is None else int(number)
+
+
+def _rank(name: str, kind: str) -> int | None:
+    found = re.search(rf"{kind}(\d+)", name)
+    return int(found[1]) if found else None
+
+
+def _worker(name: str, numbers: Mapping[str, float]) -> WorkerLog:
+    return WorkerLog(name, _rank(name, "PP"), _rank(name, "TP"), **numbers)
+
+
+def _second_runner(lines: list[str]) -> bool | None:
+    if any("Using V2 Model Runner" in line for line in lines):
+        return True
+    return False if any("gpu_model_runner.py" in line for line in lines) else None
+
+
+def _error(text: str) -> tuple[str | None, Mapping[str, str | None]]:
+    """Return why it did not start, and the numbers in vLLM's words on it."""
+    for name, pattern in _ERRORS.items():
+        found = pattern.search(text)
+        if found:
+            return name, found.groupdict()
+    return None, {}

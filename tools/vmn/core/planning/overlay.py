@@ -1,0 +1,186 @@
+"""A values file for the best layout: only what differs from the chart's defaults, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vmn.core.planning.activation import GIB
+from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.prediction import Prediction, Setting
+from vmn.core.planning.weights import stage_weights
+
+GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
+"""Starts of names of models that the hub gives out only to accounts that agreed to their licence."""
+ROOM = 1.08
+"""Ephemeral storage per byte of a checkpoint: the hub's client keeps books and partial files beside it."""
+QUANTITY_STEP_GIB = 10
+BUDGET_STEP_S = 600
+HUB_BUDGET_S = 7200
+"""The chart's startup budget when weights are downloaded (``startup.budgetSeconds``)."""
+AFTER_DOWNLOAD_S = 1800
+"""For reading the weights, compiling and capturing: a cold start of DeepSeek-R1 shapes takes 442 s beside the load."""
+SLOW = 1.5
+"""A download is planned with this much less than the bandwidth that is promised."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the overlay is for.
+
+    Attributes:
+        name: the model's, on the hub.
+        command: the command line that writes the file.
+        facts: date of the model's shapes.
+        checkpoint_bytes: of the model's files, None when not known: then counted from its shapes.
+        load_gbps: bandwidth of a node's download, Gbit/s.
+        flags: vLLM's flags that were asked for.
+        nodes: the chart's own default.
+        gpus_per_node: the chart's own default.
+    """
+
+    name: str
+    command: str
+    facts: str
+    checkpoint_bytes: int | None
+    load_gbps: float
+    flags: Mapping[str, object]
+    nodes: int
+    gpus_per_node: int
+
+
+def overlay(request: Request, question: Setting, found: Sequence[Prediction]) -> str:
+    """Return a values file as text.
+
+    Args:
+        request: what it is for.
+        question: the setting that was planned.
+        found: predictions, the best first; the first one must fit.
+
+    Raises:
+        ValueError: no layout fits.
+    """
+    if not found or not found[0].fits:
+        raise ValueError("no layout fits")
+    best = found[0]
+    other = next((item for item in found[1:] if item.fits and _shape(item.layout) != _shape(best.layout)), None)
+    parts = [*_header(request, question, best, other), *_model(request, question, best)]
+    parts += [*_group(request, question.cluster), *_parallelism(question.cluster, best.layout), *_engine(request.flags)]
+    parts += [*_weights(request, question), *_startup(request, question), *_token(request.name)]
+    return "\n".join(parts) + "\n"
+
+
+def _header(request: Request, question: Setting, best: Prediction, other: Prediction | None) -> list[str]:
+    gpu, cluster = question.gpu, question.cluster
+    full = min(best.ranks, key=lambda rank: rank.available.expected)
+    soft = full.activation + full.non_torch + full.graphs
+    lines = [
+        f"# {request.name} on {cluster.nodes} x {cluster.gpus_per_node} {gpu.name}, for vLLM {question.version}.",
+        f"# Written by: {request.command}",
+        f"# from facts of {request.facts}. Of each GPU's {gpu.gib:.2f} GiB, on the fullest stage:",
+        f"#   {question.budget:.2f} GiB are vLLM's to use;",
+        f"#   {full.weights_gib:.2f} GiB are weights;",
+        f"#   {soft.low:.1f} to {soft.high:.1f} GiB are activations, NCCL's buffers and CUDA graphs;",
+        f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB are left for the KV cache: {_tokens(best)}.",
+    ]
+    if other:
+        lines.append(f"# The next best: {describe(other.layout)}: {_tokens(other)}.")
+    return lines
+
+
+def _shape(layout: Layout) -> tuple[int, ...]:
+    return layout.tensor, layout.pipeline, layout.data, layout.decode_context
+
+
+def describe(layout: Layout) -> str:
+    """Return a layout in words."""
+    sizes = {"tensor": layout.tensor, "pipeline": layout.pipeline, "data": layout.data}
+    words = [f"{name} {size}" for name, size in sizes.items() if size > 1] or ["one GPU"]
+    words += ["expert parallel"] if layout.expert else []
+    words += [f"decode context {layout.decode_context}"] if layout.decode_context > 1 else []
+    return ", ".join(words)
+
+
+def _tokens(prediction: Prediction) -> str:
+    return f"{prediction.tokens.low / 1000:,.0f}k to {prediction.tokens.high / 1000:,.0f}k tokens"
+
+
+def _model(request: Request, question: Setting, best: Prediction) -> list[str]:
+    length = question.batch.length
+    many = f"{best.concurrency.low:.1f} to {best.concurrency.high:.1f} requests of this length at once"
+    limit = question.model.max_length
+    why = "the model's own limit" if length == limit else f"of the model's {limit}"
+    return ["model:", f"  name: {request.name}", f"  maxLength: {length} # {why}; {many}"]
+
+
+def _group(request: Request, cluster: Cluster) -> list[str]:
+    lines = [f"  nodes: {cluster.nodes}"] if cluster.nodes != request.nodes else []
+    lines += [f"  gpusPerNode: {cluster.gpus_per_node}"] if cluster.gpus_per_node != request.gpus_per_node else []
+    return ["group:", *lines] if lines else []
+
+
+def _parallelism(cluster: Cluster, layout: Layout) -> list[str]:
+    """Return what differs from what the chart derives: tensor in the node, and a stage a node without data parallel."""
+    derived = {
+        "tensor": max(1, cluster.gpus // (layout.data * layout.pipeline)),
+        "pipeline": cluster.nodes if layout.data == 1 else 1,
+        "data": 1,
+        "expert": False,
+        "decodeContext": 1,
+    }
+    chosen = {
+        "tensor": layout.tensor,
+        "pipeline": layout.pipeline,
+        "data": layout.data,
+        "expert": layout.expert,
+        "decodeContext": layout.decode_context,
+    }
+    lines = [f"  {key}: {str(value).lower()}" for key, value in chosen.items() if value != derived[key]]
+    return ["parallelism:", *lines] if lines else []
+
+
+def _engine(flags: Mapping[str, object]) -> list[str]:
+    given = [f"    {flag}: {str(value).lower()}" for flag, value in flags.items() if value]
+    return ["engine:", "  args:", *given] if given else []
+
+
+def checkpoint_gib(request: Request, question: Setting) -> float:
+    """Return the size of a model's files: as published, else as its shapes say."""
+    if request.checkpoint_bytes:
+        return request.checkpoint_bytes / GIB
+    sizes = stage_weights(question.model, Layout(), 0)
+    return sum(size for name, size in sizes.items() if name != "copies") / GIB
+
+
+def _weights(request: Request, question: Setting) -> list[str]:
+    size = checkpoint_gib(request, question)
+    room = -(-size * ROOM // QUANTITY_STEP_GIB) * QUANTITY_STEP_GIB
+    comment = f"each pod downloads the checkpoint, {size:.0f}Gi; a claim for it needs as much"
+    return ["weights:", "  volume:", f"    size: {room:.0f}Gi # {comment}"]
+
+
+def startup_seconds(request: Request, question: Setting) -> int:
+    """Return how long a start with a download may take: bytes over bandwidth, and what comes after."""
+    download = checkpoint_gib(request, question) * GIB * 8 / (request.load_gbps * 1e9) * SLOW
+    return int(-(-(download + AFTER_DOWNLOAD_S) // BUDGET_STEP_S) * BUDGET_STEP_S)
+
+
+def _startup(request: Request, question: Setting) -> list[str]:
+    seconds = startup_seconds(request, question)
+    if seconds <= HUB_BUDGET_S:
+        return []
+    size = checkpoint_gib(request, question)
+    comment = f"{size:.0f}Gi at {request.load_gbps:g} Gbit/s, half as long again, and {AFTER_DOWNLOAD_S} s"
+    return ["startup:", f"  budgetSeconds: {seconds} # {comment}"]
+
+
+def _token(name: str) -> list[str]:
+    lines = ["auth:", "  huggingFace:"]
+    if name.startswith(GATED):
+        return [*lines, "    existingSecret: hf-secret # the model is gated: without a token the download fails"]
+    return [
+        *lines,
+        "    existingSecret: hf-secret",
+        "    optional: true # the model is open: a token only spares the hub's limits",
+    ]

@@ -1,0 +1,209 @@
+"""The layouts of ``vmn plan`` as a table."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vmn.adapters.models import Model
+from vmn.core.planning.activation import Band
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.loglines import log_lines
+from vmn.core.planning.prediction import Options, Prediction, Setting
+
+WIDTH = 120
+DASH = "\N{EN DASH}"
+BAND = f"low{DASH}expected{DASH}high"
+SHOWN = 10
+"""Layouts in the table unless all are asked for."""
+HEADINGS = ("layout", "fits", "GiB weights", "KV tokens", "longest", "concurrency", "network")
+COLOURS = {"yes": "32", "maybe": "33", "no": "31"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked, and the answer.
+
+    Attributes:
+        model: the model.
+        question: what all layouts share.
+        options: vLLM's flags that were asked for.
+        layouts: the predictions, the best first.
+    """
+
+    model: Model
+    question: Setting
+    options: Options
+    layouts: Sequence[Prediction]
+
+    @property
+    def best(self) -> Prediction:
+        """The first layout."""
+        return self.layouts[0]
+
+
+def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
+    """Return a header, a table of layouts, and what vLLM will print in the best one.
+
+    Args:
+        plan: what to show.
+        everything: all layouts, not only the best ones.
+        colour: mark what fits.
+    """
+    shown = plan.layouts if everything else plan.layouts[:SHOWN]
+    rest = plan.layouts[len(shown) :]
+    lines = [*header(plan), "", *_table(shown, colour)]
+    if rest:
+        fitting = sum(prediction.fits for prediction in rest)
+        lines.append(f"{len(rest)} more: {fitting} fit, {len(rest) - fitting} do not (--all shows them)")
+    return "\n".join([*lines, *_legend(shown), *_hint(plan), *printed(plan.best)])
+
+
+def header(plan: Plan) -> list[str]:
+    """Return the lines that say what was asked."""
+    question = plan.question
+    cluster, batch, gpu = question.cluster, question.batch, question.gpu
+    where = f"{cluster.gpus_per_node} {gpu.name}"
+    if cluster.nodes > 1:
+        where = f"{cluster.nodes} nodes of {where} over {cluster.network}"
+    return [
+        f"{plan.model.name} on {where}, vLLM {question.version}",
+        f"{batch.length:,} tokens a request, up to {batch.tokens:,} tokens and {batch.requests:,} requests a step; "
+        f"{question.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
+    ]
+
+
+def name(layout: Layout) -> str:
+    """Return a layout in short, such as ``TP8 PP2``."""
+    parts = [
+        f"TP{layout.tensor}",
+        f"PP{layout.pipeline}" if layout.pipeline > 1 else "",
+        f"DP{layout.data}" if layout.data > 1 else "",
+        "EP" if layout.expert else "",
+        f"DCP{layout.decode_context}" if layout.decode_context > 1 else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def verdict(prediction: Prediction) -> str:
+    """Return ``yes``, ``maybe`` (as expected, but not when everything soft takes the most) or ``no``."""
+    if prediction.is_sure:
+        return "yes"
+    return "maybe" if prediction.fits else "no"
+
+
+def reason(prediction: Prediction) -> str:
+    """Return why a layout does not fit; nothing for one that does."""
+    if prediction.rejected:
+        return prediction.rejected
+    if prediction.fits:
+        return ""
+    worst = min(prediction.ranks, key=lambda rank: rank.available.expected)
+    if worst.available.expected <= 0:
+        other = prediction.budget - worst.available.expected - worst.weights_gib
+        return (
+            f"{worst.weights_gib:.2f} GiB of weights and {other:.2f} GiB at the peak leave nothing of "
+            f"{prediction.budget:.2f} GiB for the KV cache"
+        )
+    longest = int(prediction.longest.expected)
+    return (
+        f"{prediction.needed_gib:.2f} GiB of KV cache for a request of {prediction.length:,} tokens, and "
+        f"{worst.available.expected:.2f} GiB there: {longest:,} tokens at most"
+    )
+
+
+def compact(number: float) -> str:
+    """Return a count in at most five characters or so: 803k, 1.21M."""
+    if number < 9_999.5:
+        return f"{int(number):,}"
+    if number < 999_500:
+        return f"{number / 1e3:.0f}k"
+    return f"{number / 1e6:.2f}M" if number < 9_995_000 else f"{number / 1e6:.1f}M"
+
+
+def times(number: float) -> str:
+    """Return how many times, with as many digits as mean something."""
+    if number < 10:
+        return f"{number:.2f}"
+    return f"{number:.1f}" if number < 100 else compact(round(number))
+
+
+def band(value: Band, form: Callable[[float], str]) -> str:
+    """Return low, expected and high as one word; one number when they are the same."""
+    ends = [form(value.low), form(value.expected), form(value.high)]
+    return ends[0] if len(set(ends)) == 1 else DASH.join(ends)
+
+
+def printed(prediction: Prediction) -> list[str]:
+    """Return vLLM's own lines for a layout, with a heading; none for a refused one."""
+    lines = log_lines(prediction)
+    return ["", f"vLLM will print, in {name(prediction.layout)}:", *(f"  {line}" for line in lines)] if lines else []
+
+
+def _table(shown: Sequence[Prediction], colour: bool) -> list[str]:
+    rows = [_cells(prediction) for prediction in shown]
+    headings = HEADINGS if any(prediction.fits for prediction in shown) else ("layout", "fits", "why not")
+    widths = [
+        max(len(row[column]) for row in [headings, *rows] if column < len(row)) for column in range(len(headings))
+    ]
+    lines = [_row(headings, widths)]
+    for prediction, cells in zip(shown, rows, strict=True):
+        own = [_row(cells, widths)] if prediction.fits else _refused(cells, widths, reason(prediction))
+        lines += [_coloured(own[0], cells[1], widths[0] + 2), *own[1:]] if colour else own
+    return lines
+
+
+def _cells(prediction: Prediction) -> tuple[str, ...]:
+    first = (name(prediction.layout), verdict(prediction))
+    if not prediction.fits:
+        return first
+    return (
+        *first,
+        f"{max(rank.weights_gib for rank in prediction.ranks):.2f}",
+        band(prediction.tokens, compact),
+        f"{int(prediction.longest.expected):,}",
+        band(prediction.concurrency, times),
+        prediction.traffic,
+    )
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    left = (0, 1, 6) if len(cells) > 3 else (0, 1, 2)
+    parts = [
+        cell.ljust(width) if column in left else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _refused(cells: Sequence[str], widths: Sequence[int], why: str) -> list[str]:
+    start = f"{cells[0]:<{widths[0]}}  {cells[1]:<{widths[1]}}  "
+    return textwrap.wrap(why, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+def _coloured(line: str, word: str, at: int) -> str:
+    """Return a row with its verdict in the verdict's colour."""
+    end = at + len(word)
+    return f"{line[:at]}\x1b[{COLOURS[word]}m{line[at:end]}\x1b[0m{line[end:]}"
+
+
+def _legend(shown: Sequence[Prediction]) -> list[str]:
+    verdicts = {verdict(prediction) for prediction in shown}
+    lines = [f"{BAND} where it can't be known exactly; longest: tokens of one request, as expected"]
+    if "maybe" in verdicts:
+        lines.append("maybe: as expected, but not when activations, NCCL and CUDA graphs take the most they may")
+    return lines if verdicts - {"no"} else []
+
+
+def _hint(plan: Plan) -> list[str]:
+    """Return what to do when nothing fits: the layout that comes nearest, with the length it has room for."""
+    if any(prediction.fits for prediction in plan.layouts) or all(prediction.rejected for prediction in plan.layouts):
+        return []
+    end = "low" if any(prediction.longest.low > 0 for prediction in plan.layouts) else "expected"
+    best = max(plan.layouts, key=lambda prediction: getattr(prediction.longest, end))
+    length = int(getattr(best.longest, end))
+    if not length:
+        return ["", "No layout has room: more or larger GPUs, or a checkpoint with smaller weights."]
+    word = "does" if end == "low" else "may"
+    return ["", f"Nothing fits at this length. {name(best.layout)} {word} with --max-model-len {length}."]

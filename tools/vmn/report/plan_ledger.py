@@ -1,0 +1,126 @@
+"""The memory of one GPU as a ledger that adds up to the hundredth of a GiB."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from vmn.core.planning.architecture import Architecture, Attention, Experts, LatentAttention
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.prediction import Prediction, Rank, Setting
+from vmn.core.planning.versions import graph_sizes
+from vmn.core.planning.weights import expert_share, shared_is_copied
+
+UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
+PARTS = (
+    *("embedding", "attention", "feed-forward", "experts", "routers"),
+    *("norms", "copies", "positions", "buffers", "head", "other"),
+)
+"""Parts of the weights, in the order of the ledger."""
+
+Ledger = dict[str, int]
+"""Hundredths of a GiB by line."""
+
+
+def ledger(question: Setting, rank: Rank) -> Ledger:
+    """Return where a GPU's memory goes, in hundredths of a GiB, with the soft terms as expected.
+
+    Weights together, the KV cache and vLLM's budget are rounded as everywhere else. What that leaves over, three
+    hundredths at most, goes to the activations, which nobody knows so exactly. A KV cache below zero is what lacks.
+    """
+    total, weights = _hundredths(question.gpu.gib), _hundredths(rank.weights_gib)
+    lines = {UNUSED: total - _hundredths(question.budget)}
+    lines |= _shares({part: rank.weights[part] for part in sorted(rank.weights, key=_order)}, weights)
+    fixed = {
+        OTHER: _hundredths(rank.non_torch.expected),
+        GRAPHS: _hundredths(rank.graphs.expected),
+        CACHE: _hundredths(rank.available.expected),
+    }
+    return lines | {ACTIVATION: total - sum(lines.values()) - sum(fixed.values())} | fixed
+
+
+def explanations(question: Setting, prediction: Prediction) -> dict[str, str]:
+    """Return for every line where its number comes from, in words."""
+    model, layout, batch = question.model, prediction.layout, question.batch
+    small = model.quantization
+    stored = f", {small.method}" if small and not small.experts_only else ""
+    share = 1 - question.budget / question.gpu.gib
+    return {
+        UNUSED: f"{share:.0%} of the GPU, for driver and CUDA (--gpu-memory-utilization)",
+        "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; first stage",
+        "attention": _attention(model, layout) + stored,
+        "feed-forward": _feed_forward(model, layout) + stored,
+        "experts": _experts(model, layout) + (f", {small.method}" if small else ""),
+        "routers": "which experts see a token; all on every GPU",
+        "norms": "all on every GPU",
+        "copies": "W_UK_T and W_UV, vLLM's copies of kv_b_proj for decoding",
+        "positions": f"rotary table of {model.max_length:,} positions",
+        "buffers": "what attention keeps ready for prompts, made with the weights",
+        "head": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; last stage",
+        "other": "image encoder, estimated from its shapes; first stage",
+        ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests a step",
+        OTHER: "taken after vLLM's first look at the free memory",
+        GRAPHS: _graphs(question, prediction),
+        CACHE: "what is left",
+    }
+
+
+def _hundredths(gib: float) -> int:
+    return round(gib * 100)
+
+
+def _order(part: str) -> int:
+    return PARTS.index(part) if part in PARTS else len(PARTS)
+
+
+def _shares(parts: Mapping[str, float], total: int) -> Ledger:
+    """Return whole hundredths that add up to ``total``: cut off, and the largest remainders get what is left."""
+    cut = {part: math.floor(size * 100) for part, size in parts.items()}
+    left = total - sum(cut.values())
+    for part in sorted(parts, key=lambda part: cut[part] - parts[part] * 100)[: max(0, left)]:
+        cut[part] += 1
+    return cut
+
+
+def _over(layout: Layout) -> str:
+    return f"over {layout.tensor} GPUs" if layout.tensor > 1 else "whole"
+
+
+def _attention(model: Architecture, layout: Layout) -> str:
+    if model.is_hybrid:
+        return f"full and linear attention {_over(layout)}"
+    for layer in model.layers:
+        match layer.attention:
+            case LatentAttention(heads=heads):
+                return f"{heads} heads {_over(layout)}; compression on every GPU"
+            case Attention(heads=heads, kv_heads=kv_heads):
+                copies = layout.tensor // kv_heads
+                kept = f", each on {copies} GPUs" if copies > 1 else ""
+                return f"{heads} heads {_over(layout)}; {kv_heads} KV heads{kept}"
+    return f"projections {_over(layout)}"
+
+
+def _feed_forward(model: Architecture, layout: Layout) -> str:
+    if not model.is_moe:
+        return f"gate, up and down {_over(layout)}"
+    shared = "whole on every GPU" if shared_is_copied(layout) else _over(layout)
+    return f"dense layers and shared experts, {shared}"
+
+
+def _experts(model: Architecture, layout: Layout) -> str:
+    found = next((layer.mlp for layer in model.layers if isinstance(layer.mlp, Experts)), None)
+    if found is None:
+        return ""
+    here, _ = expert_share(found, layout)
+    if layout.expert:
+        return f"{here} whole ones of {found.count} a layer"
+    ranks = layout.tensor * layout.data
+    return f"{found.count} a layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
+
+
+def _graphs(question: Setting, prediction: Prediction) -> str:
+    if question.batch.eager:
+        return "none with --enforce-eager"
+    if not prediction.ranks[0].graphs.expected:
+        return "this version does not take them off the KV cache"
+    return f"estimate for {graph_sizes(question.batch.requests, question.gpu.gib >= 160)} sizes of a batch"
