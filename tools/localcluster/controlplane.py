@@ -80,7 +80,7 @@ def configuration(api_port: int) -> dict[str, Any]:
     overrides: dict[str, dict[str, str]] = {
         "kube-apiserver": {"bind-address": "0.0.0.0"},
         "kube-controller-manager": {"node-monitor-grace-period": "40s", "node-monitor-period": "5s"},
-        "kwok-controller": {"manage-all-nodes": "false"},
+        "kwok-controller": {"manage-all-nodes": "false", "node-lease-duration-seconds": "40"},
     }
     return {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",

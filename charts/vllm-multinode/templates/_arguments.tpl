@@ -12,9 +12,10 @@ Returns: JSON, a list of strings, by the flags' names.
 {{- if kindIs "bool" $value -}}
 {{- $words = append $words (ternary $flag (printf "--no-%s" $name) $value) -}}
 {{- else if kindIs "slice" $value -}}
-{{- $words = append $words $flag -}}
-{{- range $value -}}
-{{- $words = append $words (ternary . (toJson .) (kindIs "string" .)) -}}
+{{- $repeated := eq $name "middleware" -}}{{- /* the one flag of vLLM that takes a single word each time */ -}}
+{{- range $index, $item := $value -}}
+{{- $words = concat $words (ternary (list $flag) list (or $repeated (eq $index 0))) -}}
+{{- $words = append $words (ternary $item (toJson $item) (kindIs "string" $item)) -}}
 {{- end -}}
 {{- else if kindIs "string" $value -}}
 {{- $words = concat $words (list $flag $value) -}}

@@ -16,18 +16,7 @@ Returns: YAML, fields of a pod's spec.
 affinity:
   {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}
 tolerations:
-  {{- with .Values.group.gpuResource }}
-  - {key: {{ . }}, operator: Exists}
-  {{- end }}
-  {{- range list "unreachable" "not-ready" }}
-  - key: node.kubernetes.io/{{ . }}
-    operator: Exists
-    effect: NoExecute
-    tolerationSeconds: {{ $scheduling.nodeLossSeconds }}
-  {{- end }}
-  {{- with $scheduling.tolerations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "vllm-multinode.tolerations" . | nindent 2 }}
 {{- with $scheduling.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -36,5 +25,25 @@ nodeSelector:
 {{- with index $scheduling $field }}
 {{ $field }}: {{ . }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Tolerations: of nodes with GPUs, of lost nodes for a short time, and the user's.
+Usage: include "vllm-multinode.tolerations" . | nindent 2
+Returns: YAML, a list.
+*/}}
+{{- define "vllm-multinode.tolerations" -}}
+{{- with .Values.group.gpuResource -}}
+- {key: {{ . }}, operator: Exists}
+{{- end }}
+{{- range list "unreachable" "not-ready" }}
+- key: node.kubernetes.io/{{ . }}
+  operator: Exists
+  effect: NoExecute
+  tolerationSeconds: {{ $.Values.scheduling.nodeLossSeconds }}
+{{- end }}
+{{- with .Values.scheduling.tolerations }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -19,6 +19,11 @@ Returns: JSON, a list of messages.
       "api-key" "auth.apiKey.existingSecret" -}}
 {{- $added := list "node-rank" "master-addr" "headless" "data-parallel-size-local" "data-parallel-address" "data-parallel-start-rank" "data-parallel-rank" "data-parallel-backend" -}}
 {{- range $flag, $value := $values.engine.args -}}
+{{- range $owned, $owner := $owners -}}
+{{- if and (hasPrefix $flag $owned) (ne $flag $owned) (not (hasKey $owners $flag)) -}}
+{{- $problems = append $problems (printf "engine.args.%s: %s would be taken for --%s, as vLLM completes flags. Set %s instead." $flag (toJson $value) $owned $owner) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*$" $flag) -}}
 {{- $problems = append $problems (printf "engine.args.%s: %s is under a key that is no flag of vllm serve without its dashes. Write %s." $flag (toJson $value) ($flag | replace "_" "-" | trimPrefix "--" | kebabcase)) -}}
 {{- else if hasKey $owners $flag -}}
