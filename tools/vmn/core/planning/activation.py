@@ -7,7 +7,6 @@ vLLM's source; ``docs/planner.md`` has their errors against measured start-ups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmn.core.planning.architecture import Architecture, Attention, Dense, Experts, LatentAttention, LinearAttention
@@ -101,7 +100,7 @@ def peak_activation(
     kept = _kept(model, layout, batch, vllm, fp8_cache)
 
     def peak(compiled: float) -> float:
-        return max(_forward(model, layout, batch, 1.0 if batch.eager else compiled) + received, sampler)
+        return max(_forward(model, layout, batch, vllm, 1.0 if batch.eager else compiled) + received, sampler)
 
     high = kept.high + max(peak(COMPILED_MOST), 0.3) * 1.05
     low = kept.low + 0.95 * peak(1.0)
@@ -121,30 +120,40 @@ def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour)
     return logits * LOGITS_BYTES * parts + 3 * states
 
 
-def _forward(model: Architecture, layout: Layout, batch: Batch, compiled: float) -> float:
+def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, compiled: float) -> float:
     """Return what is alive at the peak of one layer: GiB. Only what passes between operators grows when compiled."""
     states = batch.tokens * model.hidden * 2 / GIB
-    attention = max(sum(_attention_peak(layer.attention, layout, batch, compiled)) for layer in model.kinds)
+    attention = max(
+        _attention_peak(layer.attention, layout, batch) * compiled
+        + _attention_buffer(layer.attention, layout, batch, vllm)
+        for layer in model.kinds
+    )
     return max(attention, _dense_peak(model, layout, batch) * compiled) + 3 * states * compiled
 
 
-def _attention_peak(attention: object, layout: Layout, batch: Batch, compiled: float) -> Iterator[float]:
-    """Yield what a layer's attention has alive: queries, keys, values and output, and buffers of fixed size, in GiB."""
-    scale = 2 / layout.tensor / GIB
+def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
+    """Return queries, keys, values and output of a layer: GiB."""
+    rows = batch.tokens * 2 / layout.tensor / GIB
     match attention:
         case LatentAttention():
-            context = min(max(8 * batch.length, 4 * batch.requests * 16), CONTEXT_TOKENS)
-            decompressed = context * attention.heads * (attention.nope_size + attention.value_size) * scale
-            yield max(decompressed, INDEX_LOGITS if attention.index_top else 0.0)
-            size = attention.nope_size + attention.rope_size + attention.value_size
-            yield batch.tokens * attention.heads * size * scale * compiled
+            return rows * attention.heads * (attention.nope_size + attention.rope_size + attention.value_size)
         case Attention():
             kv_heads = max(attention.kv_heads, layout.tensor)
-            size = attention.key_size + attention.value_size
-            yield batch.tokens * (attention.heads + kv_heads) * size * scale * compiled
+            return rows * (attention.heads + kv_heads) * (attention.key_size + attention.value_size)
         case LinearAttention():
             keys, values = attention.key_heads * attention.key_size, attention.value_heads * attention.value_size
-            yield batch.tokens * 4 * (keys + values) * scale * compiled
+            return rows * 4 * (keys + values)
+        case _:
+            return 0.0
+
+
+def _attention_buffer(attention: object, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
+    """Return what the profile allocates for latent attention to decompress, and for the indexer's logits: GiB."""
+    if not isinstance(attention, LatentAttention) or vllm.since < (0, 8):
+        return 0.0
+    context = min(max(8 * batch.length, 4 * batch.requests * 16), CONTEXT_TOKENS)
+    decompressed = context * attention.heads * (attention.nope_size + attention.value_size) * 2 / layout.tensor / GIB
+    return max(decompressed, INDEX_LOGITS if attention.index_top else 0.0)
 
 
 def _dense_peak(model: Architecture, layout: Layout, batch: Batch) -> float:

@@ -34,23 +34,36 @@ class Cluster:
         return self.nodes * self.gpus_per_node
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a layout can't be.
+
+    Attributes:
+        part: of the layout, by the name of its field.
+        text: the reason, and what would do.
+    """
+
+    part: str
+    text: str
+
+
 def rejection(model: Architecture, layout: Layout, cluster: Cluster) -> str | None:
     """Return why a layout can't be, None when it can."""
-    return next(_reasons(model, layout, cluster), None)
+    first = next(refusals(model, layout, cluster), None)
+    return first.text if first else None
 
 
-def _reasons(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[str]:
+def refusals(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
+    """Yield every reason why a layout can't be."""
     if layout.gpus != cluster.gpus:
-        yield f"{layout.gpus} ranks, and there are {cluster.gpus} GPUs"
+        yield Refusal("gpus", f"{layout.gpus} ranks, and there are {cluster.gpus} GPUs")
     yield from _divisors(model, layout)
     yield from _blocks(model, layout)
     yield from _data(model, layout, cluster)
     yield from _decode_context(model, layout)
     if spans_nodes(layout, cluster) and cluster.network == "tcp" and not cluster.forced:
-        yield (
-            f"tensor parallel over {layout.tensor} GPUs spans nodes over TCP, which is several times slower than "
-            "pipeline parallel: use RDMA, or --force"
-        )
+        slow = "which is several times slower than pipeline parallel: use RDMA, or --force"
+        yield Refusal("tensor", f"tensor parallel over {layout.tensor} GPUs spans nodes over TCP, {slow}")
 
 
 def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
@@ -58,9 +71,9 @@ def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
     return layout.tensor > cluster.gpus_per_node or cluster.gpus_per_node % layout.tensor != 0
 
 
-def _divisors(model: Architecture, layout: Layout) -> Iterator[str]:
+def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if model.heads % layout.tensor:
-        yield f"tensor {layout.tensor} does not divide {model.heads} attention heads"
+        yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads")
     for layer in model.kinds:
         attention = layer.attention
         if (
@@ -68,14 +81,17 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[str]:
             and attention.kv_heads % layout.tensor
             and layout.tensor % attention.kv_heads
         ):
-            yield f"tensor {layout.tensor} neither divides {attention.kv_heads} KV heads nor is a multiple of them"
+            yield Refusal(
+                "tensor",
+                f"tensor {layout.tensor} neither divides {attention.kv_heads} KV heads nor is a multiple of them",
+            )
     if layout.pipeline > len(model.layers):
-        yield f"pipeline {layout.pipeline} is more than {len(model.layers)} layers"
+        yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
     if layout.expert and not model.is_moe:
-        yield "expert parallel needs a mixture of experts"
+        yield Refusal("expert", "expert parallel needs a mixture of experts")
 
 
-def _blocks(model: Architecture, layout: Layout) -> Iterator[str]:
+def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     """Yield what cuts blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
     if not model.quantization or not model.quantization.block:
         return
@@ -84,36 +100,45 @@ def _blocks(model: Architecture, layout: Layout) -> Iterator[str]:
         mlp = layer.mlp
         width = mlp.intermediate if isinstance(mlp, Dense) else mlp.shared
         if width % (rows * layout.tensor) and width:
-            yield f"{width} elements over tensor {layout.tensor} cut the blocks of {rows} that share an FP8 scale"
+            yield Refusal(
+                "tensor",
+                f"{width} elements over tensor {layout.tensor} cut the blocks of {rows} that share an FP8 scale",
+            )
         if isinstance(mlp, Experts) and not layout.expert and mlp.intermediate % (32 * layout.tensor * layout.data):
             ranks = layout.tensor * layout.data
-            yield f"experts of {mlp.intermediate} over {ranks} ranks cut the FP8 blocks too small: use expert parallel"
+            yield Refusal(
+                "expert",
+                f"experts of {mlp.intermediate} over {ranks} ranks cut the FP8 blocks too small: use expert parallel",
+            )
 
 
-def _data(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[str]:
+def _data(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
     if layout.data == 1:
         return
     if not model.is_moe:
-        yield "data parallel in one engine is for mixtures of experts: use replicas"
+        yield Refusal("data", "data parallel in one engine is for mixtures of experts: use replicas")
     if layout.tensor * layout.pipeline > cluster.gpus_per_node or layout.data % cluster.nodes:
-        yield f"{layout.data} data-parallel ranks of {layout.tensor * layout.pipeline} GPUs do not fit whole into nodes"
+        yield Refusal(
+            "data",
+            f"{layout.data} data-parallel ranks of {layout.tensor * layout.pipeline} GPUs do not fit whole into nodes",
+        )
 
 
-def _decode_context(model: Architecture, layout: Layout) -> Iterator[str]:
+def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     count = layout.decode_context
     if count == 1:
         return
     if layout.tensor % count:
-        yield f"decode context {count} does not divide tensor {layout.tensor}"
+        yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}")
     for layer in model.kinds:
         attention = layer.attention
         if isinstance(attention, LatentAttention):
             continue
         if not isinstance(attention, Attention) or attention.window or attention.chunk:
-            yield "decode context parallel needs full attention in every layer"
+            yield Refusal("decode_context", "decode context parallel needs full attention in every layer")
         elif count > layout.tensor // attention.kv_heads or (attention.heads // attention.kv_heads) % count:
             copies = max(1, layout.tensor // attention.kv_heads)
-            yield f"decode context {count} can't share {copies} copies of each KV head"
+            yield Refusal("decode_context", f"decode context {count} can't share {copies} copies of each KV head")
 
 
 def layouts(model: Architecture, cluster: Cluster) -> Iterator[Layout]:

@@ -94,7 +94,6 @@ def skips(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     short = {name for name in names if "layers." not in name}
 
     @lru_cache(maxsize=4096)
-    @lru_cache(maxsize=None)
     def skipped(module: str) -> bool:
         parts = module.split(".")
         ends = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}

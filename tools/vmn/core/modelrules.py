@@ -1,0 +1,123 @@
+"""Ring 3: values against the model's shapes, and against the GPU's memory where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vmn.core.planning.architecture import Architecture
+from vmn.core.planning.constraints import Cluster, refusals
+from vmn.core.planning.gpus import Gpu
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.prediction import Options, predict, setting
+from vmn.core.problem import Problem, shown
+
+RING = "model"
+KEYS = {
+    "tensor": "parallelism.tensor",
+    "pipeline": "parallelism.pipeline",
+    "data": "parallelism.data",
+    "expert": "parallelism.expert",
+    "decode_context": "parallelism.decodeContext",
+}
+NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "roce": "roce"}
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+Values = Mapping[str, Any]
+
+
+def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list[Problem]:
+    """Return what vLLM would refuse.
+
+    Args:
+        values: the chart's defaults with the file on top, which have passed the other rings.
+        model: the shapes of ``model.name``.
+        gpu: what the nodes have, None when it is not known.
+    """
+    found = [*_layout(values, model), *_length(values, model)]
+    return found or (list(_memory(values, model, gpu)) if gpu else [])
+
+
+def product_of(values: Values) -> str | None:
+    """Return the GPU that the values ask nodes for, by its product label."""
+    product = values["scheduling"]["nodeSelector"].get(PRODUCT_LABEL)
+    return str(product) if product else None
+
+
+def layout_of(values: Values) -> Layout:
+    """Return the layout with what is unset derived as the chart derives it."""
+    group, asked = values["group"], values["parallelism"]
+    gpus, data = group["nodes"] * group["gpusPerNode"], asked["data"]
+    pipeline = asked.get("pipeline") or (group["nodes"] if data == 1 else 1)
+    tensor = asked.get("tensor") or max(1, gpus // (data * pipeline))
+    return Layout(tensor, pipeline, data, bool(asked["expert"]), asked.get("decodeContext") or 1)
+
+
+def _cluster(values: Values) -> Cluster:
+    # The chart can't know that a site wants tensor parallelism over TCP; it is slow, and it works.
+    group = values["group"]
+    return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS[values["fabric"]["profile"]], forced=True)
+
+
+def _layout(values: Values, model: Architecture) -> Iterator[Problem]:
+    layout = layout_of(values)
+    told: set[str] = set()
+    for refusal in refusals(model, layout, _cluster(values)):
+        key = KEYS.get(refusal.part, "group.gpusPerNode")
+        if key not in told:
+            told.add(key)
+            given = shown(getattr(layout, refusal.part, None))
+            yield Problem(key, given, f"can't be: {refusal.text}.", _instead(refusal.part, model), RING)
+
+
+def _instead(part: str, model: Architecture) -> str:
+    match part:
+        case "tensor":
+            sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if model.heads % size == 0]
+            return f"Use one of {', '.join(map(str, sizes))}, and pipeline for the rest."
+        case "pipeline":
+            return f"Use at most {len(model.layers)}."
+        case "data":
+            return "Use 1, and group.replicas for more copies; or ranks that fit whole into nodes."
+        case "expert":
+            return "Use true." if model.is_moe else "Use false."
+        case _:
+            return "Leave it unset; `vmn plan` lists the layouts that fit."
+
+
+def _length(values: Values, model: Architecture) -> Iterator[Problem]:
+    length = values["model"].get("maxLength")
+    if length and length > model.max_length:
+        reason = f"is more than the model's own {model.max_length} tokens, which vLLM refuses."
+        yield Problem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
+
+
+def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[Problem]:
+    args = values["engine"]["args"]
+    options = Options(
+        max_model_len=values["model"].get("maxLength"),
+        utilization=args.get("gpu-memory-utilization"),
+        batched_tokens=args.get("max-num-batched-tokens"),
+        requests=args.get("max-num-seqs"),
+        kv_dtype=args.get("kv-cache-dtype", "auto"),
+        eager=bool(args.get("enforce-eager", False)),
+    )
+    question = setting(model, gpu, _cluster(values), options)
+    answer = predict(question, layout_of(values))
+    if answer.fits or "kv-cache-memory-bytes" in args:
+        return
+    worst = min(rank.available.expected for rank in answer.ranks)
+    longest = int(answer.longest.low)
+    if longest:
+        reason = (
+            f"needs {answer.needed_gib:.1f} GiB of KV cache on a {gpu.name}, and about {worst:.1f} GiB are left "
+            "beside weights and activations."
+        )
+        fix = f"Use at most {longest}, or more GPUs."
+        yield Problem("model.maxLength", str(question.batch.length), reason, fix, RING)
+        return
+    weights = max(rank.weights_gib for rank in answer.ranks)
+    given = shown(values["group"]["nodes"])
+    reason = f"{'node' if given == '1' else 'nodes'} leave no memory for the KV cache: {weights:.1f} GiB of weights"
+    reason += f" on each {gpu.name} of {gpu.gib:.1f} GiB."
+    fix = "Use more nodes, or a quantised model; `vmn plan` says which fits."
+    yield Problem("group.nodes", given, reason, fix, RING)
