@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,14 +25,6 @@ ENDED = (
     '{{range .status.containerStatuses}}{{with .lastState.terminated}}{{.exitCode}} {{printf "%q" .message}}'
     '{{"\\n"}}{{end}}{{end}}'
 )
-
-
-@pytest.fixture
-def release(namespace: str) -> Iterator[Release]:
-    """Give a release that a test may install, and remove it at the end."""
-    own = Release(namespace)
-    yield own
-    own.uninstall()
 
 
 def log(namespace: str, pod: str) -> str:
