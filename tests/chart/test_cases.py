@@ -1,4 +1,4 @@
-"""Every wrong values file is refused with its message: by Helm alone, and by ``vmn validate``."""
+"""Every wrong values file is refused with its message: by Helm alone, and by ``vmn validate``, which knows more."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.cases import expected, invalid_cases
+from kit.cases import expected, invalid_cases, model_cases
 from kit.paths import CHART, name_of
 from kit.render import Helm, HelmFailed, helm_program, render
 from vmn.adapters.validation import validate_file
 
 every_case = pytest.mark.parametrize("case", invalid_cases(), ids=name_of)
+every_refused = pytest.mark.parametrize("case", [*invalid_cases(), *model_cases()], ids=name_of)
 
 
 def test_there_are_cases_for_both_rings() -> None:
@@ -36,7 +37,12 @@ def test_helm_refuses_the_case_and_names_the_key(case: Path, helm: Helm) -> None
             assert item.key.partition("[")[0].rpartition(".")[2] in said, said
 
 
-@every_case
+@pytest.mark.parametrize("case", model_cases(), ids=name_of)
+def test_helm_renders_what_only_the_model_rules_out(case: Path) -> None:
+    assert render(None, case).one("LeaderWorkerSet")
+
+
+@every_refused
 def test_vmn_refuses_the_case_with_the_message(case: Path) -> None:
     found = validate_file(CHART, case, helm=str(helm_program()))
     listed = "\n".join(f"{item.ring} {item.key}: {item.message}" for item in found)
@@ -46,7 +52,7 @@ def test_vmn_refuses_the_case_with_the_message(case: Path) -> None:
         assert fits[0].fix, f"no fix in: {fits[0]}"
 
 
-@every_case
+@every_refused
 def test_case_expects_every_problem_that_vmn_finds(case: Path) -> None:
     found = {item.key for item in validate_file(CHART, case, helm=str(helm_program()))}
     assert found == {item.key for item in expected(case)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kit.paths import CASES
 
-RINGS = ("schema", "rules", "yaml")
+RINGS = ("schema", "rules", "yaml", "model")
 FIELDS = ("ring", "key", "text")
 
 
@@ -25,6 +25,11 @@ class Expected:
 def invalid_cases() -> list[Path]:
     """Return the values files that must be refused."""
     return sorted((CASES / "invalid").glob("*.yaml"))
+
+
+def model_cases() -> list[Path]:
+    """Return the values files that render, and that the model's own rules must refuse."""
+    return sorted((CASES / "model").glob("*.yaml"))
 
 
 def valid_cases() -> list[Path]:

@@ -15,7 +15,7 @@ class Problem:
     reason: str
     fix: str
     ring: str
-    """Who found it: ``yaml``, ``schema``, ``rules`` or ``render``."""
+    """Who found it: ``yaml``, ``schema``, ``rules``, ``render`` or ``model``."""
     file: str = ""
 
     @property

@@ -115,7 +115,12 @@ def options_of(log: StartupLog, given: Options) -> Options:
         requests=given.requests or (int(requests) if requests else None),
         kv_dtype=log.settings.get("kv_cache_dtype", "auto") if given.kv_dtype == "auto" else given.kv_dtype,
         eager=given.eager or log.settings.get("enforce_eager") == "True",
+        prefix_caching=_yes_or_no(log.settings.get("enable_prefix_caching"), given.prefix_caching),
     )
+
+
+def _yes_or_no(text: str | None, otherwise: bool | None) -> bool | None:
+    return {"True": True, "False": False}.get(text or "", otherwise)
 
 
 def calibrate(question: Setting, layout: Layout, log: StartupLog) -> Calibration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmn.core.planning.activation import GIB
 from vmn.core.planning.prediction import Prediction
 
 
@@ -34,23 +35,26 @@ def log_lines(prediction: Prediction, pool: str = "GPU") -> list[str]:
     return lines
 
 
+MORE = "See https://docs.vllm.ai/en/latest/configuration/conserving_memory/ for more details."
+
+
 def _error(prediction: Prediction) -> str:
-    worst = min(prediction.ranks, key=lambda rank: rank.available.expected)
-    if worst.available.expected <= 0:
+    """Return what vLLM says of the first worker that has too little (``_check_enough_kv_cache_memory``)."""
+    blocks = round(prediction.needed_gib * GIB / max(rank.block_bytes for rank in prediction.ranks))
+    rank = next(rank for rank in prediction.ranks if rank.blocks.expected - 1 < blocks)
+    available = rank.available.expected - rank.block_bytes / GIB  # without the null block, which no request gets
+    if available <= 0:
         return (
             "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
-            "initializing the engine"
+            "initializing the engine (this flag also controls CPU memory reservation on the CPU backend, despite its "
+            f"name). {MORE}"
         )
-    hint = ""
-    if prediction.longest.expected > 0:
-        hint = (
-            f"Based on the available memory, the estimated maximum model length is {int(prediction.longest.expected)}. "
-        )
+    hint = f"Based on the available memory, the estimated maximum model length is {rank.longest}. " * bool(rank.longest)
     return (
         f"ValueError: To serve at least one request with the model's max seq len ({prediction.length}), "
-        f"({_gib(prediction.needed_gib)} GiB KV cache is needed, which is larger than the available KV cache memory "
-        f"({_gib(worst.available.expected)} GiB). {hint}Try increasing `gpu_memory_utilization` or decreasing "
-        "`max_model_len` when initializing the engine."
+        f"({_gib(blocks * rank.block_bytes / GIB)} GiB KV cache is needed, which is larger than the available KV cache "
+        f"memory ({_gib(available)} GiB). {hint}Try increasing `gpu_memory_utilization` (which also controls CPU "
+        f"memory on the CPU backend) or decreasing `max_model_len` when initializing the engine. {MORE}"
     )
 
 

@@ -14,6 +14,7 @@ ESCAPE = re.compile(r"(?:\x1b|\^\[)\[[0-9;]*[A-Za-z]")
 PROCESS = re.compile(
     r"\((?P<name>[A-Za-z][\w:.-]*)(?: rank=(?P<rank>\d+))?(?: pid=(?P<pid>\d+))?(?:, ip=(?P<ip>[\w.:]+))?\)"
 )
+RANKS = re.compile(r"_(?:PP|TP|DP|EP)\d")
 LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
 NUMBER = r"(-?[\d.,]*\d)"
 UNIT = r" ?Gi?B"
@@ -195,11 +196,12 @@ def parse_log(text: str) -> StartupLog:
 
 def _process(line: str) -> str:
     """Return the name of the process that wrote a line, the innermost, with its number when the name has no ranks."""
-    names = [found for found in PROCESS.finditer(line[:400]) if found["pid"] or found["rank"]]
+    found_all = PROCESS.finditer(line[:400])
+    names = [found for found in found_all if found["pid"] or found["rank"] or RANKS.search(found["name"])]
     if not names:
         return ""
     found = names[-1]
-    if re.search(r"(?:PP|TP|DP|EP)\d", found["name"]):
+    if RANKS.search(found["name"]):
         return found["name"]
     if found["name"].startswith(("EngineCore", "APIServer")):
         return ""

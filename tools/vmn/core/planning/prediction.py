@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Options:
         kv_dtype: ``--kv-cache-dtype``.
         eager: ``--enforce-eager``.
         version: vLLM's.
+        prefix_caching: ``--enable-prefix-caching``; only models with states take other memory for it.
     """
 
     max_model_len: int | None = None
@@ -41,6 +43,7 @@ class Options:
     kv_dtype: str = "auto"
     eager: bool = False
     version: str = "0.32.0"
+    prefix_caching: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Rank:
         graphs: what is kept back for CUDA graphs.
         available: for the KV cache.
         blocks: of the KV cache, count.
+        block_bytes: of a block of all its layers.
+        longest: tokens of the longest request that its expected blocks hold, at most what the model or the user says.
     """
 
     stage: int
@@ -66,6 +71,8 @@ class Rank:
     graphs: Band
     available: Band
     blocks: Band
+    block_bytes: int = 0
+    longest: int = 0
 
     @property
     def weights_gib(self) -> float:
@@ -145,6 +152,8 @@ def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -
         UnknownVersion: of vLLM.
     """
     vllm = behaviour(options.version)
+    if options.prefix_caching is not None:
+        vllm = dataclasses.replace(vllm, state_blocks=2 if options.prefix_caching else 1)
     tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
@@ -228,22 +237,8 @@ def _traffic(layout: Layout, cluster: Cluster) -> str:
 
 
 def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
-    model, batch, vllm = question.model, question.batch, question.vllm
-    weights = {name: size / GIB for name, size in stage_weights(model, layout, stage).items()}
-    weights["positions"] = model.max_length * _rope_size(model) * ROPE_BYTES / GIB
-    small = cache_is_fp8(model, question.kv_dtype)
-    buffers = fixed_buffers(model, layout, batch, vllm, small)
-    if buffers:
-        weights["buffers"] = buffers
-    activation = peak_activation(model, layout, batch, vllm, stage, small)
-    other = non_torch(layout, vllm)
-    captured = graphs(model, layout, batch, vllm, large_gpu=question.gpu.gib >= 160)
-    if question.correction:
-        told = question.correction
-        weights = {name: size * told.weight_factor(layout, stage) for name, size in weights.items()}
-        activation = told.correct_activation(layout, batch, stage, activation)
-        other = told.correct_non_torch(layout, batch, stage, other)
-        captured = told.correct_graphs(layout, batch, stage, captured)
+    weights = _weights(question, layout, stage)
+    activation, other, captured = _soft_terms(question, layout, stage)
     used = activation + other + captured
     left = question.budget - sum(weights.values())
     available = Band(left - used.high, left - used.expected, left - used.low)
@@ -251,7 +246,37 @@ def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds:
     blocks = Band(
         *(float(max(0, int(gib * GIB)) // size) for gib in (available.low, available.expected, available.high))
     )
-    return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks)
+    most = max(question.model.max_length, question.batch.length)
+    longest = cache.longest_request(max(0, int(blocks.expected) - 1), most)
+    return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest)
+
+
+def _weights(question: Setting, layout: Layout, stage: int) -> dict[str, float]:
+    """Return the GiB of weights by what they are for, with what is made together with them."""
+    model = question.model
+    weights = {name: size / GIB for name, size in stage_weights(model, layout, stage).items()}
+    weights["positions"] = model.max_length * _rope_size(model) * ROPE_BYTES / GIB
+    small = cache_is_fp8(model, question.kv_dtype)
+    buffers = fixed_buffers(model, layout, question.batch, question.vllm, small)
+    if buffers:
+        weights["buffers"] = buffers
+    factor = question.correction.weight_factor(layout, stage) if question.correction else 1.0
+    return {name: size * factor for name, size in weights.items()}
+
+
+def _soft_terms(question: Setting, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
+    """Return activations, what is outside of PyTorch, and CUDA graphs."""
+    model, batch, vllm, told = question.model, question.batch, question.vllm, question.correction
+    activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, question.kv_dtype))
+    other = non_torch(layout, vllm)
+    captured = graphs(model, layout, batch, vllm, large_gpu=question.gpu.gib >= 160)
+    if told is None:
+        return activation, other, captured
+    return (
+        told.correct_activation(layout, batch, stage, activation),
+        told.correct_non_torch(layout, batch, stage, other),
+        told.correct_graphs(layout, batch, stage, captured),
+    )
 
 
 def _rope_size(model: Architecture) -> int:
