@@ -1,1 +1,1 @@
-"""What is generated in the chart and the README: the JSON schema and the tables. `make generate`, `make verify`."""
+"""What is generated: the JSON schema, the catalogue of values files, tables. `make generate`, `make verify`."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
 from vmn.core.values import Values, merged
 
@@ -81,7 +82,14 @@ def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
     context = lookup(values, "model.maxLength")
     tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
     link = f"[{path.name}]({path})"
-    return f"`{lookup(values, 'model.name')}`", f"{nodes} x {gpus}", layout or "one GPU", tokens, link
+    kind = gpu_of(path.stem)
+    return f"`{lookup(values, 'model.name')}`", f"{nodes} x {gpus} {kind}".strip(), layout or "one GPU", tokens, link
+
+
+def gpu_of(name: str) -> str:
+    """Return the GPU that a file of the catalogue is for, in capitals; nothing for other files."""
+    words = CATALOGUE.get(name, "").split()
+    return words[words.index("--gpu") + 1].upper() if words else ""
 
 
 def ranks(values: Values) -> dict[str, int]:

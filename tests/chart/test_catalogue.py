@@ -1,0 +1,32 @@
+"""The catalogue of values files: each renders, is what its header says, and passes every ring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chartfiles.catalogue import CATALOGUE as ENTRIES
+from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
+from kit.render import helm_program, render
+from vmn.adapters.validation import validate_file
+from vmn.cli.generate import parsed
+from vmn.core.planning.gpus import find_gpu
+
+FILES = [*CATALOGUE, *(file for file in OVERLAYS if file.stem in ENTRIES)]
+
+
+def test_catalogue_is_what_is_in_the_folder() -> None:
+    assert {file.stem for file in FILES} == set(ENTRIES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_file_passes_all_rings_on_its_gpu_and_renders(file: Path) -> None:
+    asked, _ = parsed(ENTRIES[file.stem].split())
+    found = validate_file(CHART, file, helm=str(helm_program()), gpu=find_gpu(asked.gpu))
+    assert [f"{item.key} {item.message}" for item in found] == []
+    group = render(None, file).one("LeaderWorkerSet")["spec"]["leaderWorkerTemplate"]
+    container = group["leaderTemplate"]["spec"]["containers"][0]
+    assert group["size"] == asked.nodes
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": asked.gpus_per_node}
+    assert f"vmn generate {ENTRIES[file.stem]}" in (CHECKOUT / "values" / file.name).read_text(encoding="utf-8")
