@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vmn.core.planning.activation import GIB
 from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.layout import Layout
+from vmn.core.planning.loglines import log_lines
 from vmn.core.planning.prediction import Prediction, Setting
 from vmn.core.planning.weights import stage_weights
 
@@ -84,6 +85,7 @@ def _header(request: Request, question: Setting, best: Prediction, other: Predic
         f"#   {soft.low:.1f} to {soft.high:.1f} GiB are activations, NCCL's buffers and CUDA graphs;",
         f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB are left for the KV cache: {_tokens(best)}.",
     ]
+    lines += ["# vLLM will print, as expected:", *(f"#   {line}" for line in log_lines(best))]
     if other:
         lines.append(f"# The next best: {describe(other.layout)}: {_tokens(other)}.")
     return lines
