@@ -16,8 +16,10 @@ PROCESS = re.compile(
 )
 RANKS = re.compile(r"_(?:PP|TP|DP|EP)\d")
 LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
-NUMBER = r"(-?[\d.,]*\d)"
+NUMBER = r"(-?\d[\d,]{0,20}(?:\.\d{1,9})?)"
 UNIT = r" ?Gi?B"
+LONGEST = 50_000
+"""Characters of a line that are read; vLLM prints its configuration in some ten thousand."""
 PER_WORKER = {
     "weights_gib": rf"Model loading took {NUMBER}{UNIT}|Loading model weights took {NUMBER}{UNIT}"
     rf"|model weights take\s+{NUMBER}{UNIT}|Actual usage(?: is|:) {NUMBER} GiB for weights?\b",
@@ -158,7 +160,7 @@ _ERRORS = {name: re.compile(pattern) for name, pattern in ERRORS.items()}
 
 def parse_log(text: str) -> StartupLog:
     """Return what a log says; of what it says several times, the last."""
-    lines = ESCAPE.sub("", text.replace("\r", "\n")).splitlines()
+    lines = [line[:LONGEST] for line in ESCAPE.sub("", text.replace("\r", "\n")).splitlines()]
     workers: dict[str, dict[str, float]] = {}
     settings: dict[str, str] = {}
     engine: dict[str, str] = {}

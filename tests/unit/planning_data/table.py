@@ -1,0 +1,181 @@
+"""Measured and published start-ups beside what the planner says of them; prints the table of docs/planner.md."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vmn.core.planning.architecture import Architecture
+from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.gpus import find_gpu
+from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.prediction import Options, Prediction, Setting, predict, setting
+from vmn.core.planning.reading import read_architecture
+
+HERE = Path(__file__).parent
+REGISTRY = HERE.parents[2] / "tools/vmn/facts/models"
+GIB = 2**30
+KINDS = ("weights", "KV GiB", "KV tokens", "tokens from GiB")
+"""What is compared: with the planner's own memory, and tokens from the measured GiB alone."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A start-up that somebody measured.
+
+    Attributes:
+        row: its number in the survey, or ``own`` for the project's.
+        name: what was started.
+        source: where the numbers are from.
+        model: that was started.
+        question: its GPU, version and options.
+        layout: how it was spread.
+        measured: numbers as printed by vLLM: GiB by stage as lists, tokens, and how it ended.
+    """
+
+    row: str
+    name: str
+    source: str
+    model: Architecture
+    question: Setting
+    layout: Layout
+    measured: Mapping[str, Any]
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the planner says."""
+        return predict(self.question, self.layout)
+
+    @property
+    def cache(self) -> KVCache:
+        """The KV cache's form."""
+        question = self.question
+        return kv_cache(self.model, self.layout, question.kv_dtype, question.batch.tokens, question.vllm)
+
+    def blocks(self, gib: float) -> int:
+        """Return the blocks that a KV cache of so many GiB has, on the fullest stage."""
+        cache = self.cache
+        return int(gib * GIB) // max(cache.block_bytes(*bounds) for bounds in stage_bounds(self.model, self.layout))
+
+    def tokens(self, gib: float) -> int:
+        """Return the tokens that vLLM prints for so many GiB, on the fullest stage."""
+        length = self.question.batch.length
+        return int(self.blocks(gib) / self.cache.request_blocks(length) * length)
+
+
+@cache
+def configuration(name: str) -> Mapping[str, Any]:
+    """Return a model's configuration: of the test data, or of the registry."""
+    own = HERE / f"configs/{name}.json"
+    if own.exists():
+        content: Mapping[str, Any] = json.loads(own.read_text(encoding="utf-8"))
+        return content
+    entry = json.loads((REGISTRY / f"{name}.json").read_text(encoding="utf-8"))
+    beside = {"hf_quant_config": entry["hf_quant_config"]} if entry.get("hf_quant_config") else {}
+    return {**entry["config"], **beside}
+
+
+def architecture(name: str, **change: object) -> Architecture:
+    """Return a model's shapes, with some fields of its configuration changed."""
+    return read_architecture({**configuration(name), **change})
+
+
+def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> Setting:
+    """Return the question of a layout on as many GPUs as it has, with the fastest network between them."""
+    return setting(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), Options(**options))
+
+
+def published() -> list[Point]:
+    """Return the start-ups that others published."""
+    return [_published(entry) for entry in json.loads((HERE / "published.json").read_text(encoding="utf-8"))]
+
+
+def _published(entry: Mapping[str, Any]) -> Point:
+    model, layout = architecture(entry["model"], **entry.get("change", {})), Layout(**entry["layout"])
+    question = question_of(model, entry["gpu"], layout, **entry.get("options", {}))
+    return Point(entry["row"], entry["name"], entry["source"], model, question, layout, entry["measured"])
+
+
+def own() -> list[Point]:
+    """Return the start-ups that the project measured."""
+    content = json.loads((HERE / "calibration.json").read_text(encoding="utf-8"))
+    return [_own(entry, content["source"]) for entry in content["points"]]
+
+
+def _own(entry: Mapping[str, Any], source: str) -> Point:
+    args, seen = entry["args"], entry["measured"]
+    name = Path(entry["config"]).stem
+    layout = Layout(args["tensor"], args["pipeline"])
+    model = architecture(name)
+    question = question_of(
+        model,
+        entry["gpu"],
+        layout,
+        version=entry["vllm_version"],
+        max_model_len=args["max_model_len"],
+        utilization=args["gpu_memory_utilization"],
+        batched_tokens=args["max_num_batched_tokens"],
+        requests=args["max_num_seqs"],
+        eager=args["enforce_eager"],
+        kv_dtype=args["kv_cache_dtype"],
+    )
+    spread = "".join(f" {kind}{size}" for kind, size in (("TP", layout.tensor), ("PP", layout.pipeline)) if size > 1)
+    measured = {
+        "weights": seen["weights_gib_per_rank"],
+        "activation": seen["peak_activation_gib"] or [],
+        "non_torch": (seen["non_torch_gib"] or [None])[0],
+        "available": [seen["available_kv_gib"]],
+        "tokens": seen["kv_cache_tokens"],
+        "complete": True,
+    }
+    text = f"{name}, H200{spread}, {args['max_num_batched_tokens']:,} tokens a step, 0.26"
+    return Point("own", text, source, model, question, layout, measured)
+
+
+def errors(point: Point) -> Iterator[tuple[str, float, float]]:
+    """Yield what was measured and what is predicted, by kind; weights and GiB of the first stage that was published."""
+    measured, prediction = point.measured, point.prediction
+    if not prediction.ranks:
+        return
+    rank = prediction.ranks[0]
+    if measured.get("weights"):
+        copies = rank.weights.get("copies", 0.0) if measured.get("without_copies") else 0.0
+        yield "weights", measured["weights"][0], rank.weights_gib - copies
+    if measured.get("available") and measured.get("complete"):
+        yield "KV GiB", measured["available"][0], rank.available.expected
+    if measured.get("tokens") and measured.get("complete"):
+        yield "KV tokens", measured["tokens"], prediction.tokens.expected
+    if measured.get("tokens") and measured.get("available") and point.layout.pipeline == 1:
+        yield "tokens from GiB", measured["tokens"], point.tokens(measured["available"][0])
+
+
+def table() -> str:
+    """Return the table of all start-ups, and of the errors by kind."""
+    rows = [(point, {kind: pair for kind, *pair in errors(point)}) for point in [*own(), *published()]]
+    lines = ["| Start-up | Weights, GiB | KV cache, GiB | KV cache, tokens |", "| --- | --- | --- | --- |"]
+    for point, found in rows:
+        cells = [_cell(found.get(kind), digits) for kind, digits in (("weights", 2), ("KV GiB", 2), ("KV tokens", 0))]
+        if set(cells) != {""}:
+            lines.append(f"| {point.name} | {' | '.join(cells)} |")
+    lines += ["", "| Error | Start-ups | Median | Worst |", "| --- | --- | --- | --- |"]
+    for kind in KINDS:
+        shares = [abs(pair[1] / pair[0] - 1) for _, found in rows if (pair := found.get(kind))]
+        lines.append(f"| {kind} | {len(shares)} | {statistics.median(shares):.2%} | {max(shares):.2%} |")
+    return "\n".join(lines)
+
+
+def _cell(pair: list[float] | None, digits: int) -> str:
+    if not pair:
+        return ""
+    measured, predicted = pair
+    return f"{measured:,.{digits}f} / {predicted:,.{digits}f} ({predicted / measured - 1:+.1%})"
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,19 @@
+"""docs/planner.md says what the planner does now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unit.planning_data.table import table
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/planner.md").read_text(encoding="utf-8")
+
+
+def test_document_has_the_table_of_errors_as_it_is() -> None:
+    inside = DOCUMENT.partition("<!-- table: ")[2].partition("-->")[2].partition("<!-- end of table -->")[0]
+    assert inside.strip() == table()
+
+
+def test_document_is_short_and_names_no_place_of_a_machine() -> None:
+    assert len(DOCUMENT.splitlines()) <= 150
+    assert [word for word in ("/work", "/tmp", "/root", "/home") if word in DOCUMENT] == []
