@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from vmn.cli.options import FINDINGS, ends_with_status, note, output_option
+from vmn.cli.measured import calibrated, contradictions
+from vmn.cli.options import FILE, FINDINGS, ends_with_status, note, output_option
 
 if TYPE_CHECKING:
     from vmn.adapters.models import Model
@@ -97,8 +98,12 @@ def question_options(command: Callable[Concatenate[Asked, P], R]) -> Callable[..
     return result
 
 
-def answer(asked: Asked) -> Plan:
+def answer(asked: Asked, log: Path | None = None) -> Plan:
     """Return the plan that was asked for.
+
+    Args:
+        asked: the question.
+        log: of a start-up of the same model and GPU, to calibrate with.
 
     Raises:
         click.UsageError: model, GPU, version or a combination of options is not known.
@@ -109,6 +114,7 @@ def answer(asked: Asked) -> Plan:
 
     with _usage_errors(asked.gpu):
         model, options, question = _question(asked)
+        question = calibrated(question, options, log) if log else question
     wanted = Wanted(asked.tensor, asked.pipeline, asked.data, asked.expert, asked.decode_context)
     return Plan(model, question, options, predictions(question, wanted))
 
@@ -172,23 +178,46 @@ def _usage_errors(gpu: str) -> Iterator[None]:
 @question_options
 @click.option("--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="All layouts, not only the best ten.")
 @click.option("--explain", is_flag=True, help="The best layout, or the one asked for, as a ledger of each GPU.")
+@click.option("--calibrate", type=FILE, metavar="LOG", help="Learn from a start-up of the same model and GPU.")
+@click.option("--check", type=FILE, metavar="LOG", help="Only say what a start-up's log contradicts.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw that ledger as FILE.svg.")
 @output_option
 @ends_with_status
-def plan(asked: Asked, everything: bool, explain: bool, plot: Path | None, output: str) -> None:
+def plan(
+    asked: Asked,
+    everything: bool,
+    explain: bool,
+    calibrate: Path | None,
+    check: Path | None,
+    plot: Path | None,
+    output: str,
+) -> None:
     """Say which layouts of MODEL start on given GPUs, with how much context, and what vLLM will print.
 
     MODEL is a name of the offline registry, such as deepseek-ai/DeepSeek-R1. The exit status is 1 when nothing fits.
 
     With any of --tensor, --pipeline and --data only that layout is planned; what is left out is filled in.
+
+    A log is vLLM's own, as `kubectl logs` gives it. With --check the layout and the flags are those of the log, and the
+    exit status is 1 when it contradicts the prediction.
     """
+    if check:
+        _check(asked, check)
     if plot and plot.suffix.lower() != ".svg":
         raise click.BadParameter(f"{plot.name}: only .svg is written.", param_hint="--plot")
-    found = answer(asked)
+    found = answer(asked, calibrate)
     if plot:
         _draw(found, plot)
     click.echo(_shown(found, output, explain, everything))
     sys.exit(0 if any(prediction.fits for prediction in found.layouts) else FINDINGS)
+
+
+def _check(asked: Asked, log: Path) -> NoReturn:
+    with _usage_errors(asked.gpu):
+        _, options, question = _question(asked)
+    found = contradictions(question, options, log)
+    click.echo("\n".join(found) or f"{log.name} agrees with the prediction.")
+    sys.exit(FINDINGS if found else 0)
 
 
 def _shown(found: Plan, output: str, explain: bool, everything: bool) -> str:

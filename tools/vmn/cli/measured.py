@@ -1,0 +1,66 @@
+"""Start-up logs for ``vmn plan``: ``--check`` and ``--calibrate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vmn.cli.options import note
+
+if TYPE_CHECKING:
+    from vmn.core.planning.layout import Layout
+    from vmn.core.planning.logs import StartupLog
+    from vmn.core.planning.prediction import Options, Setting
+
+
+def contradictions(question: Setting, options: Options, file: Path) -> list[str]:
+    """Return what a log says against the prediction for its own layout and options.
+
+    Args:
+        question: of the model and the GPUs that the log is of.
+        options: that were given; what was not comes from the log.
+        file: the log.
+
+    Raises:
+        click.UsageError: it is no start-up's log, or of other GPUs.
+        OSError: it can't be read.
+    """
+    from vmn.core.planning.calibration import check
+    from vmn.core.planning.prediction import predict
+
+    log, layout, own = _read(question, options, file)
+    return check(predict(own, layout), log)
+
+
+def calibrated(question: Setting, options: Options, file: Path) -> Setting:
+    """Return a question with what a log of the same model and GPU teaches, and say where the prediction was off.
+
+    Raises:
+        click.UsageError: it is no start-up's log, or of other GPUs.
+        OSError: it can't be read.
+    """
+    from vmn.core.planning.calibration import calibrate
+
+    log, layout, own = _read(question, options, file)
+    learnt = calibrate(own, layout, log)
+    for comparison in learnt.comparisons:
+        note(f"vmn: {'' if comparison.is_inside else 'outside the band: '}{comparison}")
+    return replace(question, correction=learnt.setting.correction)
+
+
+def _read(question: Setting, options: Options, file: Path) -> tuple[StartupLog, Layout, Setting]:
+    """Return a log, its layout and the question with its options."""
+    from vmn.core.planning.calibration import layout_of, options_of
+    from vmn.core.planning.constraints import Cluster
+    from vmn.core.planning.logs import parse_log
+    from vmn.core.planning.prediction import setting
+
+    log = parse_log(file.read_text(encoding="utf-8", errors="replace"))
+    if not log.workers:
+        raise click.UsageError(f"{file.name} has no line of vLLM's on memory, such as `Model loading took`.")
+    layout = layout_of(log)
+    cluster = Cluster(1, layout.gpus, question.cluster.network, forced=True)
+    return log, layout, setting(question.model, question.gpu, cluster, options_of(log, options))
