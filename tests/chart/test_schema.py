@@ -14,7 +14,7 @@ from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
 from kit.paths import CHART, CHECKOUT
 from kit.render import HelmFailed, render
-from vmn.core.schema import nearest, schema_problems
+from vmn.core.schema import nearest, schema_problems, without_hints
 from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
 
 VALUES_BUDGET = 250
@@ -23,8 +23,9 @@ VALUES_BUDGET = 250
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    """Return the chart's schema."""
-    loaded: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    """Return the chart's schema without its hints for Helm's messages."""
+    loaded: Any = without_hints(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+    assert isinstance(loaded, dict)
     return loaded
 
 
@@ -117,6 +118,14 @@ def test_helm_names_the_allowed_keys_when_a_key_is_unknown(schema: dict[str, Any
         render(nested([*path.split("."), "typo"], 1), *_base())
     assert "typo" in failed.value.stderr
     assert sorted(node["properties"])[0] in failed.value.stderr
+
+
+def test_helm_says_value_reason_and_fix_when_a_type_is_wrong() -> None:
+    with pytest.raises(HelmFailed) as failed:
+        render({"group": {"nodes": "two"}, "engine": {"backend": "rya"}}, *_base())
+    assert "at '/group/nodes': got string, want integer" in failed.value.stderr
+    assert "'two' does not match pattern '^a whole number without quotes$'" in failed.value.stderr
+    assert "'rya' does not match pattern '^(mp|ray)$'" in failed.value.stderr
 
 
 def _base() -> list[Any]:

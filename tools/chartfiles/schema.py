@@ -39,7 +39,26 @@ def with_hints(node: Any) -> Any:
     if isinstance(node.get("pattern"), str) and "title" in node:
         wrong = {"type": "string", "not": {"pattern": node["pattern"]}}
         result["allOf"] = [{"$comment": HINT, "if": wrong, "then": {"const": node["title"]}}]
+    elif "type" in node and _form(node):
+        # Beside a type or an enum that does not fit nothing else is looked at; parts of an allOf are.
+        moved = [{"$comment": HINT, key: result.pop(key)} for key in ("type", "enum") if key in node]
+        result["allOf"] = [*moved, {"$comment": HINT, "pattern": f"^{_form(node)}$"}]
     return result
+
+
+def _form(node: Schema) -> str:
+    """Return what to write where a text is wrong, for the pattern of a hint: Helm words it together with the text."""
+    kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
+    if "enum" in node:
+        return f"({'|'.join(str(choice) for choice in node['enum'] if choice is not None)})"
+    if "string" in kinds:
+        return ""
+    names = {
+        "integer": "a whole number without quotes",
+        "number": "a number without quotes",
+        "boolean": "(true|false) without quotes",
+    }
+    return next((form for kind, form in names.items() if kind in kinds), "")
 
 
 def is_closed(node: Schema) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
+from vmn.core.schema import without_hints
 from vmn.core.values import Values, merged
 
 
@@ -37,9 +38,10 @@ def cell(text: str) -> str:
 
 def values_table(schema: Schema, values: Values) -> str:
     """Return key, type, default and description of every value."""
+    plain: Any = without_hints(schema)
     rows = [
         (f"`{key}`", kind(leaf), default(lookup(values, key)), str(leaf.get("description", "")))
-        for key, leaf in schema_leaves(schema)
+        for key, leaf in schema_leaves(plain)
     ]
     return table(("Key", "Type", "Default", "Description"), rows)
 

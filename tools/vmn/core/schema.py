@@ -31,12 +31,18 @@ HINT = "a hint for Helm's message"
 
 
 def without_hints(node: object) -> object:
-    """Return a schema with its hints taken back: closed objects are plainly closed, forms plainly patterns."""
+    """Return a schema with its hints taken back: closed objects are plainly closed, types and forms plainly stated."""
     if isinstance(node, list):
         return [without_hints(item) for item in node if not is_hint(item)]
     if not isinstance(node, Mapping):
         return node
-    return {key: False if is_hint(inner) else without_hints(inner) for key, inner in node.items()}
+    plain = {key: False if is_hint(inner) else without_hints(inner) for key, inner in node.items()}
+    hints = [item for item in node.get("allOf", []) if is_hint(item)] if isinstance(node.get("allOf"), list) else []
+    for item in hints:
+        plain |= {key: value for key, value in item.items() if key in ("type", "enum")}
+    if hints and not plain["allOf"]:
+        del plain["allOf"]
+    return plain
 
 
 def is_hint(node: object) -> bool:
