@@ -41,6 +41,7 @@ def test_containerd_configuration_is_toml_with_the_local_sandbox_image() -> None
     runtime = read["plugins"]["io.containerd.cri.v1.runtime"]
     assert runtime["cni"] == {"bin_dirs": ["/programs"], "conf_dir": "/cni"}
     assert runtime["restrict_oom_score_adj"] is True
+    assert read["plugins"]["io.containerd.nri.v1.nri"] == {"disable": True}, "its socket would be shared by the nodes"
 
 
 def test_kubelets_never_collect_images_and_keep_pods_under_the_cluster_s_groups() -> None:

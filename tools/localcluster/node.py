@@ -179,6 +179,8 @@ root = "/var/lib/containerd"
 state = "{RUN_FOLDER}"
 [grpc]
   address = "{_SOCKET}"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true # its socket in /run/nri would be shared by all nodes
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".pinned_images]
