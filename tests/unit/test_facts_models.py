@@ -80,7 +80,7 @@ def is_counted(path: Path) -> bool:
     return "parameters" in entry and not entry["config"].get("num_nextn_predict_layers")
 
 
-@pytest.mark.parametrize("path", list(filter(is_counted, MODELS)), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in MODELS if is_counted(path)], ids=lambda path: path.stem)
 def test_parameters_are_those_of_the_shapes(path: Path) -> None:
     entry = read(path)
     config = {key: value for key, value in entry["config"].items() if key != "quantization_config"}
