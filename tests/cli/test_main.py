@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -40,8 +39,9 @@ def test_help_imports_nothing_slow() -> None:
 def test_help_starts_within_a_third_of_a_second() -> None:
     env = os.environ | {"PYTHONPATH": str(CHECKOUT / "tools")}
     times = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        start = time.monotonic()
+    for _ in range(3):  # the processor's time, the best of three: other tests run beside this one
+        start = os.times()
         subprocess.run([sys.executable, "-m", "vmn", "--help"], env=env, capture_output=True, timeout=30, check=True)
-        times.append(time.monotonic() - start)
+        end = os.times()
+        times.append(end.children_user + end.children_system - start.children_user - start.children_system)
     assert min(times) < 0.3, times

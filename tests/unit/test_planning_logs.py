@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -107,9 +107,9 @@ def test_lines_in_any_order_are_read(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["9" * 10**6, "(" * 10**6, "1,1." * 10**5, "=" * 10**6, "a'" * 10**5, "INFO " * 10**5])
 def test_endless_line_is_read_soon(text: str) -> None:
-    begin = perf_counter()
+    begin = process_time()
     parse_log(f"non-default args: {text}\nModel loading took {text} GiB memory\n{STAGED}")
-    assert perf_counter() - begin < 5
+    assert process_time() - begin < 5
 
 
 @given(st.text())
