@@ -28,7 +28,7 @@ cluster-down: ## stop the local cluster and leave nothing behind
 cluster-status: ## say what the local cluster is doing
 	@$(PY) -m localcluster status
 
-generate: ## write everything that is generated: schema, README tables
+generate: ## write everything that is generated: schema, catalogue of values, README tables
 	@$(PY) -m chartfiles
 
 verify: ## fail when something generated is out of date
