@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from unit.planning_data.table import GIB, Point, errors, own, published
+from unit.planning_data.table import GIB, Point, errors, own, published, started
 from vmn.core.planning.activation import Band
 
 OWN = own()
+STARTED = started()
 PUBLISHED = published()
 TOLERANCE = {"weights": 0.01, "KV tokens": 0.03, "KV GiB": 0.03, "tokens from GiB": 0.002}
 ROUNDING = 0.06
@@ -37,6 +38,22 @@ def test_own_start_up_is_met(point: Point) -> None:
     assert {kind: error for kind, error in found.items() if abs(error) > TOLERANCE[kind]} == {}
 
 
+@pytest.mark.parametrize("point", STARTED, ids=name)
+def test_start_up_on_a_gpu_has_its_weights_met(point: Point) -> None:
+    assert abs(report(point)["weights"]) <= 0.002
+
+
+@pytest.mark.parametrize("point", with_number(STARTED, "tokens"), ids=name)
+def test_start_up_on_a_gpu_has_its_tokens_met(point: Point) -> None:
+    assert abs(report(point)["KV tokens"]) <= (0.05 if point.model.has_four_norms else TOLERANCE["KV tokens"])
+
+
+def test_start_ups_on_a_gpu_are_of_several_kinds() -> None:
+    assert len(with_number(STARTED, "tokens")) >= 3
+    assert any(point.question.kv_dtype == "fp8" for point in STARTED)
+    assert any(len({layer.attention for layer in point.model.kinds}) > 1 for point in STARTED)
+
+
 @pytest.mark.parametrize("point", OWN, ids=name)
 def test_weights_of_every_stage_are_met(point: Point) -> None:
     predicted = [rank.weights_gib for rank in point.prediction.ranks]
@@ -53,7 +70,7 @@ def test_published_weights_are_met(point: Point) -> None:
     "point",
     [
         point
-        for point in with_number(with_number([*OWN, *PUBLISHED], "tokens"), "available")
+        for point in with_number(with_number([*OWN, *STARTED, *PUBLISHED], "tokens"), "available")
         if point.layout.pipeline == 1
     ],
     ids=name,
@@ -88,7 +105,7 @@ def inside(band: Band, measured: float, slack: float = ROUNDING) -> bool:
     return band.low - slack <= measured <= band.high + slack
 
 
-@pytest.mark.parametrize("point", with_number([*OWN, *PUBLISHED], "complete"), ids=name)
+@pytest.mark.parametrize("point", with_number([*OWN, *STARTED, *PUBLISHED], "complete"), ids=name)
 def test_truth_is_inside_the_bands(point: Point) -> None:
     measured, ranks = point.measured, point.prediction.ranks
     pairs = [

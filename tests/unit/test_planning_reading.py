@@ -36,7 +36,8 @@ def test_model_optimizer_s_own_file_is_read() -> None:
     beside = {"quantization": {"quant_algo": "NVFP4", "group_size": 16, "kv_cache_quant_algo": "FP8"}}
     model = read_architecture({**LLAMA, "hf_quant_config": beside})
     assert model.quantization is not None
-    assert (model.quantization.method, model.quantization.bytes_per_weight) == ("nvfp4", 0.5 + 1 / 16)
+    assert model.quantization.method == "nvfp4"
+    assert (model.quantization.weight_bytes, model.quantization.scale_bytes) == (0.5, 1 / 16)
     assert model.kv_dtype == "fp8"
 
 

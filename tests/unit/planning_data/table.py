@@ -10,11 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gpu.measure import configuration as configuration_of
+from gpu.measure import start_ups
 from vmn.core.planning.architecture import Architecture
 from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
 from vmn.core.planning.layout import Layout
+from vmn.core.planning.logs import parse_log
 from vmn.core.planning.prediction import Options, Prediction, Setting, predict, setting
 from vmn.core.planning.reading import read_architecture
 
@@ -138,6 +141,40 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
     return Point("own", text, source, model, question, layout, measured)
 
 
+def started() -> list[Point]:
+    """Return the start-ups of ``tests/gpu`` that the project has logs of."""
+    logs = {name: HERE / f"logs/h100-{name}.log" for name in start_ups()}
+    return [_started(entry, logs[name]) for name, entry in start_ups().items() if logs[name].exists()]
+
+
+def _started(entry: Mapping[str, Any], log: Path) -> Point:
+    said, given, layout = parse_log(log.read_text(encoding="utf-8")), entry["options"], Layout()
+    worker = said.stage(0, 1)[0]
+    model = read_architecture(configuration_of(entry))
+    question = question_of(
+        model,
+        "h100",
+        layout,
+        version=said.version,
+        max_model_len=given["max_model_len"],
+        utilization=given["gpu_memory_utilization"],
+        batched_tokens=given["max_num_batched_tokens"],
+        requests=given["max_num_seqs"],
+        eager=given.get("enforce_eager", False),
+        kv_dtype=given.get("kv_cache_dtype", "auto"),
+    )
+    measured = {
+        "weights": [worker.weights_gib],
+        "activation": [worker.activation_gib] if worker.activation_gib else [],
+        "non_torch": worker.non_torch_gib,
+        "available": [worker.available_gib] if worker.available_gib else None,
+        "tokens": said.tokens,
+        "complete": True,
+    }
+    name = entry["model"].partition("--")[2]
+    return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, question, layout, measured)
+
+
 def errors(point: Point) -> Iterator[tuple[str, float, float]]:
     """Yield what was measured and what is predicted, by kind; weights and GiB of the first stage that was published."""
     measured, prediction = point.measured, point.prediction
@@ -157,7 +194,7 @@ def errors(point: Point) -> Iterator[tuple[str, float, float]]:
 
 def table() -> str:
     """Return the table of all start-ups, and of the errors by kind."""
-    rows = [(point, {kind: pair for kind, *pair in errors(point)}) for point in [*own(), *published()]]
+    rows = [(point, {kind: pair for kind, *pair in errors(point)}) for point in [*own(), *started(), *published()]]
     lines = ["| Start-up | Weights, GiB | KV cache, GiB | KV cache, tokens |", "| --- | --- | --- | --- |"]
     for point, found in rows:
         cells = [_cell(found.get(kind), digits) for kind, digits in (("weights", 2), ("KV GiB", 2), ("KV tokens", 0))]

@@ -14,7 +14,7 @@ from vmn.core.planning.weights import expert_share, shared_is_copied
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (
     *("embedding", "attention", "feed-forward", "experts", "routers"),
-    *("norms", "copies", "positions", "buffers", "head", "other"),
+    *("norms", "copies", "positions", "buffers", "head", "other", "rounding"),
 )
 """Parts of the weights, in the order of the ledger."""
 
@@ -58,6 +58,7 @@ def explanations(question: Setting, prediction: Prediction) -> dict[str, str]:
         "buffers": "what attention keeps ready for prompts, made with the weights",
         "head": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; last stage",
         "other": "image encoder, estimated from its shapes; first stage",
+        "rounding": "what PyTorch's allocator leaves of blocks of 2 MiB",
         ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests a step",
         OTHER: "taken after vLLM's first look at the free memory",
         GRAPHS: _graphs(question, prediction),

@@ -29,6 +29,11 @@ COMPILED = 1.3
 four pipeline stages, 0.19) say 1.31 and 1.25; start-ups of 0.26 went from 1.0 to nearly 2, by the compiler's cache."""
 COMPILED_MOST = 2.0
 """The same at most."""
+STATES = 3
+"""States of all tokens beside what a layer's part computes: the residual, its input and its output."""
+STATES_OF_FOUR_NORMS = 7
+"""The same with norms before and behind each part, which compute in 32 bits. One start-up (Gemma 3 27B, 0.26) took 2.79
+GiB: this gives 2.03 expected and 3.27 at most, STATES 1.60 and 2.58."""
 UNREAD = 1.6
 """Times that versions before 0.19 may need, whose source was not read: Kimi K2 on one of November 2025 had 2.5 GiB less
 left than the terms here give it."""
@@ -123,12 +128,13 @@ def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour)
 def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, compiled: float) -> float:
     """Return what is alive at the peak of one layer: GiB. Only what passes between operators grows when compiled."""
     states = batch.tokens * model.hidden * 2 / GIB
+    count = STATES_OF_FOUR_NORMS if model.has_four_norms else STATES
     attention = max(
         _attention_peak(layer.attention, layout, batch) * compiled
         + _attention_buffer(layer.attention, layout, batch, vllm)
         for layer in model.kinds
     )
-    return max(attention, _dense_peak(model, layout, batch) * compiled) + 3 * states * compiled
+    return max(attention, _dense_peak(model, layout, batch) * compiled) + count * states * compiled
 
 
 def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:

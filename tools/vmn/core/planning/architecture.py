@@ -139,14 +139,16 @@ class Quantization:
 
     Attributes:
         method: as the configuration calls it.
-        bytes_per_weight: of a quantised weight, its share of the scales included.
+        weight_bytes: of a quantised weight.
+        scale_bytes: its share of the scales.
         block: rows and columns that share a scale in block-wise FP8, which a shard may not cut; None otherwise.
         experts_only: only the routed experts are quantised.
         skipped: patterns of modules that are not quantised.
     """
 
     method: str
-    bytes_per_weight: float
+    weight_bytes: float
+    scale_bytes: float = 0.0
     block: tuple[int, int] | None = None
     experts_only: bool = False
     skipped: tuple[str, ...] = ()
@@ -163,6 +165,7 @@ class Architecture:
         layers: the decoder's, without those for multi-token prediction, which vLLM does not load by default.
         tied: the output head is the embedding.
         max_length: tokens that the model was made for.
+        position_bytes: of the tables of rotary positions, which every rank has.
         dtype_bytes: of a weight that is not quantised, and of activations.
         quantization: None for none.
         kv_dtype: the checkpoint's own wish for the KV cache, ``fp8`` or None.
@@ -176,6 +179,7 @@ class Architecture:
     layers: tuple[Layer, ...]
     tied: bool
     max_length: int
+    position_bytes: int
     dtype_bytes: int
     quantization: Quantization | None
     kv_dtype: str | None
@@ -211,6 +215,11 @@ class Architecture:
     def is_hybrid(self) -> bool:
         """Whether some layers keep a state in the place of a KV cache."""
         return any(isinstance(layer.attention, LinearAttention) for layer in self.kinds)
+
+    @property
+    def has_four_norms(self) -> bool:
+        """Whether attention and feed-forward part have norms also behind them (Gemma 3)."""
+        return self.kind.startswith("Gemma3")
 
     @property
     def heads(self) -> int:

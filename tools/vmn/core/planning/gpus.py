@@ -16,6 +16,7 @@ class Gpu:
         fp8: computes in 8-bit floating point; others unpack FP8 weights to 16 bits (Marlin kernels).
         fp4: computes in 4-bit floating point.
         source: where ``gib`` was read.
+        hopper: of that generation, whose MXFP4 kernels store weights in their own way.
     """
 
     name: str
@@ -24,17 +25,18 @@ class Gpu:
     fp8: bool
     fp4: bool
     source: str
+    hopper: bool = False
 
 
 _LOGS = "published vLLM start-up logs, read 2026-11-22"
 _OWN = "own start-ups of vLLM 0.26, 2026-11-23 (150,109,880,320 bytes)"
 
 GPUS = (
-    Gpu("h100-80gb", "NVIDIA-H100-80GB-HBM3", 79.18, fp8=True, fp4=False, source=_LOGS),
-    Gpu("h200-141gb", "NVIDIA-H200", 150_109_880_320 / 2**30, fp8=True, fp4=False, source=_OWN),
-    Gpu("h20-96gb", None, 95.0, fp8=True, fp4=False, source=f"{_LOGS}; about"),
-    Gpu("h20-141gb", None, 139.72, fp8=True, fp4=False, source=_LOGS),
-    Gpu("gh200-96gb", None, 94.97, fp8=True, fp4=False, source=_LOGS),
+    Gpu("h100-80gb", "NVIDIA-H100-80GB-HBM3", 79.18, fp8=True, fp4=False, source=_LOGS, hopper=True),
+    Gpu("h200-141gb", "NVIDIA-H200", 150_109_880_320 / 2**30, fp8=True, fp4=False, source=_OWN, hopper=True),
+    Gpu("h20-96gb", None, 95.0, fp8=True, fp4=False, source=f"{_LOGS}; about", hopper=True),
+    Gpu("h20-141gb", None, 139.72, fp8=True, fp4=False, source=_LOGS, hopper=True),
+    Gpu("gh200-96gb", None, 94.97, fp8=True, fp4=False, source=_LOGS, hopper=True),
     Gpu("b200", "NVIDIA-B200", 178.35, fp8=True, fp4=True, source=_LOGS),
     Gpu("a100-80gb", "NVIDIA-A100-SXM4-80GB", 79.15, fp8=False, fp4=False, source=_LOGS),
     Gpu("a100-40gb", "NVIDIA-A100-SXM4-40GB", 39.49, fp8=False, fp4=False, source=_LOGS),

@@ -12,11 +12,11 @@ ONLINE = {
     # vLLM 0.32, config/quantization.py, _ONLINE_SHORTHANDS: linear layers and experts, or experts only.
     "fp8_per_tensor": Quantization("fp8_per_tensor", 1.0),
     "fp8_per_channel": Quantization("fp8_per_channel", 1.0),
-    "fp8_per_block": Quantization("fp8_per_block", 1 + 4 / 128**2, block=(128, 128)),
-    "mxfp8": Quantization("mxfp8", 1 + 1 / 32),
-    "mxfp4": Quantization("mxfp4", 0.5 + 1 / 32),
+    "fp8_per_block": Quantization("fp8_per_block", 1.0, 4 / 128**2, block=(128, 128)),
+    "mxfp8": Quantization("mxfp8", 1.0, 1 / 32),
+    "mxfp4": Quantization("mxfp4", 0.5, 1 / 32),
     "int8_per_channel_weight_only": Quantization("int8_per_channel_weight_only", 1.0, experts_only=True),
-    "nvfp4_per_token": Quantization("nvfp4_per_token", 0.5 + 1 / 16, experts_only=True),
+    "nvfp4_per_token": Quantization("nvfp4_per_token", 0.5, 1 / 16, experts_only=True),
 }
 PLAIN_FP8_UNTIL = (0, 32)
 """From this version on ``fp8`` is only for checkpoints that are so (quantization/fp8.py)."""

@@ -14,11 +14,9 @@ from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.kvcache import KVCache, cache_is_fp8, kv_cache, stage_bounds
 from vmn.core.planning.layout import Layout
+from vmn.core.planning.storage import MxForm, Storage
 from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour, release
 from vmn.core.planning.weights import stage_weights
-
-ROPE_BYTES = 2
-"""Bytes of an element of the table of positions, which every rank has."""
 
 
 @dataclass(frozen=True)
@@ -254,14 +252,21 @@ def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds:
 def _weights(question: Setting, layout: Layout, stage: int) -> dict[str, float]:
     """Return the GiB of weights by what they are for, with what is made together with them."""
     model = question.model
-    weights = {name: size / GIB for name, size in stage_weights(model, layout, stage).items()}
-    weights["positions"] = model.max_length * _rope_size(model) * ROPE_BYTES / GIB
+    sizes = stage_weights(model, layout, stage, storage=_storage(question))
+    weights = {name: size / GIB for name, size in sizes.items() if size}
+    weights["positions"] = model.position_bytes / GIB
     small = cache_is_fp8(model, question.kv_dtype)
     buffers = fixed_buffers(model, layout, question.batch, question.vllm, small)
     if buffers:
         weights["buffers"] = buffers
     factor = question.correction.weight_factor(layout, stage) if question.correction else 1.0
     return {name: size * factor for name, size in weights.items()}
+
+
+def _storage(question: Setting) -> Storage:
+    vllm = question.vllm
+    hopper: MxForm = "inner" if vllm.padded_mxfp4 else "scales"
+    return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if question.gpu.hopper else "both")
 
 
 def _soft_terms(question: Setting, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
@@ -277,8 +282,3 @@ def _soft_terms(question: Setting, layout: Layout, stage: int) -> tuple[Band, Ba
         told.correct_non_torch(layout, batch, stage, other),
         told.correct_graphs(layout, batch, stage, captured),
     )
-
-
-def _rope_size(model: Architecture) -> int:
-    attention = model.layers[0].attention
-    return int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))

@@ -29,15 +29,15 @@ def read_quantization(config: Mapping[str, Any]) -> Quantization | None:
             block = config.get("weight_block_size")
             if block:
                 rows, columns = int(block[0]), int(block[1])
-                return Quantization("fp8", 1 + SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
+                return Quantization("fp8", 1.0, SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
             return Quantization("fp8", 1.0, skipped=skipped)
         case "mxfp4":
-            return Quantization("mxfp4", 0.5 + 1 / 32, experts_only=True, skipped=skipped)
+            return Quantization("mxfp4", 0.5, 1 / 32, experts_only=True, skipped=skipped)
         case "compressed-tensors":
             return _compressed(config, skipped)
         case "awq" | "gptq" | "auto-round" | "awq_marlin" | "gptq_marlin":
             bits, group = int(config.get("bits", config.get("w_bit", 4))), int(config.get("group_size", 128))
-            return Quantization(method, bits / 8 + (SCALE_16 + bits / 8) / group, skipped=skipped)
+            return Quantization(method, bits / 8, (SCALE_16 + bits / 8) / group, skipped=skipped)
         case "modelopt" | "modelopt_fp4":
             return _modelopt(config, skipped)
         case _:
@@ -66,17 +66,17 @@ def _compressed(config: Mapping[str, Any], skipped: tuple[str, ...]) -> Quantiza
     block = weights.get("block_structure")
     if block:
         rows, columns = int(block[0]), int(block[1])
-        return Quantization("fp8", bits / 8 + SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
+        return Quantization("fp8", bits / 8, SCALE_32 / (rows * columns), (rows, columns), skipped=skipped)
     if bits == 4 and weights.get("type") == "float":
-        return Quantization("nvfp4", 0.5 + 1 / int(size or 16), skipped=skipped)
+        return Quantization("nvfp4", 0.5, 1 / int(size or 16), skipped=skipped)
     scale = SCALE_16 / int(size) if size and int(size) > 0 else 0.0
-    return Quantization("compressed-tensors", bits / 8 + scale, skipped=skipped)
+    return Quantization("compressed-tensors", bits / 8, scale, skipped=skipped)
 
 
 def _modelopt(config: Mapping[str, Any], skipped: tuple[str, ...]) -> Quantization:
     inner = config.get("quantization", config)
     if "FP4" in str(inner.get("quant_algo", "")).upper():
-        return Quantization("nvfp4", 0.5 + 1 / int(inner.get("group_size") or 16), skipped=skipped)
+        return Quantization("nvfp4", 0.5, 1 / int(inner.get("group_size") or 16), skipped=skipped)
     return Quantization("fp8", 1.0, skipped=skipped or _skipped(inner))
 
 

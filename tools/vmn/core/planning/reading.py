@@ -28,6 +28,7 @@ KNOWN = (
         "ministral3",
         "mixtral",
         "gemma3",
+        "gemma3_text",
         "gpt_oss",
         "glm4_moe",
         "glm_moe_dsa",
@@ -40,6 +41,9 @@ NORMED = ("qwen3", "gemma3", "minimax")
 """Starts of ``model_type`` whose queries and keys always have norms."""
 BIASED = ("qwen2", "gpt_oss")
 """Starts of ``model_type`` whose query, key and value projections always have a bias."""
+WIDE_POSITIONS = ("gpt_oss", "deepseek", "kimi")
+"""Starts of ``model_type`` whose tables of positions have 32 bits: asked for (gpt_oss.py of 0.32), or left so for
+FlashInfer's kernels (deepseek_scaling_rope.py)."""
 UNKNOWN_FIELDS = {
     "block_configs": "layers of different widths",
     "compress_ratios": "attention over compressed tokens",
@@ -86,6 +90,7 @@ def read_architecture(config: Config) -> Architecture:
         layers=tuple(Layer(attention(index), mlp(index)) for index in range(count)),
         tied=bool(text.get("tie_word_embeddings", _kind(text).startswith("gemma"))),
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
+        position_bytes=_position_bytes(text, attention(0)),
         dtype_bytes=2,  # vLLM also loads 32-bit checkpoints with 16 bits
         quantization=read_quantization(quantization) if quantization else None,
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
@@ -202,6 +207,21 @@ def _has_indexer(config: Config, index: int) -> bool:
         return index >= len(pattern) or bool(pattern[index] != "S")
     every, offset = int(config.get("index_topk_freq") or 1), int(config.get("index_skip_topk_offset", 2))
     return max(index - offset + 1, 0) % every == 0
+
+
+def _position_bytes(config: Config, attention: Attention | LatentAttention | LinearAttention) -> int:
+    """Return the bytes of the tables of rotary positions: one, longer when stretched, and one more for windows.
+
+    After ``get_rope`` of 0.32; Gemma 3's windowed layers have a table of their own, which is never stretched.
+    """
+    size = int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))
+    rows = _number(config, "max_position_embeddings", "model_max_length")
+    given: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    scaling: Config = given.get("full_attention", given)
+    linear = scaling.get("rope_type", scaling.get("type")) == "linear"
+    second = rows if _kind(config).startswith("gemma3") else 0
+    each = 4 if _kind(config).startswith(WIDE_POSITIONS) else 2
+    return int(rows * float(scaling.get("factor", 1.0) if linear else 1.0) + second) * size * each
 
 
 def _linear(config: Config) -> LinearAttention:

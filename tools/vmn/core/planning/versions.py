@@ -20,6 +20,8 @@ class Behaviour:
         state_blocks: blocks of a request's state of linear attention.
         expert_chunk: tokens at once through fused experts, None for all.
         sparse_outputs: sparse attention with an FP8 cache reserves also its outputs.
+        whole_blocks: PyTorch's allocator does not split blocks of 20 MiB and more while a model loads.
+        padded_mxfp4: Hopper's MXFP4 kernels pad the inner side of a matrix, not only the scales.
         sparse_factor: prompts of full length that sparse attention reserves room for, when they are long.
     """
 
@@ -31,6 +33,8 @@ class Behaviour:
     state_blocks: int = 1
     expert_chunk: int | None = None
     sparse_outputs: bool = False
+    whole_blocks: bool = False
+    padded_mxfp4: bool = True
     sparse_factor: int = 5
 
 
@@ -42,6 +46,8 @@ BEHAVIOURS = (
     # overlap: logs of 0.26; it began earlier, and the careful choice for what lies between is that it costs.
     # state_blocks: prefix caching of hybrid models is off in 0.26 and on in 0.32 (is_prefix_caching_supported).
     # expert_chunk: start-up of 0.10.1 with data parallelism (vllm-project/recipes, pull request 12); gone in 0.32.
+    # whole_blocks, padded_mxfp4: own start-ups and the source of 0.26 (gpu_worker.py, triton_kernels' hopper_value.py);
+    # both began after 0.20.
     # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
     Behaviour((0, 8), 0.90, expert_chunk=32768),
@@ -49,7 +55,15 @@ BEHAVIOURS = (
     Behaviour((0, 20), 0.92, overlap=True),
     Behaviour((0, 21), 0.92, graphs_charged=True, overlap=True),
     Behaviour((0, 23), 0.92, graphs_charged=True, runner_v2="few", overlap=True),
-    Behaviour((0, 26), 0.92, graphs_charged=True, runner_v2="dense", overlap=True),
+    Behaviour(
+        (0, 26),
+        0.92,
+        graphs_charged=True,
+        runner_v2="dense",
+        overlap=True,
+        whole_blocks=True,
+        padded_mxfp4=False,
+    ),
     Behaviour(
         (0, 32),
         0.92,
@@ -57,6 +71,8 @@ BEHAVIOURS = (
         runner_v2="all",
         overlap=True,
         state_blocks=2,
+        whole_blocks=True,
+        padded_mxfp4=False,
         sparse_outputs=True,
         sparse_factor=2,
     ),

@@ -21,15 +21,16 @@ from vmn.core.planning.architecture import (
 )
 from vmn.core.planning.layout import Layout, stage_layers
 from vmn.core.planning.quantization import skips
+from vmn.core.planning.storage import Storage
 
-MXFP4_STEP = 256
-"""Hopper's layout of MXFP4 weights pads the inner side of a matrix to a multiple of this: gpt-oss-120b loads 64.38 GiB
-in 0.14, which the padded sizes give to 0.1 %, and the plain ones miss by 5.6 %."""
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
 
 Weights = Mapping[str, float]
-"""Bytes by what they are for: embedding, attention, feed-forward, experts, routers, norms, copies, head, other."""
+"""Bytes by what they are for: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and
+``rounding`` for what the allocator adds."""
+CHECKPOINT = Storage()
+"""As in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,26 @@ class Matrix:
         group: what it is for.
         module: its module's name, for the patterns of modules that are not quantised.
         elements: of this rank.
+        tensor: what vLLM puts it into, with others of this name; its own by default.
         plain: never quantised.
+        each: bytes of an element where they are known, of whatever type the others are.
     """
 
     group: str
     module: str
     elements: float
+    tensor: str = ""
     plain: bool = False
+    each: float | None = None
 
 
-def stage_weights(model: Architecture, layout: Layout, stage: int, split: list[int] | None = None) -> dict[str, float]:
+def stage_weights(
+    model: Architecture,
+    layout: Layout,
+    stage: int,
+    split: list[int] | None = None,
+    storage: Storage = CHECKPOINT,
+) -> dict[str, float]:
     """Return the bytes of weights of a rank of a pipeline stage, by what they are for.
 
     Args:
@@ -57,6 +68,7 @@ def stage_weights(model: Architecture, layout: Layout, stage: int, split: list[i
         layout: how it is spread; the rank with most experts counts.
         stage: index of the stage.
         split: layers of each stage; vLLM's own split by default.
+        storage: how they lie in memory; as in the checkpoint by default.
     """
     counts = split or stage_layers(len(model.layers), layout.pipeline)
     begin = sum(counts[:stage])
@@ -64,22 +76,32 @@ def stage_weights(model: Architecture, layout: Layout, stage: int, split: list[i
     known: dict[tuple[object, ...], dict[str, float]] = {}
     for index in range(begin, begin + counts[stage]):
         layer = model.layers[index]
-        mask = tuple(_is_quantised(model, matrix, index) for matrix in _layer_matrices(model, layer, layout))
+        mask = tuple(_is_quantised(model, matrix, index) for matrix in _layer_matrices(model, layer, layout, storage))
         key = (layer, mask)
         if key not in known:
-            known[key] = _layer_bytes(model, layer, layout, mask)
+            known[key] = _layer_bytes(model, layer, layout, mask, storage)
         for group, size in known[key].items():
             total[group] = total.get(group, 0.0) + size
-    for group, size in _ends(model, layout, stage).items():
+    for group, size in _ends(model, layout, stage, storage).items():
         total[group] = total.get(group, 0.0) + size
     return total
 
 
-def _layer_bytes(model: Architecture, layer: Layer, layout: Layout, quantised: tuple[bool, ...]) -> dict[str, float]:
+def _layer_bytes(
+    model: Architecture, layer: Layer, layout: Layout, quantised: tuple[bool, ...], storage: Storage
+) -> dict[str, float]:
     sizes: dict[str, float] = {}
-    for matrix, small in zip(_layer_matrices(model, layer, layout), quantised, strict=True):
-        each = model.quantization.bytes_per_weight if small and model.quantization else model.dtype_bytes
-        sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * each
+    tensors: dict[str, float] = {}
+    for matrix, small in zip(_layer_matrices(model, layer, layout, storage), quantised, strict=True):
+        each, scale = float(model.dtype_bytes), 0.0
+        if matrix.each is not None:
+            each = matrix.each
+        elif small and model.quantization:
+            each, scale = model.quantization.weight_bytes, model.quantization.scale_bytes
+        sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * (each + scale)
+        tensor = matrix.tensor or matrix.module
+        tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
+    sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
     sizes["norms"] = 2.0 * model.hidden * model.dtype_bytes
     if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
         sizes["routers"] += 4.0 * layer.mlp.count
@@ -95,8 +117,8 @@ def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
     return not skips(quantization.skipped)(f"model.layers.{index}.{matrix.module}") if quantization.skipped else True
 
 
-def _layer_matrices(model: Architecture, layer: Layer, layout: Layout) -> list[Matrix]:
-    return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout)]
+def _layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
+    return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout, storage)]
 
 
 def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> Iterator[Matrix]:
@@ -113,9 +135,9 @@ def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]
     query = attention.heads * attention.key_size * (2 if attention.gated else 1) / tensor
     kv_heads = max(1, attention.kv_heads // tensor)
     key, value = kv_heads * attention.key_size, kv_heads * attention.value_size
-    yield Matrix("attention", "self_attn.q_proj", hidden * query)
-    yield Matrix("attention", "self_attn.k_proj", hidden * key)
-    yield Matrix("attention", "self_attn.v_proj", hidden * value)
+    yield Matrix("attention", "self_attn.q_proj", hidden * query, "qkv_proj")
+    yield Matrix("attention", "self_attn.k_proj", hidden * key, "qkv_proj")
+    yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
     yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
     biases = (query + key + value) * attention.bias + hidden * attention.output_bias
     norms = 2 * attention.key_size * attention.normed
@@ -126,11 +148,12 @@ def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Ma
     heads = attention.heads / tensor
     size = attention.nope_size + attention.rope_size
     if attention.query_rank:
-        yield Matrix("attention", "self_attn.q_a_proj", hidden * attention.query_rank)
+        yield Matrix("attention", "self_attn.q_a_proj", hidden * attention.query_rank, "fused_qkv_a_proj")
         yield Matrix("attention", "self_attn.q_b_proj", attention.query_rank * heads * size)
     else:
         yield Matrix("attention", "self_attn.q_proj", hidden * heads * size)
-    yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", hidden * (attention.kv_rank + attention.rope_size))
+    compressed = hidden * (attention.kv_rank + attention.rope_size)
+    yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
     inner = heads * (attention.nope_size + attention.value_size)
     yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
     yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
@@ -157,7 +180,7 @@ def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Ma
     yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
 
 
-def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout) -> Iterator[Matrix]:
+def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
     hidden = model.hidden
     if isinstance(mlp, Dense):
         split = mlp.intermediate / layout.tensor
@@ -165,22 +188,27 @@ def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout) -> 
         yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
         yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
         return
-    here, width = expert_share(mlp, layout)
-    inner = _padded(model, hidden) * 2 * width + _padded(model, width) * hidden
-    yield Matrix("experts", "mlp.experts.0.gate_proj", here * inner)
-    yield Matrix("experts", "mlp.experts.bias", here * (2 * width + hidden) * mlp.bias, plain=True)
+    yield from _expert_matrices(model, mlp, layout, storage)
     yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
     if mlp.shared:
         split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
-        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 3 * hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split)
         yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
 
 
-def _padded(model: Architecture, size: float) -> float:
-    """Return a matrix' inner side as it is stored on the GPU; the scales, a 17th of the bytes, are not padded."""
-    if model.quantization is None or model.quantization.method != "mxfp4":
-        return size
-    return size + (-size % MXFP4_STEP) * 16 / 17
+def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
+    hidden, module = model.hidden, "mlp.experts.0.gate_proj"
+    here, width = expert_share(mlp, layout)
+    biases = here * (2 * width + hidden) * mlp.bias
+    if model.quantization and model.quantization.method == "mxfp4":
+        for name, size in storage.mxfp4_bytes(hidden, width).items():
+            yield Matrix("experts", module, here * size, name, each=1.0)
+        yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
+        return
+    yield Matrix("experts", module, here * 2 * hidden * width, "w13_weight")
+    yield Matrix("experts", module, here * hidden * width, "w2_weight")
+    yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
 
 
 def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
@@ -200,7 +228,7 @@ def shared_is_copied(layout: Layout) -> bool:
     return layout.expert and layout.tensor > 1 and layout.data > 1
 
 
-def _ends(model: Architecture, layout: Layout, stage: int) -> dict[str, float]:
+def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> dict[str, float]:
     """Return what the first and the last stage have besides layers."""
     first, last = stage == 0, stage == layout.pipeline - 1
     rows = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor
@@ -214,4 +242,5 @@ def _ends(model: Architecture, layout: Layout, stage: int) -> dict[str, float]:
         sizes["head"] = table
     if first and model.extra_weights:
         sizes["other"] = float(model.extra_weights * model.dtype_bytes)
+    sizes["rounding"] = sum(storage.unused(size) for name, size in sizes.items() if name in ("embedding", "head"))
     return sizes
