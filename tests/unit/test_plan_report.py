@@ -191,3 +191,11 @@ def test_quantization_of_the_checkpoint_itself_changes_nothing(method: str | Non
 
 def test_networks_are_those_of_the_planner() -> None:
     assert NETWORKS == constraints.NETWORKS
+
+
+def test_refused_layout_is_explained_in_vllms_words_too() -> None:
+    model = registered_model("meta-llama/Llama-3.1-8B-Instruct")
+    question = setting(model.architecture, find_gpu("h100"), Cluster(1, 3), Options())
+    lines = explanation(Plan(model, question, Options(), [predict(question, Layout(3))])).splitlines()
+    assert "TP3: no, tensor 3 does not divide 32 attention heads" in lines
+    assert lines[-1] == "  Total number of attention heads (32) must be divisible by tensor parallel size (3)."

@@ -65,5 +65,11 @@ def test_later_stage_may_be_the_one_that_fails() -> None:
     assert parse_log(log_lines(longer)[-1]).error_length == length
 
 
-def test_layout_that_is_refused_has_no_lines() -> None:
-    assert log_lines(prediction_of("llama8b", "h100", Layout(3))) == []
+def test_layout_that_vllm_refuses_has_its_error() -> None:
+    assert log_lines(prediction_of("llama8b", "h100", Layout(3))) == [
+        "Total number of attention heads (32) must be divisible by tensor parallel size (3)."
+    ]
+
+
+def test_layout_that_only_the_chart_refuses_has_no_lines() -> None:
+    assert log_lines(prediction_of("llama8b", "h100", Layout(1, 1, 2))) == []

@@ -136,7 +136,7 @@ def band(value: Band, form: Callable[[float], str]) -> str:
 
 
 def printed(prediction: Prediction) -> list[str]:
-    """Return vLLM's own lines for a layout, with a heading; none for a refused one."""
+    """Return vLLM's own lines for a layout, with a heading; none where it has no words."""
     lines = log_lines(prediction)
     return ["", f"vLLM will print, in {name(prediction.layout)}:", *(f"  {line}" for line in lines)] if lines else []
 

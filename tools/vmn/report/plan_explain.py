@@ -30,7 +30,8 @@ def explanation(plan: Plan) -> str:
         f"{name(best.layout)}: {verdict(best)}{f', {why}' if why else ''}",
     ]
     if best.ranks:
-        lines += [*_ledgers(plan, best), "", *_soft(best), "", *_cache(plan, best), *printed(best)]
+        lines += [*_ledgers(plan, best), "", *_soft(best), "", *_cache(plan, best)]
+    lines += printed(best)
     return "\n".join(lines)
 
 

@@ -1,4 +1,7 @@
-"""Why vLLM, or the chart, refuses a layout. Each reason says what would do."""
+"""Why vLLM, or the chart, refuses a layout. Each reason says what would do.
+
+``tests/engine/test_refusals.py`` asks vLLM itself for the texts that it prints.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +44,17 @@ class Refusal:
     Attributes:
         part: of the layout, by the name of its field.
         text: the reason, and what would do.
+        vllm: what vLLM 0.32 prints; nothing where it has no words for it.
     """
 
     part: str
     text: str
+    vllm: str = ""
 
 
-def rejection(model: Architecture, layout: Layout, cluster: Cluster) -> str | None:
+def refusal(model: Architecture, layout: Layout, cluster: Cluster) -> Refusal | None:
     """Return why a layout can't be, None when it can."""
-    first = next(refusals(model, layout, cluster), None)
-    return first.text if first else None
+    return next(refusals(model, layout, cluster), None)
 
 
 def refusals(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
@@ -73,7 +77,11 @@ def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
 
 def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if model.heads % layout.tensor:
-        yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads")
+        said = (
+            f"Total number of attention heads ({model.heads}) must be divisible by tensor parallel size "
+            f"({layout.tensor})."
+        )
+        yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads", said)
     for layer in model.kinds:
         attention = layer.attention
         if (
@@ -88,7 +96,8 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if layout.pipeline > len(model.layers):
         yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
     if layout.expert and not model.is_moe:
-        yield Refusal("expert", "expert parallel needs a mixture of experts")
+        said = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
+        yield Refusal("expert", "expert parallel needs a mixture of experts", said)
 
 
 def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
@@ -103,12 +112,16 @@ def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
             yield Refusal(
                 "tensor",
                 f"{width} elements over tensor {layout.tensor} cut the blocks of {rows} that share an FP8 scale",
+                f"Weight output_partition_size = {width // layout.tensor} is not divisible by weight quantization "
+                f"block_n = {rows}.",
             )
         if isinstance(mlp, Experts) and not layout.expert and mlp.intermediate % (32 * layout.tensor * layout.data):
             ranks = layout.tensor * layout.data
             yield Refusal(
                 "expert",
                 f"experts of {mlp.intermediate} over {ranks} ranks cut the FP8 blocks too small: use expert parallel",
+                f"The output_size of gate's and up's weight = {mlp.intermediate // ranks} is not divisible by weight "
+                f"quantization block_n = {rows}.",
             )
 
 
@@ -129,16 +142,39 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if count == 1:
         return
     if layout.tensor % count:
-        yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}")
+        said = f"tp_size={layout.tensor} must be divisible by dcp_size={count}."
+        yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", said)
     for layer in model.kinds:
         attention = layer.attention
         if isinstance(attention, LatentAttention):
             continue
         if not isinstance(attention, Attention) or attention.window or attention.chunk:
             yield Refusal("decode_context", "decode context parallel needs full attention in every layer")
-        elif count > layout.tensor // attention.kv_heads or (attention.heads // attention.kv_heads) % count:
+        elif said := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)
-            yield Refusal("decode_context", f"decode context {count} can't share {copies} copies of each KV head")
+            yield Refusal("decode_context", f"decode context {count} can't share {copies} copies of each KV head", said)
+
+
+def _heads_unshared(attention: Attention, layout: Layout) -> str:
+    """Return what vLLM says when decode context ranks can't share the copies of KV heads; nothing when they can."""
+    count, tensor, kv_heads = layout.decode_context, layout.tensor, attention.kv_heads
+    if tensor <= kv_heads:
+        return (
+            f"Decode context parallelism for GQA/MQA requires `--tensor-parallel-size` ({tensor}) to be greater than "
+            f"the model's total number of KV heads ({kv_heads}). Increase `--tensor-parallel-size` or set "
+            "`--decode-context-parallel-size 1`."
+        )
+    if count > tensor // kv_heads:
+        return (
+            f"`--decode-context-parallel-size` ({count}) exceeds the maximum supported value ({tensor // kv_heads}) "
+            f"for `--tensor-parallel-size` ({tensor}) and {kv_heads} model KV heads."
+        )
+    if (attention.heads // kv_heads) % count:
+        return (
+            f"The model's number of query heads per KV head ({attention.heads // kv_heads}) must be divisible by "
+            f"`--decode-context-parallel-size` ({count}) for GQA/MQA."
+        )
+    return ""
 
 
 def layouts(model: Architecture, cluster: Cluster) -> Iterator[Layout]:

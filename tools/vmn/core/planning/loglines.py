@@ -7,14 +7,14 @@ from vmn.core.planning.prediction import Prediction
 
 
 def log_lines(prediction: Prediction, pool: str = "GPU") -> list[str]:
-    """Return vLLM's lines on memory with the expected numbers, in their order; none for a refused layout.
+    """Return vLLM's lines on memory with the expected numbers, in their order, or its error.
 
     Args:
-        prediction: of a layout that vLLM accepts.
+        prediction: of a layout; of a refused one that vLLM has no words for, there are no lines.
         pool: what vLLM calls the device.
     """
-    if prediction.rejected or not prediction.ranks:
-        return []
+    if prediction.rejected:
+        return [prediction.refusal_line] if prediction.refusal_line else []
     lines = [
         f"{_worker(prediction, rank.stage)} Model loading took {_gib(rank.weights_gib)} GiB memory"
         for rank in prediction.ranks

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vmn.core.planning.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
 from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, layouts, rejection, spans_nodes
+from vmn.core.planning.constraints import Cluster, layouts, refusal, spans_nodes
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.kvcache import KVCache, cache_is_fp8, kv_cache, stage_bounds
@@ -93,6 +93,7 @@ class Prediction:
         concurrency: requests of ``length`` at once.
         budget: GiB that vLLM may use on each GPU.
         needed_gib: GiB of KV cache that a request of ``length`` takes on the fullest rank.
+        refusal_line: what vLLM prints when it refuses the layout; nothing where it has no words for it.
     """
 
     layout: Layout
@@ -105,6 +106,7 @@ class Prediction:
     longest: Band = field(default=Band(0, 0, 0))
     concurrency: Band = field(default=Band(0, 0, 0))
     needed_gib: float = 0.0
+    refusal_line: str = ""
 
     @property
     def fits(self) -> bool:
@@ -193,10 +195,12 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 
 def predict(question: Setting, layout: Layout) -> Prediction:
     """Return what will happen in one layout."""
-    refused = rejection(question.model, layout, question.cluster)
+    refused = refusal(question.model, layout, question.cluster)
     traffic = _traffic(layout, question.cluster)
     if refused:
-        return Prediction(layout, refused, traffic, question.batch.length, question.budget)
+        return Prediction(
+            layout, refused.text, traffic, question.batch.length, question.budget, refusal_line=refused.vllm
+        )
     cache = kv_cache(question.model, layout, question.kv_dtype, question.batch.tokens, question.vllm)
     stages = stage_bounds(question.model, layout)
     ranks = [_rank(question, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
