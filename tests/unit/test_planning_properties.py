@@ -1,0 +1,48 @@
+"""What must hold for every plan: more memory never gives less, and what fits can be written, checked and rendered."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unit.test_plan_report import planned
+from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.gpus import GPUS, find_gpu
+from vmn.core.planning.layout import Layout
+from vmn.core.planning.prediction import Options, Setting, predict, predict_all, setting
+
+QUESTIONS = {
+    "number": st.integers(0, 999),
+    "gpu": st.sampled_from([gpu.name for gpu in GPUS]),
+    "version": st.sampled_from(["0.19.0", "0.26.0", "0.32.0"]),
+    "eager": st.booleans(),
+}
+
+
+def question_of(number: int, gpu: str, version: str, eager: bool, gpus: int, kv_dtype: str = "auto") -> Setting:
+    """Return a question on GPUs of one node."""
+    model = planned()[number % len(planned())].architecture
+    options = Options(version=version, eager=eager, kv_dtype=kv_dtype)
+    return setting(model, find_gpu(gpu), Cluster(1, gpus, "nvlink"), options)
+
+
+def most_tokens(question: Setting) -> float:
+    """Return the tokens of the layout that has most."""
+    return max((prediction.tokens.expected for prediction in predict_all(question)), default=0)
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8])
+@given(**QUESTIONS)
+def test_twice_the_gpus_never_hold_fewer_tokens(gpus: int, number: int, gpu: str, version: str, eager: bool) -> None:
+    fewer, more = (most_tokens(question_of(number, gpu, version, eager, count)) for count in (gpus, 2 * gpus))
+    assert more >= fewer
+
+
+@given(**QUESTIONS, layout=st.sampled_from([Layout(), Layout(2), Layout(8), Layout(4, 2), Layout(1, 1, 4, True)]))
+def test_fp8_cache_never_holds_fewer_tokens(number: int, gpu: str, version: str, eager: bool, layout: Layout) -> None:
+    found = [
+        predict(question_of(number, gpu, version, eager, layout.gpus, kv_dtype), layout).tokens.expected
+        for kv_dtype in ("auto", "fp8")
+    ]
+    assert found[0] <= found[1]
