@@ -18,7 +18,14 @@ from vmn.core.planning.gpus import GPUS
 
 EXAMPLES = 120
 """Plans; each takes about a tenth of a second."""
-KINDS: tuple[list[str], ...] = ([], ["--expert"], ["--data", "2"], ["--tensor", "1", "--data", "8"], ["--tensor", "2"], ["--pipeline", "1"])
+KINDS: tuple[list[str], ...] = (
+    [],
+    ["--expert"],
+    ["--data", "2"],
+    ["--tensor", "1", "--data", "8"],
+    ["--tensor", "2"],
+    ["--pipeline", "1"],
+)
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The values files of ``values/`` that ``vmn generate`` writes: which, and from what it is asked."""
+"""The values files of ``values/`` that ``vmn generate`` writes: which, and from what it is asked; and a picture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vmn.cli.generate import parsed, values_file
+from vmn.cli.plan import answer
+from vmn.report.plan_plot import svg
 
 CATALOGUE: Mapping[str, str] = {
     "deepseek-r1": "deepseek-ai/DeepSeek-R1 --gpu h100 --nodes 2",
@@ -51,3 +53,9 @@ def _text(name: str, arguments: str) -> str:
     if text is None:
         raise LookupError(f"{name}: no layout fits")
     return text
+
+
+def picture(name: str) -> str:
+    """Return the drawing of an entry's best layout, a bar for each stage's GPUs."""
+    asked, _ = parsed(CATALOGUE[name].split())
+    return svg(answer(asked))

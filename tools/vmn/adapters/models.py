@@ -1,16 +1,19 @@
-"""Models: the offline registry, and any ``config.json`` on disk."""
+"""Models: the offline registry, any ``config.json`` on disk, and the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vmn.adapters.checkpoint import CheckpointError, tensors_of_folder
 from vmn.core.names import similar
 from vmn.core.planning.architecture import Architecture, Config, ConfigError
 from vmn.core.planning.reading import read_architecture
+from vmn.core.planning.stored import Tensor, stored_weights
+from vmn.core.planning.weights import stored_shares
 
 REGISTRY = Path(__file__).resolve().parent.parent / "facts" / "models"
 """One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
@@ -49,29 +52,34 @@ class Model:
     parameters: int | None = None
 
 
-def load_model(name: str | None, config: Path | None = None) -> Model:
-    """Return a model of the registry, or of a file.
+def load_model(name: str | None, config: Path | None = None, hub: bool = False) -> Model:
+    """Return a model of the registry, of a file, or of the Hub.
 
     Args:
-        name: in the registry; with ``config`` only what to call it.
+        name: in the registry or on the Hub; with ``config`` only what to call it.
         config: a ``config.json``, or a folder with one.
+        hub: ask the Hub in the place of the registry.
 
     Raises:
         ModelError: there is no such model, or it can't be planned.
         OSError: the file can't be read.
     """
     if config is not None:
+        if hub:
+            raise ModelError("Give --config or --hub, not both.")
         return model_of_file(config, name)
     if not name:
         raise ModelError("Give a MODEL of the registry, or --config FILE.")
+    if hub:
+        return model_of_hub(name)
     return registered_model(name)
 
 
 def model_of_file(path: Path, name: str | None = None) -> Model:
-    """Return the model of a ``config.json``.
+    """Return the model of a ``config.json``, with exact weights when its checkpoint is beside it.
 
     Raises:
-        ModelError: it is no ``config.json`` of a model that can be planned.
+        ModelError: it is no ``config.json`` of a model that can be planned, or not of the checkpoint beside it.
         OSError: it can't be read.
     """
     file = path / "config.json" if path.is_dir() else path
@@ -79,7 +87,44 @@ def model_of_file(path: Path, name: str | None = None) -> Model:
     own = config.get("_name_or_path")
     there = file.resolve()
     called = name or own or (there.parent.name if there.name == "config.json" else there.name)
-    return Model(str(called), _architecture(config, str(file)), config, str(file))
+    model = Model(str(called), _architecture(config, str(file)), config, str(file))
+    if there.name != "config.json":
+        return model
+    try:
+        return _with_weights(model, tensors_of_folder(file.parent))
+    except CheckpointError as error:
+        raise ModelError(f"{error}.") from error
+
+
+def model_of_hub(name: str) -> Model:
+    """Return a model of the Hugging Face Hub, with exact weights when it has safetensors files.
+
+    Raises:
+        ModelError: the Hub can't be asked, or the model can't be planned.
+    """
+    from vmn.adapters.hub import HubError, hub_config, hub_tensors
+
+    try:
+        config = hub_config(name)
+        model = Model(name, _architecture(config, name), config, f"the Hugging Face Hub, {name}")
+        return _with_weights(model, hub_tensors(name))
+    except (HubError, CheckpointError) as error:
+        raise ModelError(str(error)) from error
+
+
+def _with_weights(model: Model, tensors: Mapping[str, Tensor]) -> Model:
+    """Return the model with the bytes of its files' tensors, when there are any."""
+    if not tensors:
+        return model
+    try:
+        stored = stored_weights(tensors, len(model.architecture.layers))
+        shapes = replace(model.architecture, stored=stored)
+        stored_shares(shapes)
+    except ConfigError as error:
+        raise ModelError(f"{model.name}: {error}.") from error
+    size = sum(tensor.size for tensor in tensors.values())
+    source = f"{model.source}, with the weights of its safetensors headers"
+    return replace(model, architecture=shapes, source=source, checkpoint_bytes=size)
 
 
 def registered_model(name: str) -> Model:
@@ -109,7 +154,7 @@ def registered_model(name: str) -> Model:
 
 def _instead(given: str, known: Iterable[str]) -> str:
     near = similar(given, known)
-    any_file = "Any model can be planned from its own file: --config config.json."
+    any_file = "Any model can be planned from its own file, with --config config.json, or from the Hub, with --hub."
     return f"Did you mean {' or '.join(near)}? {any_file}" if near else any_file
 
 

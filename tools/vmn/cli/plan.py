@@ -34,6 +34,7 @@ class Asked:
 
     model: str | None
     config: Path | None
+    hub: bool
     gpu: str
     nodes: int
     gpus_per_node: int
@@ -56,7 +57,10 @@ class Asked:
 
 OPTIONS = (
     click.argument("model", required=False),
-    click.option("--config", type=click.Path(exists=True, path_type=Path), help="A config.json, or a folder with one."),
+    click.option(
+        "--config", type=click.Path(exists=True, path_type=Path), help="A config.json, or a checkpoint's folder."
+    ),
+    click.option("--hub", is_flag=True, help="Read MODEL's shapes and exact weights from the Hugging Face Hub."),
     click.option("--gpu", required=True, metavar="NAME", help="h100, h200, b200, a100, l40s, mi300x, …"),
     click.option("--nodes", type=COUNT, default=1, show_default=True, help="Nodes of one group."),
     click.option("--gpus-per-node", type=COUNT, default=8, show_default=True, help="GPUs of each node."),
@@ -130,7 +134,7 @@ def _question(asked: Asked) -> tuple[Model, Options, Setting]:
     options = _options(asked)
     since = behaviour(options.version).since
     gpu = find_gpu(asked.gpu)
-    model = load_model(asked.model, asked.config)
+    model = load_model(asked.model, asked.config, asked.hub)
     shapes = with_quantization(model.architecture, model.config, asked.quantization, since)
     if asked.max_model_len and asked.max_model_len > shapes.max_length:
         raise click.UsageError(

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from vmn.core.planning.architecture import Architecture, Attention, Experts, LatentAttention
 from vmn.core.planning.layout import Layout
+from vmn.core.planning.matrices import expert_share, shared_is_copied
 from vmn.core.planning.prediction import Prediction, Rank, Setting
 from vmn.core.planning.versions import graph_sizes
-from vmn.core.planning.weights import expert_share, shared_is_copied
 
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from vmn.core.planning.architecture import Architecture, Attention, Dense, Experts, LatentAttention, LinearAttention
 from vmn.core.planning.layout import Layout
+from vmn.core.planning.matrices import expert_share
 from vmn.core.planning.runners import on_second_runner
 from vmn.core.planning.versions import Behaviour, graph_sizes
-from vmn.core.planning.weights import expert_share
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0

@@ -155,6 +155,21 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class StoredWeights:
+    """Bytes of a checkpoint's weights as they are loaded, read from its files.
+
+    Attributes:
+        layers: of each decoder layer.
+        other: beside layers and encoders: embedding, head, last norm.
+        encoder: of encoders of images or sound.
+    """
+
+    layers: tuple[float, ...]
+    other: float
+    encoder: float = 0.0
+
+
+@dataclass(frozen=True)
 class Architecture:
     """All that the planner knows of a model.
 
@@ -171,6 +186,7 @@ class Architecture:
         kv_dtype: the checkpoint's own wish for the KV cache, ``fp8`` or None.
         mtp_layers: layers for multi-token prediction in the checkpoint.
         extra_weights: elements of what else is loaded on the first stage (an image encoder).
+        stored: exact bytes, None when only the shapes are known.
     """
 
     kind: str
@@ -185,6 +201,7 @@ class Architecture:
     kv_dtype: str | None
     mtp_layers: int
     extra_weights: int = 0
+    stored: StoredWeights | None = None
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:

@@ -48,7 +48,7 @@ def with_quantization(
             )
         return model
     if method == "fp8" and version < PLAIN_FP8_UNTIL:
-        return replace(model, quantization=ONLINE["fp8_per_tensor"])
+        return replace(model, quantization=ONLINE["fp8_per_tensor"], stored=None)
     if method == "fp8":
         raise ConfigError(
             "The `fp8` quantization method no longer supports online quantization. Please use `--quantization "
@@ -59,7 +59,7 @@ def with_quantization(
             f"{method} is for checkpoints that are stored so. Weights that are not can be quantised when they are "
             f"loaded, by one of {', '.join(ONLINE)}."
         )
-    return replace(model, quantization=ONLINE[method])
+    return replace(model, quantization=ONLINE[method], stored=None)
 
 
 def _family(method: str) -> str:

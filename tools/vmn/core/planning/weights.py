@@ -1,27 +1,16 @@
-"""Bytes of weights of one rank, as vLLM loads them.
-
-What vLLM splits over tensor-parallel ranks and what it copies to each follows its source (0.32): query, output and
-feed-forward projections, experts, the embedding and the head are split; norms, routers, the compressing projections of
-latent attention and its indexer are copied; key and value heads are split until each rank has one, then copied.
-"""
+"""Bytes of weights of one rank, as vLLM loads them: matrices, norms, embedding and head, and run-time copies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import lru_cache
 
-from vmn.core.planning.architecture import (
-    Architecture,
-    Attention,
-    Dense,
-    Experts,
-    LatentAttention,
-    Layer,
-    LinearAttention,
-)
+from vmn.core.planning.architecture import Architecture, Experts, LatentAttention, Layer
 from vmn.core.planning.layout import Layout, stage_layers
+from vmn.core.planning.matrices import Matrix, layer_matrices
 from vmn.core.planning.quantization import skips
 from vmn.core.planning.storage import Storage
+from vmn.core.planning.stored import share
 
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
@@ -31,27 +20,8 @@ Weights = Mapping[str, float]
 ``rounding`` for what the allocator adds."""
 CHECKPOINT = Storage()
 """As in a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A weight as one rank has it.
-
-    Attributes:
-        group: what it is for.
-        module: its module's name, for the patterns of modules that are not quantised.
-        elements: of this rank.
-        tensor: what vLLM puts it into, with others of this name; its own by default.
-        plain: never quantised.
-        each: bytes of an element where they are known, of whatever type the others are.
-    """
-
-    group: str
-    module: str
-    elements: float
-    tensor: str = ""
-    plain: bool = False
-    each: float | None = None
+ADDED = ("copies", "rounding")
+"""What no checkpoint has."""
 
 
 def stage_weights(
@@ -72,19 +42,47 @@ def stage_weights(
     """
     counts = split or stage_layers(len(model.layers), layout.pipeline)
     begin = sum(counts[:stage])
+    shares = stored_shares(model)
     total: dict[str, float] = {}
     known: dict[tuple[object, ...], dict[str, float]] = {}
     for index in range(begin, begin + counts[stage]):
-        layer = model.layers[index]
-        mask = tuple(_is_quantised(model, matrix, index) for matrix in _layer_matrices(model, layer, layout, storage))
-        key = (layer, mask)
-        if key not in known:
-            known[key] = _layer_bytes(model, layer, layout, mask, storage)
-        for group, size in known[key].items():
-            total[group] = total.get(group, 0.0) + size
+        layer, mask = model.layers[index], _mask(model, index)
+        if (layer, mask) not in known:
+            known[layer, mask] = _layer_bytes(model, layer, layout, mask, storage)
+        for group, size in known[layer, mask].items():
+            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else shares[index])
     for group, size in _ends(model, layout, stage, storage).items():
-        total[group] = total.get(group, 0.0) + size
+        total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
     return total
+
+
+@lru_cache(maxsize=64)
+def stored_shares(model: Architecture) -> tuple[float, ...]:
+    """Return how many times of what its shapes say each layer has in the checkpoint, and last what is beside layers.
+
+    Raises:
+        ConfigError: the checkpoint is not of this model.
+    """
+    stored = model.stored
+    if stored is None:
+        return (1.0,) * (len(model.layers) + 1)
+    alone = Layout()
+    found = []
+    for index, (layer, size) in enumerate(zip(model.layers, stored.layers, strict=True)):
+        expected = _layer_bytes(model, layer, alone, _mask(model, index), CHECKPOINT)
+        found.append(share(size, _plain(expected), f"in layer {index}"))
+    ends = _ends(model, alone, 0, CHECKPOINT)
+    return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "beside layers"))
+
+
+def _plain(sizes: Mapping[str, float]) -> float:
+    return sum(size for group, size in sizes.items() if group not in ADDED)
+
+
+def _mask(model: Architecture, index: int) -> tuple[bool, ...]:
+    """Return which matrices of a layer are quantised."""
+    matrices = layer_matrices(model, model.layers[index], Layout(), CHECKPOINT)
+    return tuple(_is_quantised(model, matrix, index) for matrix in matrices)
 
 
 def _layer_bytes(
@@ -92,7 +90,7 @@ def _layer_bytes(
 ) -> dict[str, float]:
     sizes: dict[str, float] = {}
     tensors: dict[str, float] = {}
-    for matrix, small in zip(_layer_matrices(model, layer, layout, storage), quantised, strict=True):
+    for matrix, small in zip(layer_matrices(model, layer, layout, storage), quantised, strict=True):
         each, scale = float(model.dtype_bytes), 0.0
         if matrix.each is not None:
             each = matrix.each
@@ -117,115 +115,9 @@ def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
     return not skips(quantization.skipped)(f"model.layers.{index}.{matrix.module}") if quantization.skipped else True
 
 
-def _layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
-    return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout, storage)]
-
-
-def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> Iterator[Matrix]:
-    match layer.attention:
-        case Attention() as attention:
-            yield from _grouped(model.hidden, attention, layout.tensor)
-        case LatentAttention() as attention:
-            yield from _latent(model.hidden, attention, layout.tensor)
-        case LinearAttention() as attention:
-            yield from _linear(model.hidden, attention, layout.tensor)
-
-
-def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
-    query = attention.heads * attention.key_size * (2 if attention.gated else 1) / tensor
-    kv_heads = max(1, attention.kv_heads // tensor)
-    key, value = kv_heads * attention.key_size, kv_heads * attention.value_size
-    yield Matrix("attention", "self_attn.q_proj", hidden * query, "qkv_proj")
-    yield Matrix("attention", "self_attn.k_proj", hidden * key, "qkv_proj")
-    yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
-    yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
-    biases = (query + key + value) * attention.bias + hidden * attention.output_bias
-    norms = 2 * attention.key_size * attention.normed
-    yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
-
-
-def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Matrix]:
-    heads = attention.heads / tensor
-    size = attention.nope_size + attention.rope_size
-    if attention.query_rank:
-        yield Matrix("attention", "self_attn.q_a_proj", hidden * attention.query_rank, "fused_qkv_a_proj")
-        yield Matrix("attention", "self_attn.q_b_proj", attention.query_rank * heads * size)
-    else:
-        yield Matrix("attention", "self_attn.q_proj", hidden * heads * size)
-    compressed = hidden * (attention.kv_rank + attention.rope_size)
-    yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
-    inner = heads * (attention.nope_size + attention.value_size)
-    yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
-    yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
-    yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
-    if attention.index_heads:
-        rank = attention.query_rank or hidden
-        yield Matrix("attention", "self_attn.indexer.wq_b", rank * attention.index_heads * attention.index_size)
-        yield Matrix("attention", "self_attn.indexer.wk", hidden * attention.index_size)
-        yield Matrix("attention", "self_attn.indexer.weights_proj", hidden * attention.index_heads, plain=True)
-
-
 def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
     """Return elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
     return attention.heads / layout.tensor * (attention.nope_size + attention.value_size) * attention.kv_rank
-
-
-def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Matrix]:
-    keys = attention.key_heads * attention.key_size / tensor
-    values = attention.value_heads * attention.value_size / tensor
-    yield Matrix("attention", "linear_attn.in_proj_qkvz", hidden * (2 * keys + 2 * values))
-    yield Matrix("attention", "linear_attn.in_proj_ba", hidden * 2 * attention.value_heads / tensor)
-    yield Matrix("attention", "linear_attn.out_proj", values * hidden)
-    small = (2 * keys + values) * attention.convolution + 4 * attention.value_heads / tensor + attention.value_size
-    yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
-
-
-def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
-    hidden = model.hidden
-    if isinstance(mlp, Dense):
-        split = mlp.intermediate / layout.tensor
-        yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
-        yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
-        return
-    yield from _expert_matrices(model, mlp, layout, storage)
-    yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
-    if mlp.shared:
-        split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
-        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split)
-        yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
-
-
-def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
-    hidden, module = model.hidden, "mlp.experts.0.gate_proj"
-    here, width = expert_share(mlp, layout)
-    biases = here * (2 * width + hidden) * mlp.bias
-    if model.quantization and model.quantization.method == "mxfp4":
-        for name, size in storage.mxfp4_bytes(hidden, width).items():
-            yield Matrix("experts", module, here * size, name, each=1.0)
-        yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
-        return
-    yield Matrix("experts", module, here * 2 * hidden * width, "w13_weight")
-    yield Matrix("experts", module, here * hidden * width, "w2_weight")
-    yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
-
-
-def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
-    """Return how many experts the fullest rank has, and how many of an expert's elements.
-
-    Without expert parallelism each expert is cut over tensor x data ranks; with it, whole experts are dealt out, one
-    more to the first ranks when they don't come out even.
-    """
-    ranks = layout.tensor * layout.data
-    if layout.expert:
-        return -(-mlp.count // ranks), float(mlp.intermediate)
-    return mlp.count, mlp.intermediate / ranks
-
-
-def shared_is_copied(layout: Layout) -> bool:
-    """Whether each rank has all shared experts: vLLM then gives each rank other tokens (sequence-parallel MoE)."""
-    return layout.expert and layout.tensor > 1 and layout.data > 1
 
 
 def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> dict[str, float]:
@@ -241,6 +133,6 @@ def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> 
     if last and not model.tied:
         sizes["head"] = table
     if first and model.extra_weights:
-        sizes["other"] = float(model.extra_weights * model.dtype_bytes)
+        sizes["other"] = model.stored.encoder if model.stored else float(model.extra_weights * model.dtype_bytes)
     sizes["rounding"] = sum(storage.unused(size) for name, size in sizes.items() if name in ("embedding", "head"))
     return sizes
