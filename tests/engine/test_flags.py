@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,12 @@ from typing import Any
 import pytest
 
 from kit.cases import valid_cases
+from kit.insidevllm import ask
 from kit.paths import CI_VALUES, OVERLAYS, name_of
-from kit.progress import step
 from kit.render import Manifests, render
 from kit.startscript import vllm_words
-from localcluster import engine
-from localcluster.host import HostError, require_linux_root
 
 pytestmark = pytest.mark.engine
-PARSER_LIMIT = 240
-"""Seconds; it takes about 15, and more on a busy machine."""
 SCRIPT = Path(__file__).with_name("parse_arguments.py")
 R1 = {"name": "deepseek-ai/DeepSeek-R1"}
 WITH_VALUES: Mapping[str, Mapping[str, Any]] = {
@@ -69,23 +64,11 @@ def cases() -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def parser_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
     """Ask vLLM's parser about all of them, and about one that it must refuse, in one process."""
-    try:
-        require_linux_root()
-    except HostError as error:
-        pytest.skip(f"vLLM's packages can't be entered here: {error}")
     asked = cases()
     asked["unknown"] = [*next(iter(asked.values())), UNKNOWN]
-    folder = tmp_path_factory.mktemp("arguments")
-    folder.chmod(0o755)
-    folder.joinpath("cases.json").write_text(json.dumps(asked))
-    folder.joinpath(SCRIPT.name).write_text(SCRIPT.read_text())
-    with step(f"vLLM's parser over {len(asked)} lists of arguments"):
-        output = engine.run_inside(
-            ["python3", f"/arguments/{SCRIPT.name}", "/arguments/cases.json"],
-            mounts={"/arguments": folder},
-            timeout=PARSER_LIMIT,
-        )
-    said: dict[str, str | None] = json.loads(output.splitlines()[-1])
+    said: dict[str, str | None] = ask(
+        SCRIPT, asked, tmp_path_factory.mktemp("arguments"), f"vLLM's parser over {len(asked)} lists of arguments"
+    )
     assert set(said) == set(asked)
     return said
 

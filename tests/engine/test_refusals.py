@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,16 +9,12 @@ from typing import Any
 
 import pytest
 
-from kit.progress import step
-from localcluster import engine
-from localcluster.host import HostError, require_linux_root
+from kit.insidevllm import ask
 from unit.planning_data.table import architecture, configuration
 from vmn.core.planning.constraints import Cluster, refusal
 from vmn.core.planning.layout import Layout
 
 pytestmark = pytest.mark.engine
-LIMIT = 240
-"""Seconds; it takes about 20, and more on a busy machine."""
 SCRIPT = Path(__file__).with_name("refuse_layouts.py")
 LLAMA = "meta-llama--Llama-3.1-8B-Instruct"
 R1 = "deepseek-ai--DeepSeek-R1"
@@ -56,23 +51,11 @@ def case(model: str, layout: Layout) -> Mapping[str, Any]:
 @pytest.fixture(scope="module")
 def vllm_says(tmp_path_factory: pytest.TempPathFactory) -> list[str | None]:
     """Ask vLLM about all of them in one process."""
-    try:
-        require_linux_root()
-    except HostError as error:
-        pytest.skip(f"vLLM's packages can't be entered here: {error}")
     asked = [case(model, layout) for model, layout in [*ACCEPTED, *REFUSED]]
     asked += [{"function": name, "arguments": given, "tensor": layout.tensor} for _, layout, name, given in WEIGHTS]
-    folder = tmp_path_factory.mktemp("refusals")
-    folder.chmod(0o755)
-    folder.joinpath("cases.json").write_text(json.dumps(asked))
-    folder.joinpath(SCRIPT.name).write_text(SCRIPT.read_text())
-    with step(f"vLLM's own checks of {len(asked)} layouts"):
-        output = engine.run_inside(
-            ["python3", f"/arguments/{SCRIPT.name}", "/arguments/cases.json"],
-            mounts={"/arguments": folder},
-            timeout=LIMIT,
-        )
-    said: list[str | None] = json.loads(output.splitlines()[-1])
+    said: list[str | None] = ask(
+        SCRIPT, asked, tmp_path_factory.mktemp("refusals"), f"vLLM's own checks of {len(asked)} layouts"
+    )
     assert len(said) == len(asked)
     return said
 
