@@ -296,3 +296,20 @@ def test_plan_imports_nothing_that_it_does_not_need(arguments: list[str]) -> Non
     assert "vmn.cli" in imported
     assert not {"jsonschema", "yaml"} & imported
     assert ("vmn.core.planning" in imported) == ("--gpu" in arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Small-8B", "--nodes", "4"], "1 node is enough: 4 replicas of --nodes 1 answer more than one group of 4."),
+        (
+            ["Large-671B", "--nodes", "4"],
+            "2 nodes are enough: 2 replicas of --nodes 2 answer more than one group of 4.",
+        ),
+        (["Large-671B", "--nodes", "2"], None),
+    ],
+)
+def test_plan_advises_replicas_when_fewer_nodes_are_enough(run: Run, arguments: list[str], says: str | None) -> None:
+    output = run(*arguments, "--gpu", "h100").stdout
+    assert ("enough" in output) == (says is not None)
+    assert says is None or says in output

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vmn.adapters.models import Model
 from vmn.core.planning.activation import Band
+from vmn.core.planning.choice import fewest_nodes
 from vmn.core.planning.layout import Layout
 from vmn.core.planning.loglines import log_lines
 from vmn.core.planning.prediction import Options, Prediction, Setting
@@ -57,7 +58,7 @@ def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
     if rest:
         fitting = sum(prediction.fits for prediction in rest)
         lines.append(f"{len(rest)} more: {fitting} fit, {len(rest) - fitting} do not (--all shows them)")
-    return "\n".join([*lines, *_legend(shown), *_hint(plan), *printed(plan.best)])
+    return "\n".join([*lines, *_legend(shown), *_hint(plan), *_replicas(plan), *printed(plan.best)])
 
 
 def header(plan: Plan) -> list[str]:
@@ -194,6 +195,16 @@ def _legend(shown: Sequence[Prediction]) -> list[str]:
     if "maybe" in verdicts:
         lines.append("maybe: as expected, but not when activations, NCCL and CUDA graphs take the most they may")
     return lines if verdicts - {"no"} else []
+
+
+def _replicas(plan: Plan) -> list[str]:
+    """Return the advice to run several groups where fewer nodes than there are would do."""
+    there = plan.question.cluster.nodes
+    enough = fewest_nodes(plan.question) if there > 1 and plan.best.fits else there
+    if enough == there:
+        return []
+    size = "1 node is" if enough == 1 else f"{enough} nodes are"
+    return ["", f"{size} enough: {there // enough} replicas of --nodes {enough} answer more than one group of {there}."]
 
 
 def _hint(plan: Plan) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.layout import Layout
@@ -47,3 +47,13 @@ def one_layout(wanted: Wanted, cluster: Cluster) -> Layout:
         pipeline = wanted.pipeline or 1
         tensor = max(1, cluster.gpus // (pipeline * data))
     return Layout(tensor, pipeline, data, bool(wanted.expert), wanted.decode_context or 1)
+
+
+def fewest_nodes(question: Setting) -> int:
+    """Return the fewest nodes, a divisor of those there are, on which some layout surely fits; all when none does."""
+    nodes = question.cluster.nodes
+    for count in (size for size in range(1, nodes) if nodes % size == 0):
+        smaller = replace(question, cluster=replace(question.cluster, nodes=count))
+        if any(prediction.is_sure for prediction in predict_all(smaller)):
+            return count
+    return nodes
