@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.test_plan_report import planned
@@ -12,6 +12,7 @@ from vmn.core.planning.gpus import GPUS, find_gpu
 from vmn.core.planning.layout import Layout
 from vmn.core.planning.prediction import Options, Setting, predict, predict_all, setting
 
+EXAMPLES = 40
 QUESTIONS = {
     "number": st.integers(0, 999),
     "gpu": st.sampled_from([gpu.name for gpu in GPUS]),
@@ -33,12 +34,14 @@ def most_tokens(question: Setting) -> float:
 
 
 @pytest.mark.parametrize("gpus", [1, 2, 4, 8])
+@settings(max_examples=EXAMPLES)
 @given(**QUESTIONS)
 def test_twice_the_gpus_never_hold_fewer_tokens(gpus: int, number: int, gpu: str, version: str, eager: bool) -> None:
     fewer, more = (most_tokens(question_of(number, gpu, version, eager, count)) for count in (gpus, 2 * gpus))
     assert more >= fewer
 
 
+@settings(max_examples=EXAMPLES)
 @given(**QUESTIONS, layout=st.sampled_from([Layout(), Layout(2), Layout(8), Layout(4, 2), Layout(1, 1, 4, True)]))
 def test_fp8_cache_never_holds_fewer_tokens(number: int, gpu: str, version: str, eager: bool, layout: Layout) -> None:
     found = [

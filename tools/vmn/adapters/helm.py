@@ -1,9 +1,12 @@
-"""Ring 2: the chart's own rules, by rendering it."""
+"""Rendering the chart: ring 2, its own rules, and the manifests of a release."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from vmn.adapters.programs import run
 from vmn.core.problem import Problem
@@ -13,10 +16,30 @@ TEMPLATE_LIMIT = 60
 """Seconds; a render takes about 0.2."""
 
 
-def template_command(chart: Path, files: Sequence[Path], *, helm: str = "helm", extra: Sequence[str] = ()) -> list[str]:
-    """Return the command that renders the chart as release ``vllm``."""
+class RenderError(Exception):
+    """The chart refuses the values; the message is Helm's."""
+
+
+def template_command(
+    chart: Path, files: Sequence[Path], *, helm: str = "helm", release: str = "vllm", extra: Sequence[str] = ()
+) -> list[str]:
+    """Return the command that renders the chart."""
     options = [option for file in files for option in ("--values", str(file))]
-    return [helm, "template", "vllm", str(chart), *options, *extra]
+    return [helm, "template", release, str(chart), *options, *extra]
+
+
+def manifests(chart: Path, files: Sequence[Path], release: str, namespace: str) -> list[dict[str, Any]]:
+    """Return the objects of a release, without its tests.
+
+    Raises:
+        MissingError: there is no Helm.
+        RenderError: the chart refuses the values.
+    """
+    extra = ["--namespace", namespace, "--skip-tests"]
+    done = run(template_command(chart, files, release=release, extra=extra), TEMPLATE_LIMIT)
+    if done.code:
+        raise RenderError(done.stderr.strip())
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
 def template_problems(chart: Path, files: Sequence[Path], *, only_rules: bool, helm: str = "helm") -> list[Problem]:

@@ -8,6 +8,7 @@ from vmn import __version__
 from vmn.cli.generate import generate
 from vmn.cli.installtest import install_test
 from vmn.cli.plan import plan
+from vmn.cli.preflight import preflight
 from vmn.cli.validate import validate
 
 
@@ -26,4 +27,5 @@ def main() -> None:
 main.add_command(plan)
 main.add_command(generate)
 main.add_command(validate)
+main.add_command(preflight)
 main.add_command(install_test)

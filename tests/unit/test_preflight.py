@@ -1,0 +1,492 @@
+"""Every check of ``vmn preflight``: what it must find, and that it is silent where all is well."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import pytest
+
+from kit.paths import CHECKOUT
+from kit.render import render
+from vmn.core.preflight.checks import findings
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.quantity import quantity
+from vmn.core.preflight.server import CONTROLLER, CRD
+from vmn.core.preflight.snapshot import Snapshot
+
+Object = dict[str, Any]
+Change = Callable[["World"], None]
+HERE = "default"
+POLICIES = ["Default", "RecreateGroupOnPodRestart", "RecreateGroupAfterStart", "None"]
+
+
+def node(name: str, **allocatable: str) -> Object:
+    """Return a ready node of 8 H100."""
+    there = {"cpu": "128", "memory": "1500Gi", "ephemeral-storage": "2000Gi", "pods": "110", "nvidia.com/gpu": "8"}
+    labels = {
+        "kubernetes.io/hostname": name,
+        "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+        "nvidia.com/cuda.driver-version.major": "580",
+    }
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]},
+        "status": {"allocatable": there | allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def pod(where: str, gpus: str, namespace: str = "other", **labels: str) -> Object:
+    """Return a running pod with GPUs."""
+    container = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    return {
+        "metadata": {"name": f"on-{where}", "namespace": namespace, "labels": labels},
+        "spec": {"nodeName": where, "containers": [container]},
+        "status": {"phase": "Running"},
+    }
+
+
+def named(name: str, **more: Any) -> Object:
+    return {"metadata": {"name": name, "namespace": HERE}, **more}
+
+
+def crd(policies: list[str], **annotations: str) -> Object:
+    template = {"properties": {"restartPolicy": {"enum": policies}}}
+    spec = {"properties": {"leaderWorkerTemplate": template}}
+    schema = {"openAPIV3Schema": {"properties": {"spec": spec}}}
+    return {
+        "metadata": {"name": CRD, "annotations": annotations},
+        "spec": {"versions": [{"name": "v1", "schema": schema}]},
+    }
+
+
+@cache
+def rendered() -> tuple[Object, ...]:
+    return tuple(render(None, CHECKOUT / "values/deepseek-r1.yaml").documents)
+
+
+class World:
+    """A release and a healthy cluster, to change."""
+
+    def __init__(self) -> None:
+        """Begin with DeepSeek R1 on two nodes, and three nodes."""
+        self.objects = [copy.deepcopy(item) for item in rendered()]
+        self.version = (1, 37)
+        self.denied: dict[str, str] = {}
+        self.dry_runs = {"LeaderWorkerSet/vllm": "", "Pod/leader": "", "Pod/worker": ""}
+        plurals = ("pods", "services", "resourcequotas", "limitranges", "networkpolicies", "storageclasses")
+        more = ("persistentvolumeclaims", "runtimeclasses", "priorityclasses", "leaderworkersets", "configmaps")
+        self.read: dict[str, list[Object]] = {plural: [] for plural in (*plurals, *more)} | {
+            "nodes": [node(f"node-{index}") for index in range(3)],
+            "namespaces": [named(HERE)],
+            "customresourcedefinitions": [crd(POLICIES)],
+            "deployments": [{**named(CONTROLLER), "status": {"availableReplicas": 1}}],
+            "secrets": [named("hf-secret", data={"hf_api_token": "eA=="})],
+        }
+
+    @property
+    def lws(self) -> Object:
+        """The release's LeaderWorkerSet."""
+        return next(item for item in self.objects if item["kind"] == "LeaderWorkerSet")
+
+    @property
+    def specs(self) -> list[Object]:
+        """The pods of both roles."""
+        template = self.lws["spec"]["leaderWorkerTemplate"]
+        return [template[role]["spec"] for role in ("leaderTemplate", "workerTemplate")]
+
+    @property
+    def nodes(self) -> list[Object]:
+        """All nodes."""
+        return self.read["nodes"]
+
+    def say(self) -> list[Finding]:
+        """Return what the checks find."""
+        snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs)
+        return list(findings(Demand("vllm", HERE, self.objects), snapshot))
+
+
+def each_node(change: Callable[[Object], None], count: int = 2) -> Change:
+    def apply(world: World) -> None:
+        for item in world.nodes[:count]:
+            change(item)
+
+    return apply
+
+
+def each_spec(**fields: Any) -> Change:
+    def apply(world: World) -> None:
+        for spec in world.specs:
+            spec.update(copy.deepcopy(fields))
+
+    return apply
+
+
+def add(plural: str, *items: Object) -> Change:
+    return lambda world: world.read.setdefault(plural, []).extend(items)
+
+
+def both(*changes: Change) -> Change:
+    def apply(world: World) -> None:
+        for change in changes:
+            change(world)
+
+    return apply
+
+
+def volume(**source: Any) -> Change:
+    def apply(world: World) -> None:
+        for spec in world.specs:
+            spec["volumes"].append({"name": "more", **source})
+
+    return apply
+
+
+def label(**labels: str) -> Callable[[Object], None]:
+    given = {key.replace("__", "/").replace("_", "."): value for key, value in labels.items()}
+    return lambda item: item["metadata"]["labels"].update(given)
+
+
+def allocate(**amounts: str) -> Callable[[Object], None]:
+    given = {key.replace("_", "-"): value for key, value in amounts.items()}
+    return lambda item: item["status"]["allocatable"].update(given)
+
+
+def taint(item: Object) -> None:
+    item["spec"]["taints"].append({"key": "dedicated", "value": "other", "effect": "NoSchedule"})
+
+
+def claim(mode: str, phase: str) -> Object:
+    return named("models", spec={"accessModes": [mode]}, status={"phase": phase})
+
+
+def quota(**hard: str) -> Object:
+    given = {key.replace("__", "/").replace("_", "."): value for key, value in hard.items()}
+    return named("all", spec={"hard": given}, status={"hard": given, "used": {}})
+
+
+MOUNT = volume(persistentVolumeClaim={"claimName": "models"})
+FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
+    "old server": (lambda world: setattr(world, "version", (1, 26)), "server", Status.FAIL, "Kubernetes 1.26"),
+    "image volume on an old server": (
+        both(volume(image={"reference": "x"}), lambda world: setattr(world, "version", (1, 34))),
+        "server",
+        Status.FAIL,
+        "1.34 has no image volumes",
+    ),
+    "no LeaderWorkerSet": (
+        lambda world: world.read["customresourcedefinitions"].clear(),
+        "lws",
+        Status.FAIL,
+        "has no LeaderWorkerSet",
+    ),
+    "old LeaderWorkerSet": (
+        lambda world: world.read.update(customresourcedefinitions=[crd(POLICIES[:2])]),
+        "lws",
+        Status.FAIL,
+        "does not know restartPolicy RecreateGroupAfterStart",
+    ),
+    "CRD that goes with a release": (
+        lambda world: world.read.update(
+            customresourcedefinitions=[crd(POLICIES, **{"meta.helm.sh/release-name": "lws"})]
+        ),
+        "lws",
+        Status.WARN,
+        "`helm uninstall lws` would delete every LeaderWorkerSet",
+    ),
+    "controller down": (
+        lambda world: world.read["deployments"][0]["status"].clear(),
+        "lws-controller",
+        Status.FAIL,
+        "has no available pod",
+    ),
+    "webhook down": (
+        lambda world: world.dry_runs.update({"LeaderWorkerSet/vllm": 'failed calling webhook "mlws.kb.io"'}),
+        "lws-controller",
+        Status.FAIL,
+        "failed calling webhook",
+    ),
+    "no GPUs": (
+        each_node(lambda item: item["status"]["allocatable"].pop("nvidia.com/gpu"), 3),
+        "nodes",
+        Status.FAIL,
+        "no node has nvidia.com/gpu",
+    ),
+    "too few nodes": (lambda world: world.nodes.__delitem__(slice(1, 3)), "nodes", Status.FAIL, "room for 1 of 2 pods"),
+    "busy nodes": (
+        add("pods", pod("node-0", "1"), pod("node-1", "8")),
+        "nodes",
+        Status.FAIL,
+        "2 node(s) short of free nvidia.com/gpu",
+    ),
+    "tainted nodes": (each_node(taint), "nodes", Status.FAIL, "2 taint dedicated=other:NoSchedule"),
+    "cordoned nodes": (
+        each_node(
+            lambda item: item["spec"]["taints"].append(
+                {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+            )
+        ),
+        "nodes",
+        Status.FAIL,
+        "2 cordoned",
+    ),
+    "nodes that are not ready": (
+        each_node(lambda item: item["status"]["conditions"][0].update(status="Unknown")),
+        "nodes",
+        Status.FAIL,
+        "2 not ready",
+    ),
+    "wrong label": (each_spec(nodeSelector={"pool": "h100"}), "nodes", Status.FAIL, "3 with no label pool=h100"),
+    "too little memory": (each_node(allocate(memory="100Gi")), "nodes", Status.FAIL, "2 too little memory"),
+    "too little storage": (
+        each_node(allocate(ephemeral_storage="600Gi")),
+        "nodes",
+        Status.FAIL,
+        "2 too little ephemeral-storage",
+    ),
+    "no room for a surge": (
+        lambda world: world.lws["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"].update(maxSurge=1),
+        "spare-nodes",
+        Status.WARN,
+        "room for 3 of 4 pods during a rollout",
+    ),
+    "no topology label": (
+        lambda world: (
+            world.lws["metadata"]
+            .setdefault("annotations", {})
+            .update({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"})
+        ),
+        "exclusive-topology",
+        Status.FAIL,
+        "3 node(s) have no label rack",
+    ),
+    "mixed GPUs": (
+        each_node(label(nvidia_com__gpu_product="NVIDIA-A100"), 1),
+        "gpu-kind",
+        Status.FAIL,
+        "2 with NVIDIA-H100-80GB-HBM3, 1 with NVIDIA-A100",
+    ),
+    "old driver": (
+        each_node(lambda item: item["metadata"]["labels"].update({"nvidia.com/cuda.driver-version.major": "550"}), 1),
+        "driver",
+        Status.FAIL,
+        "node-0 has 550",
+    ),
+    "MIG": (
+        each_node(label(nvidia_com__gpu_product="NVIDIA-H100-MIG-1g.10gb"), 3),
+        "whole-gpus",
+        Status.FAIL,
+        "3 node(s) have GPUs cut with MIG",
+    ),
+    "time-slicing": (
+        each_node(label(nvidia_com__gpu_product="NVIDIA-H100-80GB-HBM3-SHARED"), 3),
+        "whole-gpus",
+        Status.WARN,
+        "3 node(s) share their GPUs",
+    ),
+    "pod security": (
+        lambda world: world.dry_runs.update({"Pod/leader": 'violates PodSecurity "restricted:latest"'}),
+        "admission",
+        Status.FAIL,
+        "refuses the leader pod: violates PodSecurity",
+    ),
+    "no namespace": (
+        lambda world: world.read["namespaces"].clear(),
+        "admission",
+        Status.WARN,
+        "no namespace default yet",
+    ),
+    "pods that may not be tried": (
+        lambda world: setattr(world, "dry_runs", {"LeaderWorkerSet/vllm": ""}),
+        "admission",
+        Status.WARN,
+        "could not be tried",
+    ),
+    "quota": (
+        add("resourcequotas", quota(requests_nvidia_com__gpu="8")),
+        "quota",
+        Status.FAIL,
+        "has 8 of requests.nvidia.com/gpu left, and the pods ask for 16",
+    ),
+    "LimitRange": (
+        add("limitranges", named("small", spec={"limits": [{"type": "Container", "max": {"memory": "64Gi"}}]})),
+        "limit-range",
+        Status.FAIL,
+        "allows a container 64Gi of memory, and the leader asks for 200Gi",
+    ),
+    "default deny without a policy of its own": (
+        both(
+            add("networkpolicies", named("deny", spec={"podSelector": {}, "policyTypes": ["Ingress"]})),
+            lambda world: setattr(
+                world, "objects", [item for item in world.objects if item["kind"] != "NetworkPolicy"]
+            ),
+        ),
+        "network-policy",
+        Status.FAIL,
+        "deny denies traffic of all pods",
+    ),
+    "mesh": (
+        both(
+            lambda world: world.read["namespaces"][0]["metadata"].update(labels={"istio-injection": "enabled"}),
+            lambda world: world.lws["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"]["labels"].pop(
+                "sidecar.istio.io/inject"
+            ),
+        ),
+        "mesh",
+        Status.FAIL,
+        "istio-injection is on in default",
+    ),
+    "no Secret, which pods do without": (
+        lambda world: world.read["secrets"].clear(),
+        "secrets",
+        Status.WARN,
+        "Secret hf-secret is not there; pods start without it",
+    ),
+    "no key": (
+        lambda world: world.read["secrets"][0]["data"].clear(),
+        "secrets",
+        Status.WARN,
+        "key hf_api_token of Secret hf-secret is not there",
+    ),
+    "no pull Secret": (
+        each_spec(imagePullSecrets=[{"name": "registry"}]),
+        "secrets",
+        Status.FAIL,
+        "Secret registry is not there, and pods can't start without it",
+    ),
+    "no claim": (MOUNT, "claims", Status.FAIL, "there is no claim models"),
+    "claim of one node": (
+        both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteOnce", "Bound"))),
+        "claims",
+        Status.FAIL,
+        "claim models is ReadWriteOnce, and 2 pods on several nodes mount it",
+    ),
+    "claim that waits": (
+        both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteMany", "Pending"))),
+        "claims",
+        Status.FAIL,
+        "claim models is Pending",
+    ),
+    "no StorageClass": (
+        volume(ephemeral={"volumeClaimTemplate": {"spec": {"storageClassName": "fast"}}}),
+        "claims",
+        Status.FAIL,
+        "there is no StorageClass fast",
+    ),
+    "no RuntimeClass": (each_spec(runtimeClassName="nvidia"), "runtime-class", Status.FAIL, "nvidia does not exist"),
+    "no PriorityClass": (each_spec(priorityClassName="high"), "priority-class", Status.FAIL, "high does not exist"),
+    "no Multus": (
+        lambda world: world.lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["annotations"].update(
+            {"k8s.v1.cni.cncf.io/networks": "rdma-0"}
+        ),
+        "networks",
+        Status.FAIL,
+        "has no NetworkAttachmentDefinitions",
+    ),
+    "name of another's Service": (add("services", named("vllm")), "names", Status.FAIL, "service vllm"),
+    "no Kueue": (
+        lambda world: world.lws["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "gpus"}),
+        "queue",
+        Status.FAIL,
+        "the cluster has no Kueue",
+    ),
+    "no PodMonitor": (
+        lambda world: world.objects.append({"kind": "PodMonitor", **named("vllm")}),
+        "monitoring",
+        Status.FAIL,
+        "does not know PodMonitor",
+    ),
+    "no permission": (
+        both(
+            lambda world: world.denied.update(nodes="Add to a ClusterRole: ..."),
+            lambda world: world.read.__delitem__("nodes"),
+        ),
+        "permissions",
+        Status.WARN,
+        "nodes may not be read",
+    ),
+}
+
+
+def test_healthy_cluster_has_nothing_to_say() -> None:
+    assert [item for item in World().say() if item.status in (Status.WARN, Status.FAIL)] == []
+
+
+def test_every_check_says_something_of_a_healthy_cluster() -> None:
+    assert len({item.check for item in World().say()}) >= 20
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
+    change, check, status, words = FAULTS[fault]
+    world = World()
+    change(world)
+    found = [item for item in world.say() if item.check == check and item.status is status]
+    assert found, world.say()
+    assert words in found[0].text
+    assert found[0].fix
+
+
+@pytest.mark.parametrize("fault", [name for name, fault in FAULTS.items() if fault[1] not in ("server", "permissions")])
+def test_fault_is_found_by_one_check_alone(fault: str) -> None:
+    change, check, *_ = FAULTS[fault]
+    world = World()
+    change(world)
+    allowed = {check, "nodes", "spare-nodes", "secrets"} if check != "nodes" else {"nodes"}
+    assert {item.check for item in world.say() if item.status is Status.FAIL} <= allowed
+
+
+def test_what_may_not_be_read_fails_no_check() -> None:
+    world = World()
+    for plural in list(world.read):
+        world.read.pop(plural)
+        world.denied[plural] = "Add a rule."
+    assert [item for item in world.say() if item.status is Status.FAIL] == []
+
+
+def test_release_s_own_pods_are_room_for_its_upgrade() -> None:
+    world = World()
+    own = {"leaderworkerset.sigs.k8s.io/name": "vllm"}
+    world.read["pods"] = [pod(f"node-{index}", "8", HERE, **own) for index in range(3)]
+    assert [item for item in world.say() if item.status is Status.FAIL] == []
+
+
+def test_release_s_own_objects_are_no_collision() -> None:
+    world = World()
+    service = named("vllm-leader")
+    service["metadata"]["annotations"] = {"meta.helm.sh/release-name": "vllm"}
+    headless = named("vllm")
+    headless["metadata"]["ownerReferences"] = [{"kind": "LeaderWorkerSet", "name": "vllm"}]
+    world.read["services"] = [service, headless]
+    assert [item for item in world.say() if item.status is Status.FAIL] == []
+
+
+def test_each_pod_of_a_group_needs_a_node_of_its_own() -> None:
+    world = World()
+    world.read["nodes"] = [node("large", **{"nvidia.com/gpu": "16"})]
+    assert any("room for 1 of 2 pods" in item.text for item in world.say())
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("8", "8"),
+        ("500m", "0.5"),
+        ("200Gi", str(200 * 2**30)),
+        ("1e3", "1000"),
+        ("1.5k", "1500"),
+        ("100M", "100000000"),
+    ],
+)
+def test_quantity_is_read(text: str, number: str) -> None:
+    assert quantity(text) == Decimal(number)
+
+
+@pytest.mark.parametrize("text", ["", "8 Gi", "Gi", "1ki", "0x10"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no Kubernetes quantity"):
+        quantity(text)

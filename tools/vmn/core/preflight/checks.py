@@ -1,0 +1,48 @@
+"""All checks, in the order in which they are said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from vmn.core.preflight import gpus, namespace, nodes, objects, server
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding, warned
+from vmn.core.preflight.snapshot import Snapshot
+
+Check = Callable[[Demand, Snapshot], Iterator[Finding]]
+CHECKS: tuple[tuple[Check, str], ...] = (
+    (server.version, ""),
+    (server.crd, "customresourcedefinitions"),
+    (server.controller, ""),
+    (nodes.nodes, "nodes"),
+    (nodes.spare, "nodes"),
+    (nodes.topology, "nodes"),
+    (gpus.products, "nodes"),
+    (gpus.driver, "nodes"),
+    (gpus.shared, "nodes"),
+    (namespace.security, ""),
+    (namespace.quota, "resourcequotas"),
+    (namespace.limits, "limitranges"),
+    (namespace.policies, "networkpolicies"),
+    (namespace.mesh, "namespaces"),
+    (objects.secrets, ""),
+    (objects.claims, ""),
+    (objects.classes, ""),
+    (objects.networks, ""),
+    (objects.collisions, "services"),
+    (objects.queues, ""),
+    (objects.monitors, ""),
+)
+"""Each check, and the kind that it can say nothing without."""
+
+
+def findings(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Yield what every check says, and what could not be seen."""
+    for check, needed in CHECKS:
+        if needed not in snapshot.denied:
+            yield from check(demand, snapshot)
+    for plural, rule in snapshot.denied.items():
+        text = f"{plural} may not be read, so what depends on them was not checked"
+        if plural == "pods":
+            text = "pods of all namespaces may not be read, so nodes count as empty"
+        yield warned("permissions", text, rule)

@@ -1,0 +1,245 @@
+"""Nodes: which may take the pods, and how many have room now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from vmn.core.preflight.demand import Demand, Object, pod_requests
+from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.quantity import quantity, written
+from vmn.core.preflight.snapshot import Snapshot, annotations_of, labels_of
+
+LWS_NAME = "leaderworkerset.sigs.k8s.io/name"
+EXCLUSIVE = "leaderworkerset.sigs.k8s.io/exclusive-topology"
+DONE = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class NodeFit:
+    """A node, and what keeps the release's pods from it.
+
+    Attributes:
+        node: as the server has it.
+        barred: why no pod may go there, whatever is free; empty when one may.
+        short: resources that it has too little of, even when empty.
+        slots: pods that fit now.
+        busy: resources that others take.
+    """
+
+    node: Object
+    barred: tuple[str, ...]
+    short: tuple[str, ...]
+    slots: int
+    busy: tuple[str, ...] = field(default=())
+
+
+class Placement:
+    """Where the pods of a release can go."""
+
+    def __init__(self, demand: Demand, snapshot: Snapshot) -> None:
+        """Look at a release and a cluster."""
+        self.demand, self.snapshot = demand, snapshot
+
+    @cached_property
+    def requests(self) -> dict[str, Decimal]:
+        """What one pod of either role takes at most, with the place that it has in a node's list of pods."""
+        most: dict[str, Decimal] = {"pods": Decimal(1)}
+        for pod in self.demand.pods:
+            for name, amount in pod.requests.items():
+                most[name] = max(most.get(name, Decimal(0)), amount)
+        return most
+
+    @cached_property
+    def fits(self) -> list[NodeFit]:
+        """Every node that has the release's GPUs, or every node when it asks for none."""
+        resource = self.demand.gpu_resource
+        return [
+            self._fit(node) for node in self.snapshot.all("nodes") if not resource or allocatable(node).get(resource)
+        ]
+
+    @cached_property
+    def open(self) -> list[NodeFit]:
+        """The nodes that may take a pod when they are empty."""
+        return [fit for fit in self.fits if not fit.barred and not fit.short]
+
+    def room(self, groups: int) -> int:
+        """Return how many pods of so many groups fit now, each pod of a group on a node of its own."""
+        return sum(min(fit.slots, groups) for fit in self.open)
+
+    @cached_property
+    def _taken(self) -> Mapping[str, Mapping[str, Decimal]]:
+        taken: dict[str, dict[str, Decimal]] = {}
+        for pod in self.snapshot.all("pods"):
+            name = pod["spec"].get("nodeName")
+            if not name or pod.get("status", {}).get("phase") in DONE or self._is_own(pod):
+                continue
+            sums = taken.setdefault(name, {})
+            for resource, amount in {**pod_requests(pod["spec"]), "pods": Decimal(1)}.items():
+                sums[resource] = sums.get(resource, Decimal(0)) + amount
+        return taken
+
+    def _is_own(self, pod: Object) -> bool:
+        if pod["metadata"].get("namespace") != self.demand.namespace:
+            return False
+        return bool(labels_of(pod).get(LWS_NAME) == self.demand.lws["metadata"]["name"])
+
+    def _fit(self, node: Object) -> NodeFit:
+        there, taken = allocatable(node), self._taken.get(node["metadata"]["name"], {})
+        short = tuple(name for name, amount in self.requests.items() if there.get(name, Decimal(0)) < amount)
+        left = {name: there.get(name, Decimal(0)) - taken.get(name, Decimal(0)) for name in self.requests}
+        slots = min((int(left[name] // amount) for name, amount in self.requests.items() if amount), default=0)
+        busy = tuple(name for name, amount in self.requests.items() if left[name] < amount)
+        barred = tuple(dict.fromkeys(why for pod in self.demand.pods for why in bars(node, pod.spec)))
+        return NodeFit(node, barred, short, max(0, slots), busy)
+
+
+def allocatable(node: Object) -> dict[str, Decimal]:
+    """Return what a node can give."""
+    return {name: quantity(value) for name, value in (node["status"].get("allocatable") or {}).items()}
+
+
+def bars(node: Object, spec: Object) -> Iterator[str]:
+    """Yield why a pod may not go to a node."""
+    for condition in node["status"].get("conditions") or ():
+        if condition["type"] == "Ready" and condition["status"] != "True":
+            yield "not ready"
+    for name, value in (spec.get("nodeSelector") or {}).items():
+        if labels_of(node).get(name) != value:
+            yield f"no label {name}={value}"
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if required and not any(_term_matches(term, node) for term in required["nodeSelectorTerms"]):
+        yield "outside of nodeAffinity"
+    for taint in node["spec"].get("taints") or ():
+        if taint["effect"] != "PreferNoSchedule" and not _tolerated(taint, spec.get("tolerations") or ()):
+            yield "cordoned" if taint["key"] == "node.kubernetes.io/unschedulable" else f"taint {_taint(taint)}"
+
+
+def _taint(taint: Mapping[str, Any]) -> str:
+    return f"{taint['key']}{'=' + taint['value'] if taint.get('value') else ''}:{taint['effect']}"
+
+
+def _tolerated(taint: Mapping[str, Any], tolerations: Sequence[Mapping[str, Any]]) -> bool:
+    return any(
+        entry.get("effect") in (None, "", taint["effect"])
+        and (
+            (entry.get("operator") == "Exists" and entry.get("key") in (None, "", taint["key"]))
+            or (entry.get("key") == taint["key"] and (entry.get("value") or "") == (taint.get("value") or ""))
+        )
+        for entry in tolerations
+    )
+
+
+def _term_matches(term: Mapping[str, Any], node: Object) -> bool:
+    fields = {"metadata.name": node["metadata"]["name"]}
+    return all(_matches(rule, labels_of(node)) for rule in term.get("matchExpressions") or ()) and all(
+        _matches(rule, fields) for rule in term.get("matchFields") or ()
+    )
+
+
+def _matches(rule: Mapping[str, Any], there: Mapping[str, str]) -> bool:
+    value = there.get(rule["key"])
+    values: Sequence[str] = rule.get("values") or []
+    match rule["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return value is not None and int(value) > int(values[0])
+        case _:
+            return value is not None and int(value) < int(values[0])
+
+
+def nodes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 5: enough nodes have room for every pod of the release now."""
+    place = Placement(demand, snapshot)
+    needed = demand.replicas * demand.size
+    room = place.room(demand.replicas)
+    what = f"{needed} pod{'s' * (needed > 1)} ({demand.replicas} x {demand.size})"
+    if not place.fits:
+        resource = demand.gpu_resource
+        fix = f"Install the device plugin, or set group.gpuResource to what the nodes call it instead of {resource}."
+        yield failed("nodes", f"no node has {resource}", fix)
+    elif room >= needed:
+        yield passed("nodes", f"room for {room} pods of {what} on {len(place.open)} nodes")
+    elif sum(min(place_slots(fit, place.requests), demand.replicas) for fit in place.open) >= needed:
+        yield failed("nodes", f"room for {room} of {what} now: {_busy(place)}", "Free those nodes, or use fewer pods.")
+    else:
+        yield failed("nodes", f"room for {room} of {what}: {_closed(place)}", _remedy(place))
+
+
+def place_slots(fit: NodeFit, requests: Mapping[str, Decimal]) -> int:
+    """Return the pods that fit on a node when it is empty."""
+    there = allocatable(fit.node)
+    return min(int(there.get(name, Decimal(0)) // amount) for name, amount in requests.items() if amount)
+
+
+def spare(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 6: a rollout with maxSurge has room for its groups."""
+    if not demand.surge:
+        yield skipped("spare-nodes", "a rollout makes no group more (maxSurge 0)")
+        return
+    groups = demand.replicas + demand.surge
+    room, needed = Placement(demand, snapshot).room(groups), groups * demand.size
+    if room >= needed:
+        yield passed("spare-nodes", f"room for {demand.surge} group(s) more during a rollout")
+    else:
+        fix = "A rollout will wait for ever: set rollout.maxSurge 0, or add nodes."
+        yield warned("spare-nodes", f"room for {room} of {needed} pods during a rollout", fix)
+
+
+def _busy(place: Placement) -> str:
+    reasons = Counter(name for fit in place.open if not fit.slots for name in fit.busy)
+    return ", ".join(f"{count} node(s) short of free {name}" for name, count in reasons.most_common())
+
+
+def _closed(place: Placement) -> str:
+    reasons = Counter(why for fit in place.fits for why in (*fit.barred, *(f"too little {name}" for name in fit.short)))
+    parts = [f"{count} with {why}" if why.startswith("no ") else f"{count} {why}" for why, count in reasons.items()]
+    there = f"{len(place.fits)} node(s) have {place.demand.gpu_resource or 'room'}"
+    return f"{there}; {', '.join(parts)}" if parts else f"{there}, {len(place.open)} of them open"
+
+
+def _remedy(place: Placement) -> str:
+    """Return what to do about the commonest reason."""
+    bar = Counter(why for fit in place.fits for why in fit.barred).most_common(1)
+    if bar and bar[0][0].startswith("taint "):
+        return f"Add a toleration for {bar[0][0].removeprefix('taint ')} to scheduling.tolerations."
+    if bar and bar[0][0].startswith("no label "):
+        return f"Label the nodes, or change scheduling.nodeSelector: {bar[0][0].removeprefix('no label ')}."
+    if bar:
+        return f"Bring the nodes back: {bar[0][0]}."
+    short = Counter(name for fit in place.fits for name in fit.short).most_common(1)
+    if short:
+        name = short[0][0]
+        most = max(allocatable(fit.node).get(name, Decimal(0)) for fit in place.fits)
+        asked = written(name, place.requests[name])
+        return f"Each pod asks for {asked} of {name}, and the largest node gives {written(name, most)}: ask for less."
+    return "Add nodes, or use fewer (group.nodes, group.replicas)."
+
+
+def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 25: exclusive placement needs its label on every node."""
+    key = annotations_of(demand.lws).get(EXCLUSIVE)
+    if not key:
+        yield skipped("exclusive-topology", "groups may share a topology domain")
+        return
+    without = [
+        fit.node["metadata"]["name"] for fit in Placement(demand, snapshot).open if key not in labels_of(fit.node)
+    ]
+    if without:
+        fix = f"Label every node with {key}; LeaderWorkerSet leaves groups on the others pending."
+        yield failed("exclusive-topology", f"{len(without)} node(s) have no label {key}: {without[0]}", fix)
+    else:
+        yield passed("exclusive-topology", f"every node has {key}")

@@ -1,0 +1,214 @@
+"""Objects that the release uses and does not make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmn.core.preflight.demand import Demand, Reference, references
+from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.snapshot import Object, Snapshot, annotations_of
+
+SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
+RELEASE = "meta.helm.sh/release-name"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+QUEUE = "kueue.x-k8s.io/queue-name"
+PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
+
+
+def secrets(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 18: Secrets and ConfigMaps are there with the keys that pods name."""
+    named = [item for pod in demand.pods for item in references(pod.spec)]
+    once = {(item.kind, item.name, item.key): item for item in reversed(named)}
+    asked = [item for item in reversed(once.values()) if not demand.renders(item.kind, item.name)]
+    if not asked:
+        yield skipped("secrets", "the release needs none but its own")
+        return
+    problems = [found for item in asked if (found := _missing(item, snapshot))]
+    yield from problems
+    if not problems:
+        names = ", ".join(sorted({item.name for item in asked}))
+        yield passed("secrets", f"there, with their keys: {names}")
+
+
+def _missing(item: Reference, snapshot: Snapshot) -> Finding | None:
+    plural = PLURALS[item.kind]
+    if plural in snapshot.denied:
+        return None
+    found = snapshot.named(plural, item.name)
+    what = f"{item.kind} {item.name}" if found is None else f"key {item.key} of {item.kind} {item.name}"
+    if found is not None and (item.key is None or item.key in {**(found.get("data") or {})}):
+        return None
+    if item.optional:
+        text = f"{what} is not there; pods start without it ({item.what})"
+        return warned("secrets", text, _create(item))
+    return failed("secrets", f"{what} is not there, and pods can't start without it ({item.what})", _create(item))
+
+
+def _create(item: Reference) -> str:
+    if item.what == "imagePullSecrets":
+        return f"kubectl create secret docker-registry {item.name} --docker-server=... --docker-username=..."
+    kind = "secret generic" if item.kind == "Secret" else "configmap"
+    return f"kubectl create {kind} {item.name} --from-literal={item.key or 'KEY'}=..."
+
+
+def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
+    asked = list(
+        dict.fromkeys(
+            volume["persistentVolumeClaim"]["claimName"]
+            for pod in demand.pods
+            for volume in pod.spec.get("volumes") or ()
+            if "persistentVolumeClaim" in volume
+        )
+    )
+    classes = [found for item in demand.of_kind("PersistentVolumeClaim") for found in [_class_of(item)] if found]
+    classes += [
+        name
+        for pod in demand.pods
+        for volume in pod.spec.get("volumes") or ()
+        if "ephemeral" in volume
+        for name in [volume["ephemeral"]["volumeClaimTemplate"]["spec"].get("storageClassName")]
+        if name
+    ]
+    problems = [
+        found
+        for name in asked
+        if not demand.renders("PersistentVolumeClaim", name)
+        for found in [_claim(name, demand, snapshot)]
+        if found
+    ]
+    problems += [
+        failed("claims", f"there is no StorageClass {name}", "Use one of `kubectl get storageclasses`.")
+        for name in dict.fromkeys(classes)
+        if "storageclasses" in snapshot.objects and not snapshot.named("storageclasses", name)
+    ]
+    yield from problems
+    if not asked and not classes:
+        yield skipped("claims", "the release mounts no claim")
+    elif not problems:
+        yield passed("claims", f"usable: {', '.join([*asked, *classes])}")
+
+
+def _class_of(claim: Object) -> str | None:
+    found: str | None = claim["spec"].get("storageClassName")
+    return found
+
+
+def _claim(name: str, demand: Demand, snapshot: Snapshot) -> Finding | None:
+    if "persistentvolumeclaims" in snapshot.denied:
+        return None
+    found = snapshot.named("persistentvolumeclaims", name)
+    if found is None:
+        return failed("claims", f"there is no claim {name}", f"Make a PersistentVolumeClaim {name} in its namespace.")
+    modes = found["spec"].get("accessModes") or []
+    pods = demand.replicas * demand.size
+    if pods > 1 and not set(modes) & set(SHARED_MODES):
+        text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
+        return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
+    phase = found.get("status", {}).get("phase")
+    if phase == "Bound":
+        return None
+    if phase == "Pending" and _waits_for_consumer(found, snapshot):
+        return None
+    fix = f"kubectl describe persistentvolumeclaim {name} says why."
+    return failed("claims", f"claim {name} is {phase or 'not bound'}", fix)
+
+
+def _waits_for_consumer(claim: Object, snapshot: Snapshot) -> bool:
+    found = snapshot.named("storageclasses", _class_of(claim) or "")
+    return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
+
+
+def classes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Checks 19 and 23: the RuntimeClass and PriorityClass that pods name exist."""
+    for check, plural, field in (
+        ("runtime-class", "runtimeclasses", "runtimeClassName"),
+        ("priority-class", "priorityclasses", "priorityClassName"),
+    ):
+        names = list(dict.fromkeys(pod.spec[field] for pod in demand.pods if pod.spec.get(field)))
+        missing = [name for name in names if not snapshot.named(plural, name)]
+        if not names:
+            yield skipped(check, f"pods name no {field}")
+        elif missing and plural not in snapshot.denied:
+            known = ", ".join(item["metadata"]["name"] for item in snapshot.all(plural)) or "none"
+            yield failed(check, f"{missing[0]} does not exist", f"Use one that does: {known}.")
+        elif not missing:
+            yield passed(check, f"there: {', '.join(names)}")
+
+
+def networks(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 12: the networks that pods are attached to exist."""
+    asked = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in demand.pods]
+    names = list(dict.fromkeys(part.strip() for text in asked if text for part in text.split(",") if "{" not in text))
+    own = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}" for item in snapshot.all(NETWORK_PLURAL)}
+    missing = [name for name in names if _full(name, demand.namespace) not in own]
+    if not names:
+        yield skipped("networks", "pods ask for no network more")
+    elif not snapshot.served(NETWORK_PLURAL):
+        yield failed("networks", "the cluster has no NetworkAttachmentDefinitions", "Install Multus.")
+    elif missing and NETWORK_PLURAL not in snapshot.denied:
+        fix = f"kubectl get {NETWORK_PLURAL} --all-namespaces lists those there are."
+        yield failed("networks", f"there is no network {missing[0]}", fix)
+    elif not missing:
+        yield passed("networks", f"there: {', '.join(names)}")
+
+
+NETWORK_PLURAL = "network-attachment-definitions"
+
+
+def _full(name: str, namespace: str) -> str:
+    plain = name.partition("@")[0]
+    return plain if "/" in plain else f"{namespace}/{plain}"
+
+
+def collisions(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 20: no object of another owner has a name that the release takes."""
+    taken = []
+    wanted = {("services", item["metadata"]["name"]) for item in demand.of_kind("Service")}
+    wanted |= {("services", demand.lws["metadata"]["name"])}  # LeaderWorkerSet's own headless Service
+    wanted |= {("leaderworkersets", demand.lws["metadata"]["name"])}
+    for plural, name in sorted(wanted):
+        found = snapshot.named(plural, name)
+        if found and not _is_own(found, demand):
+            taken.append(f"{plural.removesuffix('s')} {name}")
+    if taken:
+        fix = "Use another release name, or remove what is there."
+        yield failed("names", f"there already, and not of release {demand.release}: {', '.join(taken)}", fix)
+    else:
+        yield passed("names", "no name is taken")
+
+
+def _is_own(item: Object, demand: Demand) -> bool:
+    owners = item["metadata"].get("ownerReferences") or ()
+    mine = demand.lws["metadata"]["name"]
+    if any(owner["kind"] == "LeaderWorkerSet" and owner["name"] == mine for owner in owners):
+        return True
+    return annotations_of(item).get(RELEASE) == demand.release
+
+
+def queues(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 26: the queue that the release waits in exists."""
+    name = (demand.lws["metadata"].get("labels") or {}).get(QUEUE)
+    if not name:
+        yield skipped("queue", "the release waits in no queue")
+    elif not snapshot.served("localqueues"):
+        yield failed("queue", "the cluster has no Kueue", "Install Kueue, or leave the queue out.")
+    elif "localqueues" in snapshot.objects and not snapshot.named("localqueues", name):
+        fix = "kubectl get localqueues lists those there are."
+        yield failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
+    elif "localqueues" in snapshot.objects:
+        yield passed("queue", f"LocalQueue {name} is there")
+
+
+def monitors(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 28: Prometheus' kinds are known where the release has some."""
+    kinds = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+    used = [kind for kind in kinds if demand.of_kind(kind)]
+    missing = [kind for kind in used if not snapshot.served(kinds[kind])]
+    if not used:
+        yield skipped("monitoring", "the release has no PodMonitor")
+    elif missing:
+        fix = "Install the Prometheus operator, or turn it off in the values."
+        yield failed("monitoring", f"the cluster does not know {missing[0]}", fix)
+    else:
+        yield passed("monitoring", f"known: {', '.join(used)}")

@@ -1,0 +1,52 @@
+"""What was read from a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A cluster as it was when it was read.
+
+    Attributes:
+        version: of the server, such as (1, 37).
+        objects: what was read, by plural name, such as ``nodes``; of namespaced kinds those of the release's namespace,
+            but pods of all.
+        denied: what may not be read: plural name -> the RBAC rule that would allow it.
+        dry_runs: what the server says to objects that it was shown without making them, by ``Kind/name``; empty for
+            yes.
+    """
+
+    version: tuple[int, int]
+    objects: Mapping[str, Sequence[Object]] = field(default_factory=dict)
+    denied: Mapping[str, str] = field(default_factory=dict)
+    dry_runs: Mapping[str, str] = field(default_factory=dict)
+
+    def served(self, plural: str) -> bool:
+        """Return whether the server knows a kind that was asked for."""
+        return plural in self.objects or plural in self.denied
+
+    def all(self, plural: str) -> Sequence[Object]:
+        """Return what was read of a kind, nothing when it may not be read."""
+        return self.objects.get(plural, ())
+
+    def named(self, plural: str, name: str) -> Object | None:
+        """Return one object."""
+        return next((item for item in self.all(plural) if item["metadata"]["name"] == name), None)
+
+
+def labels_of(item: Object) -> Mapping[str, str]:
+    """Return an object's labels."""
+    found: Mapping[str, str] = item["metadata"].get("labels") or {}
+    return found
+
+
+def annotations_of(item: Object) -> Mapping[str, str]:
+    """Return an object's annotations."""
+    found: Mapping[str, str] = item["metadata"].get("annotations") or {}
+    return found
