@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,36 @@ def test_preflight_sees_that_pod_security_forbids_the_pods(namespace: str, tmp_p
         assert "violates PodSecurity" in refused[0]["text"]
     finally:
         kubectl("label", "namespace", namespace, f"{level}-")
+
+
+def as_nobody(namespace: str, folder: Path) -> Path:
+    """Return a kubeconfig of a ServiceAccount without any rights."""
+    create(thing("ServiceAccount"), namespace)
+    token = kubectl("create", "token", "vmn-test", namespace=namespace).stdout.strip()
+    config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json").stdout)
+    config["users"] = [{"name": "nobody", "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = "nobody"
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return file
+
+
+def test_preflight_names_the_rules_that_a_user_without_rights_lacks(namespace: str, tmp_path: Path) -> None:
+    file = as_nobody(namespace, tmp_path)
+    status, found = preflight(tmp_path, namespace, {}, "--kubeconfig", str(file))
+    rules = {item["text"].split()[0]: item["fix"] for item in found if item["check"] == "permissions"}
+    assert [item for item in found if item["status"] == "FAIL"] == []
+    assert status == 0
+    assert rules["nodes"] == 'Add to a ClusterRole: {apiGroups: [""], resources: [nodes], verbs: [list]}.'
+    assert rules["secrets"] == f'Add to a Role in {namespace}: {{apiGroups: [""], resources: [secrets], verbs: [get]}}.'
+
+
+def test_preflight_of_two_hundred_nodes_takes_less_than_five_seconds(namespace: str, tmp_path: Path) -> None:
+    with simulated.at_least(200) as lacking:
+        if lacking:
+            pytest.skip(lacking)
+        begin = time.monotonic()
+        status, found = preflight(tmp_path, namespace, {"group": {"replicas": 90}})
+        seconds = time.monotonic() - begin
+    assert status == 0, found
+    assert seconds < 5

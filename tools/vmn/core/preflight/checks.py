@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vmn.core.preflight import gpus, namespace, nodes, objects, server
+from vmn.core.preflight import claims, gpus, namespace, nodes, objects, server
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, warned
 from vmn.core.preflight.snapshot import Snapshot
@@ -26,7 +26,7 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (namespace.policies, "networkpolicies"),
     (namespace.mesh, "namespaces"),
     (objects.secrets, ""),
-    (objects.claims, ""),
+    (claims.claims, ""),
     (objects.classes, ""),
     (objects.networks, ""),
     (objects.collisions, "services"),

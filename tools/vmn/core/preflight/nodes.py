@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
 
 from vmn.core.preflight.demand import Demand, Object, pod_requests
+from vmn.core.preflight.eligibility import bars
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.quantity import quantity, written
 from vmn.core.preflight.snapshot import Snapshot, annotations_of, labels_of
@@ -101,64 +101,6 @@ class Placement:
 def allocatable(node: Object) -> dict[str, Decimal]:
     """Return what a node can give."""
     return {name: quantity(value) for name, value in (node["status"].get("allocatable") or {}).items()}
-
-
-def bars(node: Object, spec: Object) -> Iterator[str]:
-    """Yield why a pod may not go to a node."""
-    for condition in node["status"].get("conditions") or ():
-        if condition["type"] == "Ready" and condition["status"] != "True":
-            yield "not ready"
-    for name, value in (spec.get("nodeSelector") or {}).items():
-        if labels_of(node).get(name) != value:
-            yield f"no label {name}={value}"
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if required and not any(_term_matches(term, node) for term in required["nodeSelectorTerms"]):
-        yield "outside of nodeAffinity"
-    for taint in node["spec"].get("taints") or ():
-        if taint["effect"] != "PreferNoSchedule" and not _tolerated(taint, spec.get("tolerations") or ()):
-            yield "cordoned" if taint["key"] == "node.kubernetes.io/unschedulable" else f"taint {_taint(taint)}"
-
-
-def _taint(taint: Mapping[str, Any]) -> str:
-    return f"{taint['key']}{'=' + taint['value'] if taint.get('value') else ''}:{taint['effect']}"
-
-
-def _tolerated(taint: Mapping[str, Any], tolerations: Sequence[Mapping[str, Any]]) -> bool:
-    return any(
-        entry.get("effect") in (None, "", taint["effect"])
-        and (
-            (entry.get("operator") == "Exists" and entry.get("key") in (None, "", taint["key"]))
-            or (entry.get("key") == taint["key"] and (entry.get("value") or "") == (taint.get("value") or ""))
-        )
-        for entry in tolerations
-    )
-
-
-def _term_matches(term: Mapping[str, Any], node: Object) -> bool:
-    fields = {"metadata.name": node["metadata"]["name"]}
-    return all(_matches(rule, labels_of(node)) for rule in term.get("matchExpressions") or ()) and all(
-        _matches(rule, fields) for rule in term.get("matchFields") or ()
-    )
-
-
-def _matches(rule: Mapping[str, Any], there: Mapping[str, str]) -> bool:
-    value = there.get(rule["key"])
-    values: Sequence[str] = rule.get("values") or []
-    match rule["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt":
-            return value is not None and int(value) > int(values[0])
-        case _:
-            return value is not None and int(value) < int(values[0])
 
 
 def nodes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:

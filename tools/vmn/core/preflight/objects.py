@@ -8,7 +8,6 @@ from vmn.core.preflight.demand import Demand, Reference, references
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.snapshot import Object, Snapshot, annotations_of
 
-SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 RELEASE = "meta.helm.sh/release-name"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -49,74 +48,6 @@ def _create(item: Reference) -> str:
         return f"kubectl create secret docker-registry {item.name} --docker-server=... --docker-username=..."
     kind = "secret generic" if item.kind == "Secret" else "configmap"
     return f"kubectl create {kind} {item.name} --from-literal={item.key or 'KEY'}=..."
-
-
-def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
-    asked = list(
-        dict.fromkeys(
-            volume["persistentVolumeClaim"]["claimName"]
-            for pod in demand.pods
-            for volume in pod.spec.get("volumes") or ()
-            if "persistentVolumeClaim" in volume
-        )
-    )
-    classes = [found for item in demand.of_kind("PersistentVolumeClaim") for found in [_class_of(item)] if found]
-    classes += [
-        name
-        for pod in demand.pods
-        for volume in pod.spec.get("volumes") or ()
-        if "ephemeral" in volume
-        for name in [volume["ephemeral"]["volumeClaimTemplate"]["spec"].get("storageClassName")]
-        if name
-    ]
-    problems = [
-        found
-        for name in asked
-        if not demand.renders("PersistentVolumeClaim", name)
-        for found in [_claim(name, demand, snapshot)]
-        if found
-    ]
-    problems += [
-        failed("claims", f"there is no StorageClass {name}", "Use one of `kubectl get storageclasses`.")
-        for name in dict.fromkeys(classes)
-        if "storageclasses" in snapshot.objects and not snapshot.named("storageclasses", name)
-    ]
-    yield from problems
-    if not asked and not classes:
-        yield skipped("claims", "the release mounts no claim")
-    elif not problems:
-        yield passed("claims", f"usable: {', '.join([*asked, *classes])}")
-
-
-def _class_of(claim: Object) -> str | None:
-    found: str | None = claim["spec"].get("storageClassName")
-    return found
-
-
-def _claim(name: str, demand: Demand, snapshot: Snapshot) -> Finding | None:
-    if "persistentvolumeclaims" in snapshot.denied:
-        return None
-    found = snapshot.named("persistentvolumeclaims", name)
-    if found is None:
-        return failed("claims", f"there is no claim {name}", f"Make a PersistentVolumeClaim {name} in its namespace.")
-    modes = found["spec"].get("accessModes") or []
-    pods = demand.replicas * demand.size
-    if pods > 1 and not set(modes) & set(SHARED_MODES):
-        text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
-        return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
-    phase = found.get("status", {}).get("phase")
-    if phase == "Bound":
-        return None
-    if phase == "Pending" and _waits_for_consumer(found, snapshot):
-        return None
-    fix = f"kubectl describe persistentvolumeclaim {name} says why."
-    return failed("claims", f"claim {name} is {phase or 'not bound'}", fix)
-
-
-def _waits_for_consumer(claim: Object, snapshot: Snapshot) -> bool:
-    found = snapshot.named("storageclasses", _class_of(claim) or "")
-    return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
 
 
 def classes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:

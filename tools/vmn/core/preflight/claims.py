@@ -1,0 +1,66 @@
+"""Claims and storage classes that pods mount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding, failed, passed, skipped
+from vmn.core.preflight.snapshot import Object, Snapshot
+
+SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
+
+
+def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
+    volumes = [volume for pod in demand.pods for volume in pod.spec.get("volumes") or ()]
+    mounted = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+    made = [volume["ephemeral"]["volumeClaimTemplate"] for volume in volumes if "ephemeral" in volume]
+    names = list(dict.fromkeys(mounted))
+    classes = list(dict.fromkeys(_class_of(item) for item in [*made, *demand.of_kind("PersistentVolumeClaim")]))
+    given = [name for name in classes if name]
+    foreign = [name for name in names if not demand.renders("PersistentVolumeClaim", name)]
+    problems = [found for name in foreign if (found := _claim(name, demand, snapshot))]
+    problems += [found for name in given if (found := _storage_class(name, snapshot))]
+    yield from problems
+    if not names and not given:
+        yield skipped("claims", "the release mounts no claim")
+    elif not problems:
+        yield passed("claims", f"usable: {', '.join([*names, *given])}")
+
+
+def _storage_class(name: str, snapshot: Snapshot) -> Finding | None:
+    if "storageclasses" in snapshot.denied or snapshot.named("storageclasses", name):
+        return None
+    known = ", ".join(item["metadata"]["name"] for item in snapshot.all("storageclasses")) or "none"
+    return failed("claims", f"there is no StorageClass {name}", f"Use one that there is: {known}.")
+
+
+def _class_of(claim: Object) -> str | None:
+    found: str | None = claim["spec"].get("storageClassName")
+    return found
+
+
+def _claim(name: str, demand: Demand, snapshot: Snapshot) -> Finding | None:
+    if "persistentvolumeclaims" in snapshot.denied:
+        return None
+    found = snapshot.named("persistentvolumeclaims", name)
+    if found is None:
+        return failed("claims", f"there is no claim {name}", f"Make a PersistentVolumeClaim {name} in its namespace.")
+    modes = found["spec"].get("accessModes") or []
+    pods = demand.replicas * demand.size
+    if pods > 1 and not set(modes) & set(SHARED_MODES):
+        text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
+        return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
+    phase = found.get("status", {}).get("phase")
+    if phase == "Bound":
+        return None
+    if phase == "Pending" and _waits_for_consumer(found, snapshot):
+        return None
+    fix = f"kubectl describe persistentvolumeclaim {name} says why."
+    return failed("claims", f"claim {name} is {phase or 'not bound'}", fix)
+
+
+def _waits_for_consumer(claim: Object, snapshot: Snapshot) -> bool:
+    found = snapshot.named("storageclasses", _class_of(claim) or "")
+    return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
