@@ -77,6 +77,7 @@ class World:
         self.objects = [copy.deepcopy(item) for item in rendered()]
         self.version = (1, 37)
         self.denied: dict[str, str] = {}
+        self.kubelet: Object | None = {"topologyManagerPolicy": "restricted"}
         self.dry_runs = {"LeaderWorkerSet/vllm": "", "Pod/leader": "", "Pod/worker": ""}
         plurals = ("pods", "services", "resourcequotas", "limitranges", "networkpolicies", "storageclasses")
         more = ("persistentvolumeclaims", "runtimeclasses", "priorityclasses", "leaderworkersets", "configmaps")
@@ -106,7 +107,7 @@ class World:
 
     def say(self) -> list[Finding]:
         """Return what the checks find."""
-        snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs)
+        snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs, self.kubelet)
         return list(findings(Demand("vllm", HERE, self.objects), snapshot))
 
 
@@ -263,6 +264,12 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
         "exclusive-topology",
         Status.FAIL,
         "3 node(s) have no label rack",
+    ),
+    "one NUMA node": (
+        lambda world: setattr(world, "kubelet", {"topologyManagerPolicy": "single-numa-node"}),
+        "numa",
+        Status.WARN,
+        "refuses pods that span NUMA nodes",
     ),
     "mixed GPUs": (
         each_node(label(nvidia_com__gpu_product="NVIDIA-A100"), 1),
@@ -438,6 +445,13 @@ def test_fault_is_found_by_one_check_alone(fault: str) -> None:
     change(world)
     allowed = {check, "nodes", "spare-nodes", "secrets"} if check != "nodes" else {"nodes"}
     assert {item.check for item in world.say() if item.status is Status.FAIL} <= allowed
+
+
+def test_nodes_that_have_the_image_are_counted() -> None:
+    world = World()
+    name = world.specs[0]["containers"][0]["image"]
+    world.nodes[1]["status"]["images"] = [{"names": [f"docker.io/{name}", "other"]}]
+    assert any(f"1 of 3 nodes have {name}" in item.text for item in world.say())
 
 
 def test_what_may_not_be_read_fails_no_check() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Object = Mapping[str, Any]
 TIMEOUT = 30
 """Seconds of each request."""
+KUBELET_TIMEOUT = 2
+"""Seconds of the one that the server passes on to a node."""
 AT_ONCE = 8
 PAGE = 500
 """Objects of an answer at most; more come with the next one."""
@@ -98,7 +100,12 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> tuple[
 
 
 def ask(
-    client: ApiClient, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: Object | None = None
+    client: ApiClient,
+    method: str,
+    path: str,
+    query: Sequence[tuple[str, str]] = (),
+    body: Object | None = None,
+    limit: float = TIMEOUT,
 ) -> Answer:
     """Return the server's answer, whatever its status.
 
@@ -114,7 +121,7 @@ def ask(
         method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
     )
     try:
-        response = client.call_api(*request, _request_timeout=TIMEOUT)
+        response = client.call_api(*request, _request_timeout=limit)
         return Answer(int(response.status), _content(response.read()))  # type: ignore[no-untyped-call]
     except HTTPError as error:
         host = client.configuration.host
@@ -152,7 +159,29 @@ def take(client: ApiClient, demand: Demand) -> Snapshot:
         objects={plural: items for plural, items in objects.items() if plural not in unknown},
         denied=denied,
         dry_runs={name: said for name, said in trials.items() if said is not None},
+        kubelet=_kubelet(client, demand, objects.get("nodes", ())),
     )
+
+
+def _kubelet(client: ApiClient, demand: Demand, nodes: Sequence[Object]) -> Object | None:
+    """Return the kubelet's configuration of the first node with the release's GPUs, when it may be read."""
+    resource = demand.gpu_resource
+    asked = (node for node in nodes if _is_ready(node) and (not resource or resource in node["status"]["allocatable"]))
+    node = next(asked, None)
+    if node is None:
+        return None
+    try:
+        answer = ask(client, "GET", f"/api/v1/nodes/{node['metadata']['name']}/proxy/configz", limit=KUBELET_TIMEOUT)
+    except MissingError:  # the server is there: the node is not
+        return None
+    found: Object | None = answer.content.get("kubeletconfig") if answer.status == 200 else None
+    return found
+
+
+def _is_ready(node: Object) -> bool:
+    conditions, addresses = node["status"].get("conditions") or (), node["status"].get("addresses") or ()
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return ready and any(item["type"] == "InternalIP" for item in addresses)
 
 
 def _reads(demand: Demand) -> Iterable[Read]:

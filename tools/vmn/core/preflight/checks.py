@@ -17,6 +17,8 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (nodes.nodes, "nodes"),
     (nodes.spare, "nodes"),
     (nodes.topology, "nodes"),
+    (nodes.numa, ""),
+    (nodes.image, "nodes"),
     (gpus.products, "nodes"),
     (gpus.driver, "nodes"),
     (gpus.shared, "nodes"),

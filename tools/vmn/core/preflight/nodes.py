@@ -185,3 +185,34 @@ def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield failed("exclusive-topology", f"{len(without)} node(s) have no label {key}: {without[0]}", fix)
     else:
         yield passed("exclusive-topology", f"every node has {key}")
+
+
+def numa(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 24: kubelet does not insist on one NUMA node, which a pod with all GPUs of a node never fits."""
+    if snapshot.kubelet is None:
+        yield skipped("numa", "kubelet's configuration can't be read (get nodes/proxy)")
+        return
+    policy = snapshot.kubelet.get("topologyManagerPolicy", "none")
+    if policy == "single-numa-node":
+        fix = "Set topologyManagerPolicy to best-effort or restricted, or ask for the GPUs of one NUMA node."
+        yield warned("numa", "kubelet refuses pods that span NUMA nodes (TopologyAffinityError)", fix)
+    else:
+        yield passed("numa", f"kubelet's topology manager is {policy}")
+
+
+def image(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 27: how many nodes have the image already; nodes list their 50 largest."""
+    wanted = demand.pods[0].spec["containers"][0]["image"]
+    place = Placement(demand, snapshot)
+    having = sum(_has_image(fit.node, wanted) for fit in place.open)
+    if not place.open:
+        yield skipped("image", "there is no node to look at")
+    elif having == len(place.open):
+        yield passed("image", f"every node has {wanted}")
+    else:
+        yield passed("image", f"{having} of {len(place.open)} nodes have {wanted}; the others pull it first")
+
+
+def _has_image(node: Object, wanted: str) -> bool:
+    names = (name for item in node["status"].get("images") or () for name in item.get("names") or ())
+    return any(name in (wanted, f"docker.io/{wanted}") for name in names)

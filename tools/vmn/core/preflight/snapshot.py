@@ -18,6 +18,7 @@ class Snapshot:
         objects: what was read, by plural name, such as ``nodes``; of namespaced kinds those of the release's namespace,
             but pods of all.
         denied: what may not be read: plural name -> the RBAC rule that would allow it.
+        kubelet: configuration of one node with GPUs, None when it can't be read.
         dry_runs: what the server says to objects that it was shown without making them, by ``Kind/name``; empty for
             yes.
     """
@@ -26,6 +27,7 @@ class Snapshot:
     objects: Mapping[str, Sequence[Object]] = field(default_factory=dict)
     denied: Mapping[str, str] = field(default_factory=dict)
     dry_runs: Mapping[str, str] = field(default_factory=dict)
+    kubelet: Object | None = None
 
     def served(self, plural: str) -> bool:
         """Return whether the server knows a kind that was asked for."""
