@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kit.paths import CHECKOUT
+from kit.paths import CHART, CHECKOUT
 from kit.render import render
 from vmn.core.preflight.checks import findings
 from vmn.core.preflight.demand import Demand
@@ -18,10 +19,12 @@ from vmn.core.preflight.finding import Finding, Status
 from vmn.core.preflight.quantity import quantity
 from vmn.core.preflight.server import CONTROLLER, CRD
 from vmn.core.preflight.snapshot import Snapshot
+from vmn.core.values import parse_values
 
 Object = dict[str, Any]
 Change = Callable[["World"], None]
 HERE = "default"
+KEY = re.compile(r"\b((?:group|rollout|scheduling|networkPolicy|weights|image|resources)\.[a-zA-Z]+)")
 POLICIES = ["Default", "RecreateGroupOnPodRestart", "RecreateGroupAfterStart", "None"]
 
 
@@ -504,3 +507,16 @@ def test_quantity_is_read(text: str, number: str) -> None:
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no Kubernetes quantity"):
         quantity(text)
+
+
+def test_values_that_fixes_name_exist() -> None:
+    defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+    named_keys = set()
+    for change, *_ in FAULTS.values():
+        world = World()
+        change(world)
+        named_keys |= {key for item in world.say() for key in KEY.findall(item.fix)}
+    assert len(named_keys) >= 5
+    for key in named_keys:
+        section, name = key.split(".")
+        assert name in dict(defaults[section]), key  # type: ignore[call-overload]

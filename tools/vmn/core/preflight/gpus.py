@@ -48,7 +48,8 @@ def driver(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     elif old:
         name, value = next(iter(old.items()))
         text = f"{len(old)} node(s) have a driver before {DRIVER_NEEDED}: {name} has {value}"
-        yield failed("driver", text, f"Install driver {DRIVER_NEEDED} or later, or set an image for an older CUDA.")
+        fix = f"Install driver {DRIVER_NEEDED} or later, or set image.tag to one with -cu129, which 525 and later take."
+        yield failed("driver", text, fix)
     else:
         yield passed("driver", f"at least {min(found.values())} on every node")
 

@@ -14,7 +14,7 @@ IMAGE_VOLUMES = (1, 35)
 CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
 CONTROLLER = "lws-controller-manager"
 WEBHOOK = "lws-webhook-service"
-INSTALL = "Install LeaderWorkerSet 0.7 or later."
+INSTALL = "Install LeaderWorkerSet 0.9 or later."
 
 
 def version(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def crd(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     policies = _policies(found)
     if policies and wanted not in policies:
         known = ", ".join(policies)
-        fix = "Upgrade LeaderWorkerSet to 0.7 or later, or set rollout.restartPolicy to one that it knows."
+        fix = "Upgrade LeaderWorkerSet to 0.9 or later, or set group.restartPolicy to one that it knows."
         yield failed("lws", f"this LeaderWorkerSet does not know restartPolicy {wanted}: {known}", fix)
         return
     notes = annotations_of(found)
