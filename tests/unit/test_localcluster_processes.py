@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from localcluster import cluster, kernel, launch, processes
+from localcluster.cache import locked
 from localcluster.host import HostError
 
 MOUNTS = """\
@@ -93,3 +96,20 @@ def test_no_cluster_is_not_up(state: Path) -> None:
     assert not now.up
     assert now.kubeconfig is None
     assert not now.programs["kube-apiserver"]
+
+
+def test_second_run_says_that_it_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with locked(tmp_path / "cluster"):
+            order.append("second")
+
+    with locked(tmp_path / "cluster"):
+        thread = Thread(target=second)
+        thread.start()
+        while "waiting for another run" not in capsys.readouterr().err:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from localcluster.host import say
+
 APP = "vllm-multinode"
 
 
@@ -43,10 +45,17 @@ def content_key(parts: Iterable[str | bytes | Path]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock named after ``path``, so that two runs never build the same thing at once."""
+    """Hold an exclusive lock named after ``path``, so that two runs never build the same thing at once.
+
+    Says that it waits when another run holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"    waiting for another run, which holds {path.parent.name}/{path.name}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
