@@ -22,9 +22,14 @@ VALUES = {
 
 
 def nodes() -> list[Object]:
-    """Return the simulated nodes with enough GPUs that are ready."""
+    """Return the simulated nodes with enough GPUs on which a pod can be placed."""
     found = objects("nodes", f"--selector={simulated.SELECTOR}")
-    return [node for node in found if condition(node, "Ready") and gpus(node) >= GPUS]
+    return [node for node in found if condition(node, "Ready") and gpus(node) >= GPUS and not closed(node)]
+
+
+def closed(node: Object) -> bool:
+    """Return whether Kubernetes itself keeps pods off a node, as off a new one until some time after it is ready."""
+    return any(taint["key"].startswith("node.kubernetes.io/") for taint in node["spec"].get("taints", ()))
 
 
 def gpus(node: Object) -> int:
@@ -49,7 +54,7 @@ def at_least(count: int) -> Iterator[str]:
     before = len(objects("nodes", f"--selector={simulated.SELECTOR}"))
     try:
         simulated.scale(count)
-        wait_until(f"{count} ready simulated nodes", lambda: len(nodes()) >= count, 60)
+        wait_until(f"{count} ready simulated nodes", lambda: len(nodes()) >= count, 180)
         yield ""
     finally:
         simulated.scale(before)

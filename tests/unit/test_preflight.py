@@ -238,6 +238,14 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
         Status.FAIL,
         "2 cordoned",
     ),
+    "nodes that are ready and not yet open": (
+        each_node(
+            lambda item: item["spec"]["taints"].append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
+        ),
+        "nodes",
+        Status.FAIL,
+        "2 not ready",
+    ),
     "nodes that are not ready": (
         each_node(lambda item: item["status"]["conditions"][0].update(status="Unknown")),
         "nodes",

@@ -74,7 +74,11 @@ def configuration(api_port: int) -> dict[str, Any]:
             "kubelet-client-certificate": str(pki / "admin.crt"),
             "kubelet-client-key": str(pki / "admin.key"),
         },
-        "kube-controller-manager": {"flex-volume-plugin-dir": str(state_dir() / "volume-plugins")},
+        "kube-controller-manager": {
+            "flex-volume-plugin-dir": str(state_dir() / "volume-plugins"),
+            "kube-api-qps": "200",  # its 20 make it half a minute until 200 new nodes lose their not-ready taint
+            "kube-api-burst": "400",
+        },
         "kwok-controller": {"manage-nodes-with-annotation-selector": SIMULATED_ANNOTATION},
     }
     overrides: dict[str, dict[str, str]] = {

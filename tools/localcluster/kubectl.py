@@ -55,6 +55,15 @@ def apply(manifests: Iterable[Manifest]) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=localcluster", "-f", "-", stdin=text)
 
 
+def create(manifests: Iterable[Manifest]) -> None:
+    """Create objects with all their fields, status included where the API server takes it (nodes).
+
+    Raises:
+        HostError: the API server refuses them, or has them already.
+    """
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all([dict(manifest) for manifest in manifests]), timeout=300)
+
+
 def items(*arguments: str) -> list[dict[str, Any]]:
     """Return the objects that ``kubectl get`` lists.
 

@@ -11,9 +11,8 @@ from vmn.core.preflight.snapshot import labels_of
 
 def bars(node: Object, spec: Object) -> Iterator[str]:
     """Yield why a pod may not go to a node."""
-    for condition in node["status"].get("conditions") or ():
-        if condition["type"] == "Ready" and condition["status"] != "True":
-            yield "not ready"
+    if any(item["type"] == "Ready" and item["status"] != "True" for item in node["status"].get("conditions") or ()):
+        yield "not ready"
     for name, value in (spec.get("nodeSelector") or {}).items():
         if labels_of(node).get(name) != value:
             yield f"no label {name}={value}"
@@ -24,7 +23,15 @@ def bars(node: Object, spec: Object) -> Iterator[str]:
         yield "outside of nodeAffinity"
     for taint in node["spec"].get("taints") or ():
         if taint["effect"] != "PreferNoSchedule" and not _tolerated(taint, spec.get("tolerations") or ()):
-            yield "cordoned" if taint["key"] == "node.kubernetes.io/unschedulable" else f"taint {_taint(taint)}"
+            yield _why(taint)
+
+
+def _why(taint: Mapping[str, Any]) -> str:
+    """Return what a taint means; those that Kubernetes sets for a node's state are nothing to tolerate."""
+    domain, _, state = taint["key"].rpartition("/")
+    if domain != "node.kubernetes.io":
+        return f"taint {_taint(taint)}"
+    return "cordoned" if state == "unschedulable" else state.replace("-", " ")
 
 
 def _taint(taint: Mapping[str, Any]) -> str:

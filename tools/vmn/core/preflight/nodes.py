@@ -161,7 +161,7 @@ def _remedy(place: Placement) -> str:
     if bar and bar[0][0].startswith("no label "):
         return f"Label the nodes, or change scheduling.nodeSelector: {bar[0][0].removeprefix('no label ')}."
     if bar:
-        return f"Bring the nodes back: {bar[0][0]}."
+        return f"Bring the nodes back: {bar[0][0]} (kubectl describe node says why)."
     short = Counter(name for fit in place.fits for name in fit.short).most_common(1)
     if short:
         name = short[0][0]
