@@ -10,7 +10,7 @@ import pytest
 
 from localcluster import cluster
 from localcluster.engine import Engine, rootfs
-from localcluster.node import NODES, Node
+from localcluster.node import Node, numbered
 
 ENGINE = Engine(Path("image.tar"), "vllm:1", Path("packages/1"), "/opt/vllm", Path("model"))
 
@@ -25,9 +25,10 @@ def test_image_has_the_programs_of_both_backends() -> None:
 def test_engine_is_put_on_running_nodes_when_it_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     put: list[tuple[Node, Engine]] = []
     monkeypatch.setattr(cluster, "state_dir", lambda: tmp_path)
+    monkeypatch.setattr(cluster, "present", lambda: numbered(3))
     monkeypatch.setattr(cluster, "_put_engine", lambda real, engine: put.append((real, engine)))
     newer = replace(ENGINE, packages_dir=Path("packages/2"))
     for engine in (ENGINE, ENGINE, newer, newer):
         cluster._bring_engine(engine)
-    assert sorted(real.index for real, _ in put) == sorted(2 * [real.index for real in NODES])
-    assert [engine for _, engine in put[::2]] == [ENGINE, newer]
+    assert sorted(real.index for real, _ in put) == [1, 1, 2, 2, 3, 3]
+    assert [engine for _, engine in put[::3]] == [ENGINE, newer]

@@ -54,10 +54,13 @@ def test_up_passes_its_options_on(runner: CliRunner, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cluster, "up", given.append)
     assert runner.invoke(cli.main, ["up", "--simulated-nodes", "2", "--no-engine"]).exit_code == 0
     assert runner.invoke(cli.main, ["up"]).exit_code == 0
-    assert given == [cluster.Options(2, False), cluster.Options(4, True)]
+    assert runner.invoke(cli.main, ["up", "--real-nodes", "3"]).exit_code == 0
+    assert given == [cluster.Options(2, False), cluster.Options(4, True, 2), cluster.Options(4, True, 3)]
 
 
-def test_on_an_unknown_node_names_the_known_ones(runner: CliRunner) -> None:
+def test_on_an_unknown_node_names_the_known_ones(runner: CliRunner, tmp_path: Path) -> None:
+    for name in ("node-1", "node-2"):
+        (tmp_path / "vllm-multinode" / "nodes" / name).mkdir(parents=True)
     result = runner.invoke(cli.main, ["on", "node-9", "true"])
     assert result.exit_code == 1
     assert "node-1, node-2" in result.output

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localcluster import addons, controlplane, network, node, simulated
-from localcluster.node import NODES
+from localcluster.node import FIRST, Node, numbered
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,9 @@ def test_routes_that_the_cluster_would_hide_are_found(routes: list[str], taken: 
 
 
 def test_nodes_share_no_address() -> None:
-    assert len({network.node_address(real.index) for real in NODES} | {network.HOST_ADDRESS}) == len(NODES) + 1
-    assert len({network.pod_range(real.index) for real in NODES}) == len(NODES)
+    nodes = numbered(9)
+    assert len({network.node_address(real.index) for real in nodes} | {network.HOST_ADDRESS}) == 10
+    assert len({network.pod_range(real.index) for real in nodes}) == 9
 
 
 def test_interface_name_is_one_that_the_kernel_takes() -> None:
@@ -45,7 +46,7 @@ def test_containerd_configuration_is_toml_with_the_local_sandbox_image() -> None
 
 
 def test_kubelets_never_collect_images_and_keep_pods_under_the_cluster_s_groups() -> None:
-    read = node.kubelet_configuration(NODES[1], Path("/resolv.conf"), Path("/ca.crt"))
+    read = node.kubelet_configuration(Node(2), Path("/resolv.conf"), Path("/ca.crt"))
     assert read["imageGCHighThresholdPercent"] == 100
     assert read["cgroupRoot"] == "/vllm-multinode/node-2"
     assert read["cgroupsPerQOS"] is True, "else the kubelet ignores cgroupRoot"
@@ -53,7 +54,7 @@ def test_kubelets_never_collect_images_and_keep_pods_under_the_cluster_s_groups(
 
 
 def test_pod_network_uses_the_node_s_own_range() -> None:
-    bridge = node.cni_configuration(NODES[0])["plugins"][0]
+    bridge = node.cni_configuration(FIRST)["plugins"][0]
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
 
 
@@ -109,5 +110,5 @@ def test_addons_stay_on_the_first_node() -> None:
 
 def test_dns_service_has_the_address_that_kubelets_give_to_pods() -> None:
     service = next(item for item in addons.dns_manifests() if item["kind"] == "Service")
-    read = node.kubelet_configuration(NODES[0], Path("/resolv.conf"), Path("/ca.crt"))
+    read = node.kubelet_configuration(FIRST, Path("/resolv.conf"), Path("/ca.crt"))
     assert [service["spec"]["clusterIP"]] == read["clusterDNS"]

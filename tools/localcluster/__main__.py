@@ -13,6 +13,7 @@ import click
 from localcluster import cluster
 from localcluster.host import HostError
 from localcluster.kubectl import kubeconfig
+from localcluster.node import FEWEST
 from localcluster.programs import bin_dir
 
 
@@ -40,9 +41,16 @@ def main() -> None:
     help="Simulated nodes with eight H100 each.",
 )
 @click.option("--engine/--no-engine", default=True, show_default=True, help="Put vLLM's CPU engine on the real nodes.")
-def up(simulated_nodes: int, engine: bool) -> None:
+@click.option(
+    "--real-nodes",
+    type=click.IntRange(FEWEST, 9),
+    default=FEWEST,
+    show_default=True,
+    help="Real nodes at least; a cluster that runs gets the missing ones.",
+)
+def up(simulated_nodes: int, engine: bool, real_nodes: int) -> None:
     """Bring the cluster up, or check that it is."""
-    cluster.up(cluster.Options(simulated_nodes, engine))
+    cluster.up(cluster.Options(simulated_nodes, engine, real_nodes))
     click.echo('The cluster is up. For kubectl and helm:  eval "$(python -m localcluster env)"', err=True)
 
 

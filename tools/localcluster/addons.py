@@ -14,12 +14,12 @@ from localcluster.cache import built, content_key
 from localcluster.host import HostError, run
 from localcluster.images import archive, layer_of
 from localcluster.kubectl import apply, kubeconfig, kubectl, kubectl_environment
-from localcluster.node import NODES
+from localcluster.node import FIRST
 from localcluster.processes import wait_until
 from localcluster.programs import chart_of, module_version, program
 
 LWS_NAMESPACE = "lws-system"
-HOME = {"kubernetes.io/hostname": NODES[0].name}
+HOME = {"kubernetes.io/hostname": FIRST.name}
 """Node selector of both."""
 
 _NOBODY = 65532

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from localcluster import addons, controlplane, kernel, network, node, simulated
 from localcluster.cache import cache_dir, locked, state_dir
 from localcluster.host import HostError, require_linux_root, require_packages, run, say, step
 from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
-from localcluster.node import NODES, Node
+from localcluster.node import FEWEST, Node, numbered, present
 from localcluster.processes import kill_all, members, pid_of, wait_until
 from localcluster.programs import bin_dir
 
@@ -50,10 +50,12 @@ class Options:
     Attributes:
         simulated_nodes: number of simulated nodes with eight H100 each.
         engine: whether vLLM's CPU engine, its image and the tiny model are on the real nodes.
+        real_nodes: real nodes at least; a cluster that runs gets the missing ones, and loses none.
     """
 
     simulated_nodes: int = SIMULATED_NODES
     engine: bool = True
+    real_nodes: int = FEWEST
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,14 @@ def up(options: Options) -> None:
                     _remove()
             _create()
             has_engine = False
+        _add_nodes(options.real_nodes)
         if engine:
             _bring_engine(engine)
         simulated.scale(options.simulated_nodes)
         addons.wait_ready()
         _wait_nodes(options.simulated_nodes)
-        _marker().write_text(json.dumps(asdict(replace(options, engine=options.engine or has_engine))))
+        made = replace(options, engine=options.engine or has_engine, real_nodes=len(present()))
+        _marker().write_text(json.dumps(asdict(made)))
 
 
 def down() -> None:
@@ -136,7 +140,7 @@ def traces() -> list[str]:
 def status() -> Status:
     """Return how the cluster is; asks, changes nothing."""
     programs = controlplane.running() | {network.SWITCH: pid_of(network.SWITCH) is not None}
-    for real in NODES:
+    for real in present():
         programs |= node.running(real)
     made = asdict(_made_with()) if _marker().exists() else None
     ready: dict[str, bool] = {}
@@ -159,7 +163,7 @@ def load_image(archive: Path) -> None:
     Raises:
         HostError: the cluster isn't up, or containerd refuses the image.
     """
-    _together(*(partial(node.import_image, real, archive.resolve()) for real in NODES))
+    _together(*(partial(node.import_image, real, archive.resolve()) for real in present()))
 
 
 def on_node(name: str, argv: list[str]) -> int:
@@ -168,10 +172,11 @@ def on_node(name: str, argv: list[str]) -> int:
     Raises:
         HostError: there is no such node, or it doesn't run.
     """
-    for real in NODES:
+    for real in present():
         if real.name == name:
             return subprocess.run([str(part) for part in real.enter(argv)], check=False).returncode
-    raise HostError(f"{name}: no real node; there are {', '.join(real.name for real in NODES)}")
+    there = ", ".join(real.name for real in present()) or "none"
+    raise HostError(f"{name}: no real node; there are {there}")
 
 
 def _prepare_engine() -> Engine:
@@ -194,14 +199,14 @@ def _healthy() -> bool:
         return False
     now = status()
     dead = {name for name, runs in now.programs.items() if not runs}
-    restartable = {name for real in NODES for name in real.daemons.values()}
+    restartable = {name for real in present() for name in real.daemons.values()}
     if dead:
         again = "starting it again" if dead <= restartable else "making the cluster anew"
         say(f"    {', '.join(sorted(dead))} ended: {again}")
     if not dead <= restartable:
         return False
     network.set_addresses(_holders())
-    for real in NODES if dead else ():
+    for real in present() if dead else ():
         node.start_containerd(real, addons.PAUSE.reference)
         node.start_kubelet(real)
         _advertise_gpus(real)
@@ -221,30 +226,51 @@ def _create() -> None:
     _make_mount_points()
     images = [image.file() for image in addons.IMAGES]
     with step("control plane, nodes and their images"):
-        _together(controlplane.create, lambda: _start_nodes(images))
+        _together(controlplane.create, lambda: _start_first_nodes(images))
     with step("kubelets, CoreDNS and LeaderWorkerSet"):
-        for real in NODES:
+        for real in present():
             node.start_kubelet(real)
         _together(addons.install_dns, addons.install_lws)
         _wait_nodes(0)
-        for real in NODES:
+        for real in present():
             _advertise_gpus(real)
 
 
-def _start_nodes(images: list[Path]) -> None:
-    pause = bin_dir() / "pause"
+def _start_first_nodes(images: list[Path]) -> None:
+    network.make_switch(bin_dir() / "pause")
+    _start_nodes(numbered(FEWEST), images)
+
+
+def _start_nodes(wanted: Sequence[Node], images: list[Path]) -> None:
+    """Make nodes up to their containerd; kubelets need the control plane."""
     shared = cache_dir() / "nodes"
     shared.mkdir(parents=True, exist_ok=True)
     shared.chmod(0o1777)
-    for real in NODES:
-        node.hold_namespaces(real, pause)
+    for real in wanted:
+        node.hold_namespaces(real, bin_dir() / "pause")
         node.mount(real, shared, CACHE_FOLDER)
-    network.connect(_holders(), pause)
-    _together(*(partial(_start_runtime, real, images) for real in NODES))
+        network.connect(real.index, real.name)
+    network.set_addresses(_holders())
+    _together(*(partial(_start_runtime, real, images) for real in wanted))
+
+
+def _add_nodes(count: int) -> None:
+    """Add real nodes to a cluster that runs, until it has so many."""
+    missing = [real for real in numbered(count) if real not in present()]
+    if not missing:
+        return
+    with step(f"adding {', '.join(real.name for real in missing)}"):
+        _start_nodes(missing, [image.file() for image in addons.IMAGES])
+        for real in missing:
+            node.start_kubelet(real)
+        _wait_nodes(0)
+        for real in missing:
+            _advertise_gpus(real)
+    _engine_record().unlink(missing_ok=True)
 
 
 def _holders() -> dict[int, str]:
-    return {real.index: real.name for real in NODES}
+    return {real.index: real.name for real in present()}
 
 
 def _start_runtime(real: Node, images: list[Path]) -> None:
@@ -255,13 +281,18 @@ def _start_runtime(real: Node, images: list[Path]) -> None:
 
 def _bring_engine(engine: Engine) -> None:
     """Put the engine on the nodes, unless it is the one that they have."""
-    record = state_dir() / "engine.json"
+    record = _engine_record()
     wanted = json.dumps(asdict(engine), default=str)
     if record.exists() and record.read_text() == wanted:
         return
     with step("putting the engine on the nodes"):
-        _together(*(partial(_put_engine, real, engine) for real in NODES))
+        _together(*(partial(_put_engine, real, engine) for real in present()))
     record.write_text(wanted)
+
+
+def _engine_record() -> Path:
+    """Return the file that says which engine all nodes have."""
+    return state_dir() / "engine.json"
 
 
 def _put_engine(real: Node, engine: Engine) -> None:
@@ -278,7 +309,7 @@ def _advertise_gpus(real: Node) -> None:
 
 
 def _wait_nodes(simulated_nodes: int) -> None:
-    names = {real.name for real in NODES} | set(simulated.names(simulated_nodes))
+    names = {real.name for real in present()} | set(simulated.names(simulated_nodes))
 
     def ready() -> bool:
         return names <= {item["metadata"]["name"] for item in items("nodes") if has_condition(item, "Ready")}

@@ -95,11 +95,10 @@ def taken_ranges(routes: Iterable[str]) -> list[str]:
     return [text for text in others if any(ipaddress.ip_network(text).overlaps(range_) for range_ in own)]
 
 
-def connect(holders: Mapping[int, str], pause: Path) -> None:
-    """Make the switch, this machine's cable and the nodes' cables, addresses and routes.
+def make_switch(pause: Path) -> None:
+    """Make the switch and this machine's cable to it.
 
     Args:
-        holders: number of a node, from 1 -> the daemon that holds its namespaces.
         pause: the program that does nothing, for the switch.
 
     Raises:
@@ -108,18 +107,33 @@ def connect(holders: Mapping[int, str], pause: Path) -> None:
     switch = hold(SWITCH, pause, "--net")
     _ip(inside(SWITCH), [f"link add {_BRIDGE} type bridge", f"link set {_BRIDGE} up", "link set lo up"])
     _ip([], [f"link add {HOST_INTERFACE} type veth peer name host netns {switch}"])
-    for index, holder in holders.items():
-        _ip(inside(holder), [f"link add eth0 type veth peer name node-{index} netns {switch}", "link set lo up"])
-    ports = ["host", *(f"node-{index}" for index in holders)]
-    _ip(inside(SWITCH), [f"link set {port} master {_BRIDGE} up" for port in ports])
-    set_addresses(holders)
+    _plug("host")
+
+
+def connect(index: int, holder: str) -> None:
+    """Make a node's cable to the switch; addresses come with ``set_addresses``.
+
+    Args:
+        index: number of the node, from 1.
+        holder: the daemon that holds its namespaces.
+
+    Raises:
+        HostError: a step fails.
+    """
+    port = f"node-{index}"
+    _ip(inside(holder), [f"link add eth0 type veth peer name {port} netns {pid_of(SWITCH)}", "link set lo up"])
+    _plug(port)
+
+
+def _plug(port: str) -> None:
+    _ip(inside(SWITCH), [f"link set {port} master {_BRIDGE} up"])
 
 
 def set_addresses(holders: Mapping[int, str]) -> None:
     """Give every cable's ends their addresses and routes, also where somebody took them away or pulled the cable.
 
     Args:
-        holders: as for ``connect``.
+        holders: number of a node, from 1 -> the daemon that holds its namespaces; all, as they have routes to each other.
 
     Raises:
         HostError: a cable or a node is gone.

@@ -72,8 +72,22 @@ class Node:
         return [*inside(self.name, mount=True), *argv]
 
 
-NODES = (Node(1), Node(2))
-"""The real nodes."""
+FEWEST = 2
+"""Real nodes that every cluster has."""
+
+FIRST = Node(1)
+"""The node that stays: what all of the cluster needs runs there."""
+
+
+def numbered(count: int) -> list[Node]:
+    """Return the first ``count`` real nodes."""
+    return [Node(index) for index in range(1, count + 1)]
+
+
+def present() -> list[Node]:
+    """Return the real nodes that the cluster of this machine was given."""
+    numbers = [int(folder.name.removeprefix("node-")) for folder in (state_dir() / "nodes").glob("node-*")]
+    return [Node(index) for index in sorted(numbers)]
 
 
 def mount_points() -> list[Path]:
