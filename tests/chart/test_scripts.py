@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +188,75 @@ def test_entrypoint_ends_a_worker_whose_leader_was_replaced(tmp_path: Path) -> N
         address.write_text("127.0.0.2 STREAM\n")
         wait_for(process, "the leader was at 127.0.0.1 and is now at 127.0.0.2")
         assert process.wait(10) == 128 + signal.SIGKILL
+
+
+def test_entrypoint_keeps_logs_of_failures_and_tells_the_next_start_of_them(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "echo ValueError: the cause; exit 7", LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    assert "earlier failure" not in pod.run("entrypoint.sh", "m")[1]
+    (log,) = (tmp_path / "failures").iterdir()
+    assert log.name.startswith("vllm-0.vllm.ns.rank-0.")
+    assert "ValueError: the cause" in log.read_text(encoding="utf-8")
+
+    worker = Pod(tmp_path, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", LWS_WORKER_INDEX=1)
+    worker.program("getent", "echo 127.0.0.1 STREAM")
+    _, said = worker.run("entrypoint.sh", "m")
+    assert (
+        f"an earlier failure: vllm serve ended with exit status 7 after 0 s (served: no); its log is in {log}" in said
+    )
+    other = Pod(tmp_path, LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-1.vllm.ns")
+    assert "an earlier failure" not in other.run("entrypoint.sh", "m")[1]
+
+
+def test_entrypoint_keeps_the_latest_five_logs_of_a_group(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    (tmp_path / "failures").mkdir()
+    for day in range(1, 8):
+        log = tmp_path / "failures" / f"vllm-0.vllm.ns.rank-0.2026010{day}T000000Z.log"
+        log.touch()
+        os.utime(log, (day, day))
+    pod.run("entrypoint.sh", "m")
+    names = sorted(path.name for path in (tmp_path / "failures").iterdir())
+    assert len(names) == 5
+    assert names[0] == "vllm-0.vllm.ns.rank-0.20260104T000000Z.log"
+
+
+def test_entrypoint_stays_quiet_where_it_can_keep_no_log(tmp_path: Path) -> None:
+    code, said = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_FAILURES="/proc/none").run("entrypoint.sh", "m")
+    assert code == 7
+    assert "/proc/none" not in said
+
+
+@pytest.mark.parametrize("settings", [{}, {"MULTINODE_WORKER_LOSS_SECONDS": 0}], ids=["watched", "not watched"])
+def test_entrypoint_ends_a_leader_that_has_lost_a_worker_s_node(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with leader_whose_worker_vanishes(tmp_path, "Connection refused", **settings) as process:
+        if settings:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(15)
+            terminate(process)
+        else:
+            wait_for(process, "error: worker 1 has not answered for")
+            assert process.wait(10) == 128 + signal.SIGKILL
+
+
+def test_entrypoint_does_not_judge_a_worker_that_never_answered(tmp_path: Path) -> None:
+    with leader_whose_worker_vanishes(tmp_path, "No route to host") as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(15)
+        terminate(process)
+
+
+@contextmanager
+def leader_whose_worker_vanishes(folder: Path, first: str, **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a leader that serves; a dial to its worker is answered in the given way for a while, then not at all."""
+    pod = Pod(folder, DRAINS, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", MULTINODE_DRAIN_SECONDS=1, **settings)
+    pod.program("getent", 'if [ "$2" = vllm-0-1.vllm.ns ]; then echo 10.9.9.9 STREAM; fi')
+    until = time.time() + 8
+    timeout = shutil.which("timeout")
+    answer = f"if [ $(date +%s) -lt {until:.0f} ]; then echo '{first}' >&2; exit 1; fi; exit 124"
+    pod.program("timeout", f'if [ "$5" = 10.9.9.9 ]; then {answer}; fi; exec {timeout} "$@"')
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        yield process
 
 
 @pytest.mark.parametrize("port", ["MULTINODE_MASTER_PORT", "MULTINODE_PORT"])

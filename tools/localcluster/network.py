@@ -133,7 +133,7 @@ def set_addresses(holders: Mapping[int, str]) -> None:
     """Give every cable's ends their addresses and routes, also where somebody took them away or pulled the cable.
 
     Args:
-        holders: number of a node, from 1 -> the daemon that holds its namespaces; all, as they have routes to each other.
+        holders: number of a node, from 1 -> the daemon that holds its namespaces; all that there are.
 
     Raises:
         HostError: a cable or a node is gone.

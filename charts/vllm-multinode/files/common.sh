@@ -5,19 +5,33 @@ rank=${LWS_WORKER_INDEX:-0}
 
 say() { echo "vllm-multinode: $*" >&2; }
 
+# Print the address of a NAME, nothing when it does not resolve.
+address_of() {
+  local address _
+  read -r address _ < <(getent ahosts "$1") && echo "$address"
+}
+
 # Print the address of the leader, nothing when its name does not resolve.
 leader_address() {
-  local address _
   if [ "$rank" = 0 ]; then
     echo "$VLLM_HOST_IP"
   else
-    read -r address _ < <(getent ahosts "$LWS_LEADER_ADDRESS") && echo "$address"
+    address_of "$LWS_LEADER_ADDRESS"
   fi
 }
 
-# Succeed when a TCP connection to HOST PORT opens within three seconds.
-port_open() {
+# Open a TCP connection to HOST PORT within three seconds, or say on standard error why not.
+dial() {
   # The variables belong to the inner shell.
   # shellcheck disable=SC2016
-  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+  LC_ALL=C timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"
+}
+
+# Succeed when somebody listens on HOST PORT.
+port_open() { dial "$1" "$2" 2>/dev/null; }
+
+# Succeed when HOST is there: it takes a connection to PORT, or refuses it.
+is_there() {
+  local said
+  said=$(dial "$1" "$2" 2>&1) || [[ $said == *"Connection refused"* ]]
 }

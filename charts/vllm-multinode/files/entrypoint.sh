@@ -1,24 +1,15 @@
 #!/usr/bin/env bash
 # PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, a
-# worker whose leader was replaced ends, and a start that failed waits before its group is made anew and leaves its
-# reason in the termination message. The exit status stays vLLM's.
+# worker whose leader was replaced ends, so does a leader that has lost a worker's node, and a start that failed waits
+# before its group is made anew and leaves its reason in the termination message. The exit status stays vLLM's.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$here/common.sh"
+# shellcheck source=charts/vllm-multinode/files/failures.sh
+source "$here/failures.sh"
 
 served=no stopping=no signalled=no begun=$SECONDS
-
-# Keep the first megabytes of the log: the reason of a failure stands long before its end.
-log=$(mktemp)
-exec > >(exec tee -p >(ulimit -f 4096 && exec cat >"$log")) 2>&1
-
-# Print the first errors of the log and its last lines, short enough for a termination message.
-first_errors() {
-  grep -m 3 -E '(Error|Exception|error): ' "$log" | cut -c -400
-  echo "..."
-  tail -n 4 "$log" | cut -c -400
-}
 
 # Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
 # imports.
@@ -49,11 +40,35 @@ watch_group() {
     if [ "$served" = no ] && [ -n "$host" ] && port_open "$host" "$MULTINODE_PORT"; then
       served=yes
       kill -USR1 $$
-      [ "$rank" != 0 ] || return
+      [ "$rank" != 0 ] || break
     fi
+  done
+  watch_workers
+}
+
+# Run beside a leader that serves. vLLM notices the death of a worker's process at once and that of its node not at
+# all: requests hang, and /health stays 200. A node that lives refuses a closed port. One that never did is not judged:
+# a firewall may drop what it does not know.
+watch_workers() {
+  local worker silent
+  local -a address seen # the address from when it was first asked for: the name goes with the pod
+  while [ "$MULTINODE_WORKER_LOSS_SECONDS" != 0 ] && sleep 3; do
+    for ((worker = 1; worker < ${LWS_GROUP_SIZE:-1}; worker++)); do
+      : "${address[worker]:=$(address_of "${LWS_LEADER_ADDRESS%%.*}-$worker.${LWS_LEADER_ADDRESS#*.}")}"
+      if [ -n "${address[worker]}" ] && is_there "${address[worker]}" "$MULTINODE_MASTER_PORT"; then
+        seen[worker]=$SECONDS
+      fi
+      silent=$((SECONDS - ${seen[worker]:-SECONDS}))
+      if [ "$silent" -ge "$MULTINODE_WORKER_LOSS_SECONDS" ]; then
+        say "error: worker $worker has not answered for $silent s: its node is lost, or the network to it"
+        kill -KILL "$engine"
+        return
+      fi
+    done
   done
 }
 
+tell_earlier_failures
 trap stop TERM INT
 trap 'signalled=yes served=yes' USR1
 bash "$here/start.sh" "$@" &
@@ -70,8 +85,7 @@ done
 
 reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
 sleep 0.5 # for the last lines to reach the log
-message=${TERMINATION_LOG:-/dev/termination-log} # the tests have another
-[ ! -w "$message" ] || { echo "$reason" && first_errors; } >"$message"
+leave_evidence "$reason"
 if [ "$served" = no ]; then
   trap 'kill "$pause"' TERM INT
   sleep "$MULTINODE_BACKOFF_SECONDS" &

@@ -16,6 +16,8 @@ Returns: JSON, a map of strings.
       "MULTINODE_BACKOFF_SECONDS" $values.startup.backoffSeconds
       "MULTINODE_PRESTOP_SECONDS" $values.shutdown.preStopSeconds
       "MULTINODE_DRAIN_SECONDS" $values.shutdown.drainSeconds
+      "MULTINODE_WORKER_LOSS_SECONDS" ($values.probes.workerLossSeconds | default 0)
+      "MULTINODE_FAILURES" "/cache/failures"
       "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .)
       "VLLM_NO_USAGE_STATS" 1
       "DO_NOT_TRACK" 1

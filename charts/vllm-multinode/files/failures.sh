@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # rank is common.sh's
+# What is left of a failure: a termination message, which goes with the pod, and a copy of the log in the cache's volume,
+# which lives as long as cache.type lets it. The group's next start tells of it.
+
+group=${LWS_LEADER_ADDRESS:-${HOSTNAME:-vllm}}
+kept=5 # copies of a group
+
+# Keep the first megabytes of the log: the reason of a failed start stands long before its end.
+log=$(mktemp)
+megabytes=4
+exec > >(exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
+
+# Print the first errors of the log and its last lines, short enough for a termination message.
+first_errors() {
+  grep -m 3 -E '(Error|Exception|error): ' "$log" | cut -c -400
+  echo "..."
+  tail -n 4 "$log" | cut -c -400
+}
+
+# Leave a REASON, the first errors, and the log.
+leave_evidence() {
+  local message=${TERMINATION_LOG:-/dev/termination-log} # the tests have another
+  [ ! -w "$message" ] || { echo "$1" && first_errors; } >"$message"
+  mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
+    { echo "$1" && cat "$log"; } >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%SZ).log" 2>/dev/null
+  earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
+}
+
+# Print the paths of this group's copies, the latest first.
+earlier_failures() {
+  find "$MULTINODE_FAILURES" -maxdepth 1 -name "$group.rank-*.log" -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2-
+}
+
+# Say what ended the group's last starts and runs that left a log here.
+tell_earlier_failures() {
+  local file
+  earlier_failures | head -n 3 | while read -r file; do
+    say "an earlier failure: $(head -n 1 "$file"); its log is in $file"
+  done
+}
