@@ -16,6 +16,8 @@ from kit.release import remove_all
 
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+TIERS = ("cluster", "engine", "faults")
+"""Marks of the tests that need a cluster."""
 in_use: list[str] = []
 """Namespaces of the test that runs: looked at when it fails."""
 
@@ -33,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     skip = pytest.mark.skip(reason="needs a cluster: set KUBECONFIG, or run make test-cluster or make test-engine")
     for item in items:
-        if item.get_closest_marker("cluster") or item.get_closest_marker("engine"):
+        if any(map(item.get_closest_marker, TIERS)):
             item.add_marker(skip)
 
 

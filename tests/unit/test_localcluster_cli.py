@@ -61,6 +61,14 @@ def test_up_passes_its_options_on(runner: CliRunner, monkeypatch: pytest.MonkeyP
 def test_on_an_unknown_node_names_the_known_ones(runner: CliRunner, tmp_path: Path) -> None:
     for name in ("node-1", "node-2"):
         (tmp_path / "vllm-multinode" / "nodes" / name).mkdir(parents=True)
-    result = runner.invoke(cli.main, ["on", "node-9", "true"])
+    for command in (["on", "node-9", "true"], ["lose", "node-9"]):
+        result = runner.invoke(cli.main, command)
+        assert result.exit_code == 1
+        assert "node-1, node-2" in result.output
+
+
+def test_the_node_that_all_need_is_not_lost(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "vllm-multinode" / "nodes" / "node-1").mkdir(parents=True)
+    result = runner.invoke(cli.main, ["lose", "node-1"])
     assert result.exit_code == 1
-    assert "node-1, node-2" in result.output
+    assert "lose another" in result.output

@@ -106,6 +106,13 @@ def on(node: str, command: tuple[str, ...]) -> None:
     sys.exit(cluster.on_node(node, list(command)))
 
 
+@main.command()
+@click.argument("node")
+def lose(node: str) -> None:
+    """Let a real NODE go as with its power: cable, daemons, containers. `up` brings it back."""
+    cluster.lose(node)
+
+
 def _text(now: cluster.Status) -> str:
     lines = ["up" if now.up else "down" if not any(now.programs.values()) else "not healthy"]
     for title, parts, words in (

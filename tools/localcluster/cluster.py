@@ -17,8 +17,8 @@ from localcluster import addons, controlplane, kernel, network, node, simulated
 from localcluster.cache import cache_dir, locked, state_dir
 from localcluster.host import HostError, require_linux_root, require_packages, run, say, step
 from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
-from localcluster.node import FEWEST, Node, numbered, present
-from localcluster.processes import kill_all, members, pid_of, wait_until
+from localcluster.node import FEWEST, FIRST, Node, numbered, present
+from localcluster.processes import kill, kill_all, kill_members, members, pid_of, wait_until
 from localcluster.programs import bin_dir
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def up(options: Options) -> None:
     engine = _prepare_engine() if options.engine else None
     with locked(cache_dir() / "cluster"):
         if _healthy():
-            has_engine = _made_with().engine
+            has_engine = made_with().engine
         else:
             if members() or state_dir().exists():
                 with step("removing what an earlier cluster left"):
@@ -142,7 +142,7 @@ def status() -> Status:
     programs = controlplane.running() | {network.SWITCH: pid_of(network.SWITCH) is not None}
     for real in present():
         programs |= node.running(real)
-    made = asdict(_made_with()) if _marker().exists() else None
+    made = asdict(made_with()) if _marker().exists() else None
     ready: dict[str, bool] = {}
     available: dict[str, bool] = {}
     problem = ""
@@ -155,6 +155,15 @@ def status() -> Status:
     good = bool(ready) and all([*programs.values(), *ready.values(), *available.values()])
     access = str(kubeconfig()) if kubeconfig().exists() else None
     return Status(good and made is not None, access, made, programs, ready, available, problem)
+
+
+def made_with() -> Options:
+    """Return what the cluster was made with.
+
+    Raises:
+        OSError: there is no cluster that was brought up to the end.
+    """
+    return Options(**json.loads(_marker().read_text()))
 
 
 def load_image(archive: Path) -> None:
@@ -172,9 +181,29 @@ def on_node(name: str, argv: list[str]) -> int:
     Raises:
         HostError: there is no such node, or it doesn't run.
     """
+    return subprocess.run([str(part) for part in _node(name).enter(argv)], check=False).returncode
+
+
+def lose(name: str) -> None:
+    """Let a real node go as with its power: first its cable, then its daemons and containers; nobody hears of it.
+
+    ``up`` brings it back.
+
+    Raises:
+        HostError: there is no such node, it is the one that all others need, or its processes can't be ended.
+    """
+    real = _node(name)
+    if real == FIRST:
+        raise HostError(f"{name} has CoreDNS and LeaderWorkerSet: lose another")
+    run(real.enter(["ip", "link", "set", "eth0", "down"]))
+    kill(real.daemons.values())
+    kill_members(real.name)
+
+
+def _node(name: str) -> Node:
     for real in present():
         if real.name == name:
-            return subprocess.run([str(part) for part in real.enter(argv)], check=False).returncode
+            return real
     there = ", ".join(real.name for real in present()) or "none"
     raise HostError(f"{name}: no real node; there are {there}")
 
@@ -188,10 +217,6 @@ def _prepare_engine() -> Engine:
 
 def _marker() -> Path:
     return state_dir() / "cluster.json"
-
-
-def _made_with() -> Options:
-    return Options(**json.loads(_marker().read_text()))
 
 
 def _healthy() -> bool:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from localcluster import launch
@@ -120,13 +120,38 @@ def wait_until(what: str, ready: Callable[[], bool], *, timeout: float, log: Pat
         time.sleep(0.2)
 
 
-def members() -> set[int]:
-    """Return the ids of all processes in the cluster's control group and the groups below it."""
+def members(name: str = "") -> set[int]:
+    """Return the ids of all processes in the cluster's control group and the groups below it.
+
+    Args:
+        name: a group made by ``make_groups``, for the pods of one node only.
+    """
     found: set[int] = set()
-    for group in _groups():
+    for group in _walk_groups(name):
         with contextlib.suppress(OSError):
             found.update(int(line) for line in (group / "cgroup.procs").read_text().split())
     return found - {0}
+
+
+def kill(names: Iterable[str]) -> None:
+    """Kill daemons, those of them that run."""
+    for pid in filter(None, map(pid_of, names)):
+        _kill(pid)
+
+
+def kill_members(name: str = "") -> None:
+    """Kill every process of the cluster, or of one of its groups.
+
+    Raises:
+        HostError: something outlives SIGKILL.
+    """
+    end = time.monotonic() + _KILL_TIMEOUT_S
+    while alive := members(name):
+        for pid in alive:
+            _kill(pid)
+        if time.monotonic() > end:
+            raise HostError(f"processes {sorted(alive)} outlive SIGKILL; they may hang in the kernel")
+        time.sleep(0.05)
 
 
 def kill_all() -> None:
@@ -135,13 +160,8 @@ def kill_all() -> None:
     Raises:
         HostError: something outlives SIGKILL.
     """
+    kill_members()
     end = time.monotonic() + _KILL_TIMEOUT_S
-    while alive := members():
-        for pid in alive:
-            _kill(pid)
-        if time.monotonic() > end:
-            raise HostError(f"processes {sorted(alive)} outlive SIGKILL; they may hang in the kernel")
-        time.sleep(0.05)
     while groups := _groups():
         for group in sorted(groups, key=lambda path: len(path.parts), reverse=True):
             with contextlib.suppress(OSError):
@@ -201,9 +221,9 @@ def _groups() -> list[Path]:
     return list(_walk_groups())
 
 
-def _walk_groups() -> Iterator[Path]:
+def _walk_groups(name: str = "") -> Iterator[Path]:
     for hierarchy in _hierarchies():
-        for folder, _, _ in os.walk(hierarchy / CGROUP.lstrip("/")):
+        for folder, _, _ in os.walk(hierarchy / CGROUP.lstrip("/") / name):
             yield Path(folder)
 
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, a
-# worker whose leader was replaced ends, so does a leader that has lost a worker's node, and a start that failed waits
-# before its group is made anew and leaves its reason in the termination message. The exit status stays vLLM's.
+# PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, who
+# has lost another pod of the group ends, and a start that failed waits before its group is made anew and leaves its
+# reason in the termination message. The exit status stays vLLM's.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$here/common.sh"
 # shellcheck source=charts/vllm-multinode/files/failures.sh
 source "$here/failures.sh"
+# shellcheck source=charts/vllm-multinode/files/watch.sh
+source "$here/watch.sh"
 
 served=no stopping=no signalled=no begun=$SECONDS
 
@@ -16,56 +18,12 @@ served=no stopping=no signalled=no begun=$SECONDS
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes stopping=yes
-  local patience=5
+  local patience=2
   if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
     patience=$((MULTINODE_DRAIN_SECONDS + 10))
   fi
   kill -TERM "$engine" 2>/dev/null
   (sleep "$patience" && kill -KILL "$engine") 2>/dev/null &
-}
-
-# Run beside vLLM: report when the group serves, and end a worker whose leader has got another address.
-watch_group() {
-  local first="" now host=127.0.0.1
-  while sleep 3; do
-    if [ "$rank" != 0 ]; then
-      now=$(leader_address)
-      first=${first:-$now} host=$now
-      if [ -n "$now" ] && [ "$now" != "$first" ]; then
-        say "the leader was at $first and is now at $now: this worker belongs to a group that is gone"
-        kill -KILL "$engine"
-        return
-      fi
-    fi
-    if [ "$served" = no ] && [ -n "$host" ] && port_open "$host" "$MULTINODE_PORT"; then
-      served=yes
-      kill -USR1 $$
-      [ "$rank" != 0 ] || break
-    fi
-  done
-  watch_workers
-}
-
-# Run beside a leader that serves. vLLM notices the death of a worker's process at once and that of its node not at
-# all: requests hang, and /health stays 200. A node that lives refuses a closed port. One that never did is not judged:
-# a firewall may drop what it does not know.
-watch_workers() {
-  local worker silent
-  local -a address seen # the address from when it was first asked for: the name goes with the pod
-  while [ "$MULTINODE_WORKER_LOSS_SECONDS" != 0 ] && sleep 3; do
-    for ((worker = 1; worker < ${LWS_GROUP_SIZE:-1}; worker++)); do
-      : "${address[worker]:=$(address_of "${LWS_LEADER_ADDRESS%%.*}-$worker.${LWS_LEADER_ADDRESS#*.}")}"
-      if [ -n "${address[worker]}" ] && is_there "${address[worker]}" "$MULTINODE_MASTER_PORT"; then
-        seen[worker]=$SECONDS
-      fi
-      silent=$((SECONDS - ${seen[worker]:-SECONDS}))
-      if [ "$silent" -ge "$MULTINODE_WORKER_LOSS_SECONDS" ]; then
-        say "error: worker $worker has not answered for $silent s: its node is lost, or the network to it"
-        kill -KILL "$engine"
-        return
-      fi
-    done
-  done
 }
 
 tell_earlier_failures

@@ -11,8 +11,8 @@ Returns: YAML.
 {{- $dial := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/follower-probe.sh")) -}}
 {{- $ask := dict "httpGet" (dict "path" "/health" "port" "http") -}}
 {{- $handler := ternary $ask $dial (eq .role "leader") -}}
-{{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 9) 10 -}}
-{{- $startup := dict "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" $periods -}}
+{{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 4) 5 -}}
+{{- $startup := dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" $periods -}}
 startupProbe:
   {{- merge $startup $handler | toYaml | nindent 2 }}
 readinessProbe:

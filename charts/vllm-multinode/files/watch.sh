@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # rank is common.sh's, engine is entrypoint.sh's
+# Run beside vLLM: tells when the group serves, and ends vLLM when the group is broken, which vLLM does not always see:
+# a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker.
+
+watch_group() {
+  local first="" now host=127.0.0.1
+  while sleep 3; do
+    if [ "$rank" != 0 ]; then
+      now=$(leader_address)
+      first=${first:-$now} host=$now
+      if [ -n "$now" ] && [ "$now" != "$first" ]; then
+        end_engine "the leader was at $first and is now at $now: this worker belongs to a group that is gone"
+        return
+      fi
+    fi
+    if [ -n "$host" ] && port_open "$host" "$MULTINODE_PORT"; then
+      kill -USR1 $$
+      break
+    fi
+  done
+  watch_peers
+}
+
+# Once the group serves. Two signs of a pod that is gone: the kernel has closed its connection to torch's store at the
+# leader, which stays open as long as both processes live; or its node, which also refuses a closed port, is silent.
+watch_peers() {
+  local known missing=0
+  local -a address seen # of workers; the address from when it was first asked for, as the name goes with the pod
+  known=$(connected_peers)
+  while sleep 2; do
+    if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
+    if [ "$missing" = 2 ]; then # once may be a moment
+      end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
+      return
+    fi
+    [ "$rank" != 0 ] || all_nodes_answer || return
+  done
+}
+
+# Print the addresses, as /proc has them, with which there is a connection of the leader's master port.
+connected_peers() {
+  local port own peer state _
+  port=$(printf '%04X' "$MULTINODE_MASTER_PORT")
+  while read -r _ own peer state _; do
+    if [ "$state" = 01 ] && { [ "${own##*:}" = "$port" ] || [ "${peer##*:}" = "$port" ]; }; then
+      echo "${peer%:*}"
+    fi
+  done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null) | sort -u
+}
+
+# On the leader: end vLLM when a worker's node has been silent for too long. One that never answered is not judged: a
+# firewall may drop what it does not know.
+all_nodes_answer() {
+  local worker silent
+  [ "$MULTINODE_WORKER_LOSS_SECONDS" != 0 ] || return 0
+  for ((worker = 1; worker < ${LWS_GROUP_SIZE:-1}; worker++)); do
+    : "${address[worker]:=$(address_of "${LWS_LEADER_ADDRESS%%.*}-$worker.${LWS_LEADER_ADDRESS#*.}")}"
+    if [ -n "${address[worker]}" ] && is_there "${address[worker]}" "$MULTINODE_MASTER_PORT"; then
+      seen[worker]=$SECONDS
+    fi
+    silent=$((SECONDS - ${seen[worker]:-SECONDS}))
+    if [ "$silent" -ge "$MULTINODE_WORKER_LOSS_SECONDS" ]; then
+      end_engine "worker $worker has not answered for $silent s: its node is lost, or the network to it"
+      return 1
+    fi
+  done
+}
+
+# Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
+end_engine() {
+  say "error: $1"
+  kill -KILL "$engine"
+}

@@ -1,0 +1,19 @@
+"""Fixtures of the tier that breaks things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from faults.scene import Scene
+from faults.styles import STYLES
+
+
+@pytest.fixture(scope="module", params=list(STYLES))
+def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
+    """Start the tiny model in a style; it is there for all tests of a module, each of which must leave it serving."""
+    own = Scene(STYLES[request.param](namespace))
+    own.start(lambda style: style.start())
+    yield own
+    own.style.uninstall()

@@ -1,0 +1,88 @@
+"""What the faults did, kept in one file of this folder, and the table of it in docs/reliability.md.
+
+``python -m faults.results`` writes the table anew; the tests add to the file when ``make test-faults`` runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from faults.scene import Outcome
+from faults.styles import STYLES
+from kit.paths import CHECKOUT
+
+FILE = Path(__file__).with_name("results.json")
+PAGE = CHECKOUT / "docs" / "reliability.md"
+MARKS = ("<!-- generated:faults -->", "<!-- /generated:faults -->")
+KEEP = "KEEP_FAULT_RESULTS"
+"""Variable that makes the tests write into the file; ``make test-faults`` sets it."""
+Results = dict[str, dict[str, dict[str, Any]]]
+
+
+def load() -> Results:
+    """Return fault -> style -> what was measured, in the order of the runs."""
+    found: Results = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    return found
+
+
+def keep(fault: str, style: str, measured: Mapping[str, Any]) -> None:
+    """Add what was measured to the file, when the run is to keep it."""
+    if os.environ.get(KEEP):
+        results = load()
+        results.setdefault(fault, {})[style] = dict(measured)
+        FILE.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def measured(outcome: Outcome) -> dict[str, Any]:
+    """Return what is kept of a fault into a group that serves."""
+    found = outcome.requests
+    return {
+        "hang": outcome.hang,
+        "lost": found.lost,
+        "longest_hang_s": round(found.longest_hang),
+        "outage_s": None if found.outage is None else round(found.outage),
+        "outage_starts": None if outcome.ratio is None else round(outcome.ratio, 2),
+        "refused": found.refused,
+        "reported": list(outcome.reported),
+        "observed_s": round(outcome.observed),
+    }
+
+
+def table(results: Results) -> str:
+    """Return the table in Markdown."""
+    lines = ["| Fault | The guide's manifests | This chart |", "| --- | --- | --- |"]
+    for fault in sorted(results):
+        cells = [cell(results[fault].get(style)) for style in STYLES]
+        lines.append(f"| {fault} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(entry: Mapping[str, Any] | None) -> str:
+    """Return one result in a few words."""
+    if entry is None:
+        return "not run"
+    if "recreations" in entry:
+        return f"{entry['recreations']} groups in {entry['observed_s']} s; {entry['told'] or 'nothing told'}"
+    lost = f"{entry['lost']} lost"
+    if entry["longest_hang_s"] >= 10:
+        lost += f", one hung for {entry['longest_hang_s']} s"
+    if entry["hang"]:
+        return f"**did not come back** in {entry['observed_s']} s; {lost}"
+    if entry["outage_starts"] is None:
+        return f"no interruption; {lost}"
+    return f"back after {entry['outage_starts']} starts; {lost}"
+
+
+def page(text: str, results: Results) -> str:
+    """Return the page with the table of the results in it."""
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), load()), encoding="utf-8")

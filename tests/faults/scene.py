@@ -1,0 +1,146 @@
+"""A group that serves in one of the two styles, and what a fault does to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from faults.styles import MANIFESTS, Style
+from kit.cluster import Object, objects
+from kit.progress import TooLate, say, wait_until
+from kit.traffic import PROBE, Load, Summary, Traffic, summary, traffic
+from localcluster.node import FIRST
+
+START_LIMIT = 400
+"""Seconds until a group serves: 40 to 60 on two cores, and several times that when they are busy."""
+SETTLED = 4
+"""Seconds of traffic before and after a fault."""
+TELLING = ("RecreateGroup", "Unhealthy", "BackOff", "Failed", "TaintManagerEviction")
+"""Reasons of events that tell of a fault."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fault did.
+
+    Attributes:
+        requests: what became of them.
+        ratio: the outage against a plain start of the same style in the same run, nothing when there was none.
+        hang: whether it still did not serve at the end of the observation.
+        reported: reasons of events and containers that told of it.
+        observed: seconds that it was watched for.
+    """
+
+    requests: Summary
+    ratio: float | None
+    hang: bool
+    reported: tuple[str, ...]
+    observed: float
+
+
+@dataclass
+class Scene:
+    """A style in a namespace, and the seconds that a plain start of it took."""
+
+    style: Style
+    plain_start: float = 0.0
+
+    def start(self, how: Callable[[Style], None]) -> None:
+        """Start it and wait until the first request is answered.
+
+        Args:
+            how: what starts it.
+
+        Raises:
+            TooLate: it does not serve.
+        """
+        with self.traffic(PROBE) as driver:
+            begin = time.time()
+            how(self.style)
+            wait_until("answer", lambda: driver.answered_since(begin), START_LIMIT, period=2, state=self.style.describe)
+            first = min(record.ended for record in driver.records() if record.result == "answered")
+        self.plain_start = first - begin
+        self.style.wait_available(START_LIMIT)
+        say(f"plain start: {self.plain_start:.0f} s")
+
+    @contextmanager
+    def traffic(self, load: Load) -> Iterator[Traffic]:
+        """Send requests from the node that stays."""
+        pod, container = _engine_pod()
+        with traffic(self.style.namespace, container, pod["volumes"], load, FIRST.name) as driver:
+            yield driver
+
+    def run(
+        self,
+        inject: Callable[[Style], None],
+        load: Load = PROBE,
+        *,
+        limit: float = START_LIMIT,
+        recovered: Callable[[], bool] | None = None,
+    ) -> Outcome:
+        """Inject a fault into a group that serves and watch until it serves again.
+
+        Args:
+            inject: what is done.
+            load: requests meanwhile.
+            limit: seconds of watching; what does not serve by then hangs.
+            recovered: what else must hold at the end; by default all pods serve.
+        """
+        ready = recovered or self.style.available
+        with self.traffic(load) as driver:
+            time.sleep(SETTLED)
+            assert any(record.result == "answered" for record in driver.records()), "no answer before the fault"
+            moment = time.time()
+            inject(self.style)
+            hang = not self._settled(driver, moment, ready, limit)
+            records = driver.stop()
+        found = summary(records, moment)
+        ratio = found.outage / self.plain_start if found.outage is not None else None
+        outcome = Outcome(found, ratio, hang, tuple(self.reported(moment)), time.time() - moment)
+        say(json.dumps(outcome, default=vars))
+        return outcome
+
+    def _settled(self, driver: Traffic, moment: float, ready: Callable[[], bool], limit: float) -> bool:
+        """Return whether requests are answered and the group is whole, for some seconds, within a limit."""
+        since = 0.0
+
+        def settled() -> bool:
+            nonlocal since
+            well = ready() and driver.answered_since(max(moment, time.time() - SETTLED - 20))
+            since = (since or time.time()) if well else 0.0
+            return bool(since) and time.time() - since > SETTLED and time.time() - moment > 2 * SETTLED
+
+        try:
+            wait_until("recovery", settled, limit, period=2, state=self.style.describe)
+        except TooLate as error:
+            say(str(error))
+            return False
+        return True
+
+    def reported(self, since: float) -> Iterator[str]:
+        """Yield what Kubernetes told since a moment: events of the namespace, and how containers ended."""
+        seen = set()
+        for event in objects("events", namespace=self.style.namespace):
+            stamp = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+            if event["reason"].startswith(TELLING) and seconds(stamp) >= since - 1:
+                seen.add(event["reason"])
+        yield from sorted(seen)
+
+
+def seconds(stamp: str) -> float:
+    """Return a time of the API in seconds since the epoch."""
+    return time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+
+
+def _engine_pod() -> tuple[Object, Object]:
+    """Return the reference's pod and the fields of its container that make the driver's pod run."""
+    import yaml
+
+    lws: Object = next(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))
+    pod: Object = lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"]
+    container = pod["containers"][0]
+    mounts: Sequence[Object] = [mount for mount in container["volumeMounts"] if mount["name"] == "engine"]
+    return pod, {"image": container["image"], "volumeMounts": mounts}

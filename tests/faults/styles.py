@@ -1,0 +1,94 @@
+"""The two ways in which the tiny model is served here: this chart, and manifests as the reference guide has them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kit.cluster import Done, Object, kubectl
+from kit.paths import CHECKOUT
+from kit.progress import wait_until
+from kit.release import Release
+
+OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
+MANIFESTS = Path(__file__).with_name("reference.yaml")
+Change = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chart(Release):
+    """This chart, with the values file of the tiny model."""
+
+    def start(self, change: Change | None = None, replicas: int = 1) -> None:
+        """Install it.
+
+        Args:
+            change: values on top.
+            replicas: groups.
+        """
+        self.install(OVERLAY, values=self._values(change, replicas))
+
+    def change(self, change: Change | None = None, replicas: int = 1) -> None:
+        """Upgrade it to other values."""
+        self.upgrade(OVERLAY, values=self._values(change, replicas))
+
+    def roll(self, replicas: int) -> None:
+        """Change something in the pods."""
+        self.change({"podAnnotations": {"example.com/rolled": "yes"}}, replicas)
+
+    def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
+        merged = copy.deepcopy(dict(change or {}))
+        merged["group"] = {**merged.get("group", {}), "replicas": replicas}
+        return merged
+
+
+@dataclass(frozen=True)
+class Reference(Release):
+    """The reference guide's manifests."""
+
+    def start(self, change: Change | None = None, replicas: int = 1) -> None:
+        """Apply them.
+
+        Args:
+            change: fields of the container of both roles.
+            replicas: groups.
+        """
+        self._apply(change or {}, {}, replicas)
+
+    def roll(self, replicas: int) -> None:
+        """Change something in the pods."""
+        self._apply({}, {"example.com/rolled": "yes"}, replicas)
+
+    def change(self, change: Change | None = None, replicas: int = 1) -> None:
+        """Apply them with other fields."""
+        self._apply(change or {}, {}, replicas)
+
+    def uninstall(self, limit: float = 150) -> None:
+        """Delete them, and wait until the pods are gone."""
+        kubectl(
+            *("delete", "leaderworkerset/vllm", "service/vllm-leader", "--ignore-not-found", "--wait=false"),
+            namespace=self.namespace,
+        )
+        wait_until("end of the pods", lambda: not self.pods(), limit, state=self.describe)
+
+    def _apply(self, container: Change, annotations: Mapping[str, str], replicas: int) -> Done:
+        documents: list[Object] = list(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))
+        spec = documents[0]["spec"]
+        spec["replicas"] = replicas
+        for role in ("leaderTemplate", "workerTemplate"):
+            template = copy.deepcopy(spec["leaderWorkerTemplate"][role])
+            template.setdefault("metadata", {})["annotations"] = dict(annotations)
+            template["spec"]["containers"][0] |= container
+            spec["leaderWorkerTemplate"][role] = template
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+        return kubectl("apply", "--server-side", "--filename=-", namespace=self.namespace, stdin=text)
+
+
+Style = Chart | Reference
+STYLES: Mapping[str, type[Chart] | type[Reference]] = {"reference": Reference, "chart": Chart}

@@ -1,0 +1,74 @@
+"""Continuous requests to a Service, from a pod beside it: one line of JSON a request, on standard output.
+
+Runs in vLLM's image, with the client that users have, and nothing of this project. Settings are environment variables:
+``URL`` of the API, ``MODEL``, ``CLIENTS`` at once, ``TOKENS`` of an answer, ``PAUSE`` seconds after each answer and
+``LIMIT`` seconds for one. SIGTERM ends it when the requests in flight are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
+
+PROMPT = "San Francisco is a"
+AFTER_FAILURE = 0.5
+"""Seconds until a client asks again."""
+NOT_ACCEPTED = ("ConnectError", "ConnectTimeout")
+"""Errors of the HTTP library below the client, which differs between the client's versions."""
+
+
+def outcome(error: Exception) -> str:
+    """Return what became of a request: nobody took it, nobody answered, or it failed after it was taken."""
+    if isinstance(error, APIConnectionError) and type(error.__cause__).__name__ in NOT_ACCEPTED:
+        return "refused"
+    return "hung" if isinstance(error, APITimeoutError) else "failed"
+
+
+async def ask(client: AsyncOpenAI) -> bool:
+    """Send one request, say what became of it, and return whether it was answered."""
+    started, clock = time.time(), time.monotonic()
+    result, why = "answered", ""
+    try:
+        await client.completions.create(
+            model=os.environ["MODEL"],
+            prompt=PROMPT,
+            max_tokens=int(os.environ["TOKENS"]),
+            temperature=0,
+            extra_body={"ignore_eos": True},
+        )
+    except (APIConnectionError, APIStatusError) as error:
+        result, why = outcome(error), f"{type(error.__cause__ or error).__name__}: {error}"
+    record = {"started": started, "seconds": time.monotonic() - clock, "result": result, "why": why}
+    print(json.dumps(record), flush=True)
+    return result == "answered"
+
+
+async def main() -> None:
+    """Send requests until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    client = AsyncOpenAI(
+        base_url=os.environ["URL"],
+        api_key=os.environ.get("API_KEY", "none"),
+        timeout=Timeout(float(os.environ["LIMIT"]), connect=5),
+        max_retries=0,
+        # A connection for each request: they spread over all groups, and none meets a server that just closes it.
+        default_headers={"Connection": "close"},
+    )
+
+    async def one_after_the_other() -> None:
+        while not stop.is_set():
+            answered = await ask(client)
+            await asyncio.sleep(float(os.environ["PAUSE"]) if answered else AFTER_FAILURE)
+
+    print(json.dumps({"ready": time.time()}), flush=True)
+    await asyncio.gather(*(one_after_the_other() for _ in range(int(os.environ["CLIENTS"]))))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
