@@ -7,7 +7,7 @@ PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPAT
 TIERS = $(PY) tests/run.py
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
-	test test-fast test-cluster test-engine lock package
+	test test-fast test-cluster test-engine test-faults lock package
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else 
 
 test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one
 	@$(TIERS) engine
+
+test-faults: ## break what serves, in every way, and write docs/reliability.md's table; two hours, on a local cluster
+	@export KEEP_FAULT_RESULTS=1; $(TIERS) faults
 
 lock: ## write requirements/dev.lock anew from pyproject.toml
 	@$(PY) tools/lock.py

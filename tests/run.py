@@ -71,12 +71,18 @@ def parts() -> dict[str, Part]:
         ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
         ["shellcheck", "--external-sources", *shell_scripts()],
     ]
+    faults = [
+        [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],
+        pytest("-m", "faults"),
+        ["env", "PYTHONPATH=tools:tests", PYTHON, "-m", "faults.results"],
+    ]
     every = [
         Part("lint", "style, types, layers, YAML, shell", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest("-m", "not cluster and not engine", "-n", "4")], 900),
         Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1200, cluster=True),
         Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 1800, cluster=True),
+        Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
 

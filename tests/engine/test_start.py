@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from engine.reference import OVERLAY
-from kit.cluster import Object, kubectl
 from kit.progress import say, wait_until
-from kit.release import GROUP_LABEL, Release
+from kit.release import Release
+from kit.watching import states, watch_pods
 
 pytestmark = pytest.mark.engine
 RUNNING_LIMIT = 60
@@ -55,33 +53,7 @@ def test_failing_start_backs_off_and_leaves_its_reason(release: Release) -> None
     leaders = {pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"] == "vllm-0"}
     say(f"failing start: {len(leaders)} leader pod(s) in {WATCHED} s")
     assert 1 <= len(leaders) <= MOST_LEADERS
-    ended = [end for pod in pods if pod["metadata"]["name"] == "vllm-0" for end in ends(pod)]
+    ended = [end for pod in pods if pod["metadata"]["name"] == "vllm-0" for end in states(pod, "terminated")]
     assert {end["exitCode"] for end in ended} - {STOPPED} == {2}, "the status of vLLM's own argument parser"
     reasons = {end["message"] for end in ended if end["exitCode"] == 2}
     assert all("unrecognized arguments: --not-a-flag" in reason for reason in reasons), reasons
-
-
-def watch_pods(release: Release, seconds: int) -> list[Object]:
-    """Return the release's pods as they were after each change, over a time."""
-    options = [f"--selector={GROUP_LABEL}={release.name}", "--watch", "--output=json"]
-    bound = f"--request-timeout={seconds}s"  # the last one counts
-    done = kubectl("get", "pods", *options, bound, namespace=release.namespace, limit=seconds + 30, check=False)
-    return list(documents(done.stdout))
-
-
-def documents(text: str) -> Iterator[Object]:
-    """Yield the JSON objects of a text that holds one after the other."""
-    decoder = json.JSONDecoder()
-    rest = text.strip()
-    while rest:
-        found, end = decoder.raw_decode(rest)
-        yield found
-        rest = rest[end:].lstrip()
-
-
-def ends(pod: Object) -> list[Object]:
-    """Return how the containers of a pod ended, as far as its status says."""
-    states = [
-        status.get(key, {}) for status in pod["status"].get("containerStatuses", []) for key in ("state", "lastState")
-    ]
-    return [state["terminated"] for state in states if "terminated" in state]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.scene import Outcome
-from faults.styles import STYLES
+from faults.styles import STYLES, Style
 from kit.paths import CHECKOUT
 
 FILE = Path(__file__).with_name("results.json")
@@ -29,11 +29,11 @@ def load() -> Results:
     return found
 
 
-def keep(fault: str, style: str, measured: Mapping[str, Any]) -> None:
+def keep(fault: str, style: Style, measured: Mapping[str, Any]) -> None:
     """Add what was measured to the file, when the run is to keep it."""
     if os.environ.get(KEEP):
         results = load()
-        results.setdefault(fault, {})[style] = dict(measured)
+        results.setdefault(fault, {})[type(style).__name__.lower()] = dict(measured)
         FILE.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -65,8 +65,13 @@ def cell(entry: Mapping[str, Any] | None) -> str:
     """Return one result in a few words."""
     if entry is None:
         return "not run"
+    if "gone_s" in entry:
+        return f"pods gone after {entry['gone_s']} s"
+    if "seconds" in entry:
+        return f"{entry['recreations']} groups until then; served {entry['seconds']} s after it was back"
     if "recreations" in entry:
-        return f"{entry['recreations']} groups in {entry['observed_s']} s; {entry['told'] or 'nothing told'}"
+        told = "says why" if entry["told"] else "does not say why"
+        return f"{entry['recreations']} groups in {entry['observed_s']} s; {told}"
     lost = f"{entry['lost']} lost"
     if entry["longest_hang_s"] >= 10:
         lost += f", one hung for {entry['longest_hang_s']} s"

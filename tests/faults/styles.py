@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from kit.release import Release
 OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")
 Change = Mapping[str, Any]
+"""Values of the chart."""
+Edit = Callable[[Object], None]
+"""Changes a pod's specification of the reference, in place."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,9 @@ class Chart(Release):
         """
         self.install(OVERLAY, values=self._values(change, replicas))
 
-    def change(self, change: Change | None = None, replicas: int = 1) -> None:
-        """Upgrade it to other values."""
-        self.upgrade(OVERLAY, values=self._values(change, replicas))
-
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
-        self.change({"podAnnotations": {"example.com/rolled": "yes"}}, replicas)
+        self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/rolled": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
         merged = copy.deepcopy(dict(change or {}))
@@ -52,22 +51,18 @@ class Chart(Release):
 class Reference(Release):
     """The reference guide's manifests."""
 
-    def start(self, change: Change | None = None, replicas: int = 1) -> None:
+    def start(self, edit: Edit | None = None, replicas: int = 1) -> None:
         """Apply them.
 
         Args:
-            change: fields of the container of both roles.
+            edit: of the pods of both roles.
             replicas: groups.
         """
-        self._apply(change or {}, {}, replicas)
+        self._apply(edit, {}, replicas)
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
-        self._apply({}, {"example.com/rolled": "yes"}, replicas)
-
-    def change(self, change: Change | None = None, replicas: int = 1) -> None:
-        """Apply them with other fields."""
-        self._apply(change or {}, {}, replicas)
+        self._apply(None, {"example.com/rolled": "yes"}, replicas)
 
     def uninstall(self, limit: float = 150) -> None:
         """Delete them, and wait until the pods are gone."""
@@ -77,14 +72,15 @@ class Reference(Release):
         )
         wait_until("end of the pods", lambda: not self.pods(), limit, state=self.describe)
 
-    def _apply(self, container: Change, annotations: Mapping[str, str], replicas: int) -> Done:
+    def _apply(self, edit: Edit | None, annotations: Mapping[str, str], replicas: int) -> Done:
         documents: list[Object] = list(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))
         spec = documents[0]["spec"]
         spec["replicas"] = replicas
         for role in ("leaderTemplate", "workerTemplate"):
             template = copy.deepcopy(spec["leaderWorkerTemplate"][role])
             template.setdefault("metadata", {})["annotations"] = dict(annotations)
-            template["spec"]["containers"][0] |= container
+            if edit:
+                edit(template["spec"])
             spec["leaderWorkerTemplate"][role] = template
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
         return kubectl("apply", "--server-side", "--filename=-", namespace=self.namespace, stdin=text)

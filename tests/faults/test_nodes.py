@@ -48,7 +48,7 @@ def test_requests_do_not_hang_when_a_node_is_lost_and_the_group_is_back_on_a_spa
         threading.Timer(TAINTED_AFTER, lost.taint).start()
 
     outcome = scene.run(inject, BUSY)
-    keep(f"{role}'s node lost, tainted after {TAINTED_AFTER} s", type(style).__name__.lower(), measured(outcome))
+    keep(f"{role}'s node lost, tainted after {TAINTED_AFTER} s", style, measured(outcome))
     if isinstance(style, Chart):
         assert not outcome.hang
         assert outcome.requests.outage is not None
@@ -60,7 +60,7 @@ def test_requests_do_not_hang_when_a_node_is_lost_and_the_group_is_back_on_a_spa
 @pytest.mark.parametrize("pod", [injections.LEADER, injections.WORKER])
 def test_drain_of_a_node_loses_no_request(style: Style, pod: str) -> None:
     outcome = placed(style, STAYS, LOST).run(injections.evict(pod), BUSY)
-    keep(f"drain of the node of {pod}", type(style).__name__.lower(), measured(outcome))
+    keep(f"drain of the node of {pod}", style, measured(outcome))
     if isinstance(style, Chart):
         assert not outcome.hang
         assert outcome.requests.lost == 0, outcome.requests.reasons

@@ -57,7 +57,7 @@ def test_change_loses_no_request(scene: Scene, name: str) -> None:
         return scene.style.available(without=before if replaced else ())
 
     outcome = scene.run(CHANGES[name], BUSY, limit=LIMIT, recovered=whole)
-    keep(name, type(scene.style).__name__.lower(), measured(outcome))
+    keep(name, scene.style, measured(outcome))
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         assert outcome.requests.lost == 0, outcome.requests.reasons

@@ -29,7 +29,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_group_is_back_after_one_start(scene: Scene, name: str, load: Load) -> None:
     outcome = scene.run(FAULTS[name], load)
-    keep(f"{name}, {'busy' if load is BUSY else 'idle'}", type(scene.style).__name__.lower(), measured(outcome))
+    keep(f"{name}, {'busy' if load is BUSY else 'idle'}", scene.style, measured(outcome))
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         assert outcome.ratio is None or outcome.ratio < MOST

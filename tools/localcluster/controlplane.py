@@ -134,10 +134,11 @@ def logs() -> list[Path]:
 def running() -> dict[str, bool]:
     """Return for each program of the control plane whether it runs."""
     ours = members()
-    return {name: _recorded_pid(name) in ours for name in _COMPONENTS}
+    return {name: recorded_pid(name) in ours for name in _COMPONENTS}
 
 
-def _recorded_pid(name: str) -> int:
+def recorded_pid(name: str) -> int:
+    """Return the process id that kwokctl has of a program of the control plane, -1 when it has none."""
     try:
         return int((_cluster_dir() / "pids" / f"{name}.pid").read_text())
     except (OSError, ValueError):

@@ -1,0 +1,61 @@
+"""Parts of Kubernetes that are away while a group serves or a pod of it dies; and a worker that is frozen."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from faults import injections
+from faults.injections import WORKER
+from faults.results import keep, measured
+from faults.scene import Scene
+from faults.styles import Chart, Style
+from kit.cluster import kubectl
+from kit.nodeprocesses import send
+from kit.traffic import BUSY, PROBE
+from localcluster import controlplane
+
+pytestmark = pytest.mark.faults
+API_AWAY = 120
+CONTROLLER_AWAY = 30
+"""Seconds."""
+CONTROLLER = ("deployment/lws-controller-manager", "lws-system")
+
+
+def pause_api_server(_: Style) -> None:
+    """Stop the API server for two minutes: nobody gets an answer from it."""
+    number = controlplane.recorded_pid("kube-apiserver")
+    send(signal.SIGSTOP, number)
+    timer = threading.Timer(API_AWAY, send, (signal.SIGCONT, number))
+    timer.start()
+    timer.join()
+
+
+def delete_without_controller(style: Style) -> None:
+    """Delete a worker while LeaderWorkerSet's controller, and so its webhook, is away for a while."""
+    name, where = CONTROLLER
+    kubectl("scale", name, "--replicas=0", namespace=where)
+    kubectl("wait", "--for=delete", "pod", "-l", "control-plane=controller-manager", "--timeout=60s", namespace=where)
+    injections.delete(WORKER)(style)
+    threading.Timer(CONTROLLER_AWAY, kubectl, ("scale", name, "--replicas=1"), {"namespace": where}).start()
+
+
+def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
+    outcome = scene.run(pause_api_server, BUSY)
+    keep(f"API server away for {API_AWAY} s", scene.style, measured(outcome))
+    if isinstance(scene.style, Chart):
+        assert not outcome.hang
+        assert outcome.requests.lost == 0, outcome.requests.reasons
+        assert outcome.requests.answered > 0
+
+
+def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
+    outcome = scene.run(delete_without_controller, PROBE)
+    fault = f"worker deleted while LWS's controller is away for {CONTROLLER_AWAY} s"
+    keep(fault, scene.style, measured(outcome))
+    if isinstance(scene.style, Chart):
+        assert not outcome.hang
+        assert outcome.requests.outage is not None
+        assert outcome.requests.outage < CONTROLLER_AWAY + 30 + 1.3 * scene.plain_start
