@@ -1,0 +1,239 @@
+"""Serve with Ray on this machine's GPU: the pod that the chart renders, by the chart's own scripts, made one node.
+
+Usage: ``PYTHONPATH=tests python -m gpu.serve_with_ray MANIFESTS --checkpoint FOLDER --out FOLDER``, where vLLM, Ray, a
+GPU and util-linux are; nothing is downloaded. The README beside this file tells how to render the manifests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpu.renderedpod import Pod, read_pod
+from kit.scripts import OWN_SHARED_MEMORY, namespace, terminate
+
+REQUEST: dict[str, Any] = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
+"""The reference guide's request."""
+LONG = {**REQUEST, "max_tokens": 500, "ignore_eos": True}
+"""A request that is still in flight when SIGTERM comes: nearly all of the checkpoint's 512 positions."""
+OWN_PROCESSES = f"mount -t proc proc /proc && {OWN_SHARED_MEMORY}"
+"""Ray looks its processes up in /proc: it gets one of its own."""
+RESERVED = r"^1\.0/[0-9.]+ GPU \(1\.0 used of 1\.0 reserved in placement groups\)"
+"""What ``ray status`` says when an actor of vLLM's placement group holds a GPU."""
+END_SECONDS = 30
+"""What vLLM may take besides its drain: seconds, of which the chart's grace period has 20."""
+ANSWER_SECONDS = 60
+"""For one answer; the first one compiles."""
+
+
+def own_address() -> str:
+    """Return the address that Ray would take: of the way out, else of the host's name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(("192.0.2.1", 9))  # of RFC 5737, and nothing is sent
+            found: str = way.getsockname()[0]
+        except OSError:
+            found = socket.gethostbyname(socket.gethostname())
+    return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a served pod showed."""
+
+    text: str
+    """The answer to the reference guide's request."""
+    titles: Sequence[str]
+    """The processes that Ray named."""
+    gpus: str
+    """The line of ``ray status`` about GPUs."""
+    drained: str
+    """How the request went that was in flight at SIGTERM."""
+    status: int
+    """The exit status."""
+
+    def problems(self, expected: str | None) -> list[str]:
+        """Return what was not as it should be; the answer's text may be any if none is expected."""
+        checks = {
+            f"the answer is {self.text!r}, not {expected!r}": expected in (None, self.text),
+            f"no worker of vLLM among Ray's processes: {self.titles}": any("Worker" in title for title in self.titles),
+            f"no GPU in use in a placement group: {self.gpus}": re.search(RESERVED, self.gpus),
+            f"the request in flight at SIGTERM: {self.drained}": self.drained == f"{LONG['max_tokens']} tokens",
+            f"exit status {self.status} instead of 0": self.status == 0,
+        }
+        return [problem for problem, good in checks.items() if not good]
+
+
+class Server:
+    """The pod's processes: PID 1 of a namespace of their own, which end with it, like a container's."""
+
+    def __init__(self, pod: Pod, log: Path) -> None:
+        """Start them, with the log in a file."""
+        self.pod, self.log = pod, log
+        inside = ["bash", "-c", OWN_PROCESSES, "pod", *pod.command]
+        with log.open("w", encoding="utf-8") as output:
+            self.process = subprocess.Popen(
+                [*namespace(), *inside], env=pod.env, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+
+    def children(self, process: int) -> list[int]:
+        """Return a process's children."""
+        try:
+            text = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return []
+        return [int(word) for word in text.split()]
+
+    def titles(self) -> Iterator[str]:
+        """Yield the command lines of all processes of the pod."""
+        left = self.children(self.process.pid)
+        while left:
+            process = left.pop()
+            left += self.children(process)
+            try:
+                line = Path(f"/proc/{process}/cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            yield line.replace(b"\0", b" ").decode(errors="replace").strip()
+
+    def call(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the answer to a request, parsed if it is JSON.
+
+        Raises:
+            OSError: no answer, or one that is no success.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.pod.port}{path}", data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a completion's request."""
+        name = self.call("/v1/models")["data"][0]["id"]
+        answer: dict[str, Any] = self.call("/v1/completions", {"model": name, **body})
+        return answer
+
+    def await_health(self, seconds: float) -> None:
+        """Wait for /health.
+
+        Raises:
+            TimeoutError: it did not come.
+            ChildProcessError: the pod's processes ended before.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if (status := self.process.poll()) is not None:
+                raise ChildProcessError(f"ended with exit status {status} before it served")
+            try:
+                self.call("/health")
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        raise TimeoutError(f"no /health in {seconds:.0f} s")
+
+    def kill(self) -> None:
+        """End all that is left."""
+        if self.process.poll() is None:
+            self.process.kill()  # and the kernel its namespace
+            self.process.wait()
+
+
+def drain(server: Server) -> tuple[str, int]:
+    """Send SIGTERM while a request is in flight; return how the request went, and the exit status.
+
+    Raises:
+        TimeoutError: the request was over too soon to show anything.
+        subprocess.TimeoutExpired: the pod did not end.
+    """
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            told.append(f"{server.complete(LONG)['usage']['completion_tokens']} tokens")
+        except OSError as error:
+            told.append(f"lost: {error}")
+
+    request = threading.Thread(target=ask)
+    request.start()
+    time.sleep(0.2)
+    if not request.is_alive():
+        raise TimeoutError(f"the long request was over before SIGTERM: {told}")
+    terminate(server.process)
+    status = server.process.wait(timeout=int(server.pod.env["MULTINODE_DRAIN_SECONDS"]) + END_SECONDS)
+    request.join()
+    return told[0], status
+
+
+def serve(pod: Pod, log: Path, seconds: float) -> Seen:
+    """Start, ask, look, end, and return what was seen.
+
+    Raises:
+        OSError: it ended before it served, did not answer, or did not serve in time.
+        subprocess.TimeoutExpired: it did not end.
+    """
+    begin, server = time.monotonic(), Server(pod, log)
+    try:
+        server.await_health(seconds)
+        say(f"/health after {time.monotonic() - begin:.1f} s")
+        text = server.complete(REQUEST)["choices"][0]["text"]
+        titles = sorted({title for title in server.titles() if title.startswith("ray::")})
+        command = ["ray", "status", "--address", f"{pod.env['VLLM_HOST_IP']}:{pod.env['MULTINODE_MASTER_PORT']}"]
+        usage = subprocess.run(command, env=pod.env, capture_output=True, text=True, timeout=60, check=False).stdout
+        found = re.search(r".* GPU .*", usage)
+        return Seen(text, titles, found[0].strip() if found else "", *drain(server))
+    finally:
+        server.kill()
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
+
+
+def main() -> int:
+    """Serve once, and return 0 when vLLM ran in Ray's actor, answered, drained and ended."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifests", type=Path, help="what helm template printed for tests/gpu/ray.yaml")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the model's folder, with its tokenizer")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log")
+    parser.add_argument("--expect", help="the answer's text; any by default")
+    parser.add_argument("--seconds", type=float, default=600, help="until /health (%(default)s)")
+    parser.add_argument("--address", help="this machine's; found out by default")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    log = asked.out / "vllm.log"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            pod = read_pod(asked.manifests, asked.checkpoint.resolve(), Path(folder), asked.address or own_address())
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+        say(f"as rendered, but for {', '.join(pod.changed) or 'nothing'}, LWS_GROUP_SIZE 1, paths of this machine")
+        try:
+            seen = serve(pod, log, asked.seconds)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(f"failed: {error}; log: {log}")
+            return 1
+    say("\n".join(f"{name}: {value!r}" for name, value in vars(seen).items()))
+    problems = seen.problems(asked.expect)
+    say("\n".join(f"wrong: {problem}" for problem in problems) or "all as it should be")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
