@@ -7,7 +7,7 @@ PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPAT
 TIERS = $(PY) tests/run.py
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
-	test test-fast test-cluster test-engine lock package
+	test test-fast test-cluster test-engine lock package previous upgrading
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -51,6 +51,13 @@ test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else 
 
 test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one
 	@$(TIERS) engine
+
+previous: ## keep the chart and the values files of a git REF as the release before: make previous REF=v0.1.0
+	@test -n "$(REF)" || { echo 'make previous REF=<tag or commit>' >&2; exit 2; }
+	git archive --format=tar $(REF) charts/vllm-multinode values | gzip -9n > tests/upgrade/previous.tar.gz
+
+upgrading: ## write into UPGRADING.md which fields an upgrade from the release before changes
+	@venv=$$($(PYTHON) tools/bootstrap.py) && PYTHONPATH="$(CURDIR)/tools:$(CURDIR)/tests" "$$venv/bin/python" -m upgrade.table
 
 lock: ## write requirements/dev.lock anew from pyproject.toml
 	@$(PY) tools/lock.py
