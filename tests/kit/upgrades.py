@@ -16,6 +16,8 @@ OF_THE_VERSION = frozenset({"metadata.labels.helm.sh/chart", "metadata.labels.ap
 """Labels that change with each version of the chart, in no pod template and no selector."""
 ROLES = ("leader", "worker")
 POD = re.compile(r"spec\.leaderWorkerTemplate\.(leader|worker)Template\.")
+OF_THE_REVISION = ("spec.leaderWorkerTemplate", "spec.networkConfig")
+"""What LeaderWorkerSet puts into a revision (pkg/utils/revision of 0.9): another one makes all groups anew."""
 SHOWN = 40
 """Characters of a value in the table."""
 
@@ -27,7 +29,7 @@ class Change:
     kind: str
     field: str
     restarts: bool
-    """It is in the pod template or gives a group another size: LeaderWorkerSet makes all groups anew."""
+    """It is in a revision of the LeaderWorkerSet."""
     before: str = ""
     after: str = ""
 
@@ -79,8 +81,8 @@ def _differing(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
             inside = re.sub(rf"\[vllm-{role[1]}\]", "[vllm]", path[role.end() :])
             roles.setdefault(inside, set()).add(role[1])
         else:
-            size = path == "spec.leaderWorkerTemplate.size"
-            yield Change(kind, path, size, *(_shown(one, path) for one in (before, after)))
+            restarts = path.startswith(OF_THE_REVISION)
+            yield Change(kind, path, restarts, *(_shown(one, path) for one in (before, after)))
     for inside, of in roles.items():
         first = min(of)
         full = f"spec.leaderWorkerTemplate.{first}Template.{inside.replace('[vllm]', f'[vllm-{first}]')}"
