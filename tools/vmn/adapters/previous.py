@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vmn.adapters.files import read_values
@@ -31,7 +32,7 @@ def why_not_from_git(root: Path, config: Path) -> str:
     try:
         top = run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], GIT_LIMIT)
         if top.code or Path(top.stdout.strip()).resolve() != root.resolve():
-            return f"{root} is no git checkout"
+            return f"{root} is not the top of a git checkout"
         if run(["git", "-C", str(root), "rev-parse", "--verify", "--quiet", branch], GIT_LIMIT).code:
             return f"there is no branch {branch} (git fetch {branch.replace('/', ' ', 1)})"
         if run(["git", "-C", str(root), "merge-base", branch, "HEAD"], GIT_LIMIT).code:
@@ -57,3 +58,23 @@ def unpacked(archive: Path, folder: Path) -> Path:
     if len(charts) != 1:
         raise MissingError(f"{archive} has {len(charts)} charts instead of one, at its top or in charts/.")
     return charts[0].parent
+
+
+def upgrades(chart: Path, previous: Path, overlays: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Return the values files with which to upgrade: the ci values and the overlays.
+
+    Each comes with the previous chart's file of that name; one that the previous chart has not is left out. A file from
+    elsewhere, or for a previous chart that came without its files, serves for both.
+    """
+    files = [*sorted((chart / "ci").glob("*-values.yaml")), *overlays]
+    return [(before, file) for file in files for before in _before(chart, previous, file)]
+
+
+def _before(chart: Path, previous: Path, file: Path) -> Iterator[Path]:
+    places = ((chart / "ci", previous / "ci"), (chart.parent.parent / "values", previous.parent.parent / "values"))
+    for now, earlier in places:
+        if file.resolve().parent == now.resolve() and earlier.is_dir():
+            if (earlier / file.name).is_file():
+                yield earlier / file.name
+            return
+    yield file

@@ -96,7 +96,7 @@ def _with_previous(settings: Settings, given: Path | None, work: Path) -> Settin
     Raises:
         MissingError: none is given, and the checkout keeps none.
     """
-    from vmn.adapters.previous import IN_CHECKOUT, unpacked, why_not_from_git
+    from vmn.adapters.previous import IN_CHECKOUT, unpacked, upgrades, why_not_from_git
     from vmn.adapters.programs import MissingError
 
     root = settings.chart.resolve().parent.parent
@@ -107,4 +107,5 @@ def _with_previous(settings: Settings, given: Path | None, work: Path) -> Settin
     if not source.exists():
         raise MissingError(f"There is no previous chart: {source} is not there. Name one with --previous.")
     chart = source if source.is_dir() else unpacked(source, work)
-    return replace(settings, previous=chart, git_root=None if why else root)
+    pairs = upgrades(settings.chart, chart, settings.overlays)
+    return replace(settings, previous=chart, upgrades=pairs, git_root=None if why else root)

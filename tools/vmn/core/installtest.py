@@ -57,7 +57,9 @@ class Settings:
     """Seconds for a release to become ready or to go."""
     release: str = "install-test"
     previous: Path | None = None
-    """The chart from which every release is upgraded too; its values files lie beside it as this chart's do."""
+    """The chart from which releases are upgraded, too."""
+    upgrades: Sequence[tuple[Path, Path]] = ()
+    """Values files: of the previous chart's installation, and of the upgrade to this chart."""
     git_root: Path | None = None
     """The checkout, when chart-testing can find the target branch's chart in its history."""
 
@@ -66,8 +68,7 @@ def items(settings: Settings) -> list[Item]:
     """Return everything to do, in order."""
     found = [lint(settings), install(settings), *(overlay(settings, file) for file in settings.overlays)]
     if settings.previous:
-        ci = sorted((settings.chart / "ci").glob("*-values.yaml"))
-        found += [upgrade(settings, settings.previous, file) for file in (*ci, *settings.overlays)]
+        found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
     return found
 
 
@@ -113,30 +114,25 @@ def overlay(settings: Settings, file: Path) -> Item:
     return Item(f"overlay {file.name}", steps, _explain(settings), _cleanup(settings))
 
 
-def upgrade(settings: Settings, previous: Path, file: Path) -> Item:
-    """Return installing the previous chart, upgrading to this one, check and removal, with one values file.
+def upgrade(settings: Settings, previous: Path, before: Path, file: Path) -> Item:
+    """Return installing the previous chart, upgrading to this one, check and removal.
 
     Args:
         settings: where and how.
         previous: the chart from which to upgrade.
-        file: the values file; the previous chart is installed with its own of that name, where it has one.
+        before: the values file with which it is installed.
+        file: the values file of the upgrade.
     """
     until = f"--timeout={settings.wait}s"
     command = ["helm", "upgrade", settings.release, str(settings.chart), *_namespace(settings)]
     steps = [
-        _helm_install(settings, previous, values_before(previous, file)),
+        _helm_install(settings, previous, before),
         *_check(settings, "{.status.readyReplicas}"),
         Step([*command, *_values(settings, file), "--wait", until], settings.wait + SLACK),
         *_check(settings, "{.status.readyReplicas} {.status.updatedReplicas}"),
         *_remove(settings),
     ]
     return Item(f"upgrade {file.name}", steps, _explain(settings), _cleanup(settings))
-
-
-def values_before(previous: Path, file: Path) -> Path:
-    """Return the values file of that name that came with an earlier chart, or the file itself."""
-    folders = (previous.parent.parent / "values", previous / "ci")
-    return next((folder / file.name for folder in folders if (folder / file.name).is_file()), file)
 
 
 def _namespace(settings: Settings) -> list[str]:
