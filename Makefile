@@ -34,7 +34,7 @@ generate: ## write everything that is generated: schema, catalogue of values, RE
 verify: ## fail when something generated is out of date
 	@$(PY) -m chartfiles --verify
 
-lint: ## style, types, layers, YAML and shell
+lint: ## style, types, layers, YAML, shell and workflows
 	@$(TIERS) lint
 
 format: ## rewrite the Python code in the project's style
