@@ -17,10 +17,11 @@ from kit.diff import changed_paths
 from kit.documents.markdown import prose
 from kit.paths import CHART, CHECKOUT
 from kit.previous import previous
-from kit.progress import step
+from kit.progress import step, wait_until
 from kit.release import Release
 from kit.render import HelmFailed, InvalidObjects, Manifests, render
 from kit.samples import other_values
+from kit.upgrades import changes
 from upgrade.table import UPGRADING
 from vmn.core.values import merged, nested, parse_values
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.cluster
 LIMIT = 90
 """Seconds for a group of simulated pods to be made anew."""
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+ONE_NODE = CHECKOUT / "values" / "gpt-oss-120b.h100x1.yaml"
 BASE = merged(
     simulated.VALUES, {"group": {"replicas": 2}, "auth": {"huggingFace": {"existingSecret": None, "token": "x"}}}
 )
@@ -49,6 +51,41 @@ def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
     release.upgrade(file, values=simulated.VALUES)
     release.wait_available(LIMIT, without=pods if group[0] != group[1] else ())
     assert (release.uids() == pods) is (group[0] == group[1])
+
+
+REMADE: Mapping[str, Mapping[str, Any]] = {
+    "group.restartPolicy": {"group": {"restartPolicy": "RecreateGroupOnPodRestart"}},
+    "scheduling.topologyKey": {"scheduling": {"topologyKey": "kubernetes.io/hostname"}},
+}
+KEPT: Mapping[str, Mapping[str, Any]] = {
+    "rollout": {"rollout": {"maxUnavailable": 2}},
+    "service.port": {"service": {"port": 80}},
+    "networkPolicy": {"networkPolicy": {"enabled": False}},
+}
+
+
+@pytest.mark.parametrize("value", [*REMADE, *KEPT])
+def test_group_is_made_anew_as_the_table_says(release: Release, value: str) -> None:
+    given = {**REMADE, **KEPT}[value]
+    before, after = (render(values, ONE_NODE) for values in (simulated.VALUES, merged(simulated.VALUES, given)))
+    assert any(change.restarts for change in changes(before, after)) is (value in REMADE)
+
+    release.install(ONE_NODE, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    pods = release.uids()
+    release.upgrade(ONE_NODE, values=merged(simulated.VALUES, given))
+    if value in REMADE:
+        release.wait_available(LIMIT, without=pods)
+    else:
+        wait_until("look of LeaderWorkerSet at the upgrade", lambda: seen(release), LIMIT)
+        release.wait_available(LIMIT)
+        assert release.uids() == pods
+
+
+def seen(release: Release) -> bool:
+    """Return whether LeaderWorkerSet's status is about what was last asked for."""
+    group = release.group() or {}
+    return bool(group) and group["status"].get("observedGeneration") == group["metadata"]["generation"]
 
 
 def ways() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -16,8 +16,10 @@ OF_THE_VERSION = frozenset({"metadata.labels.helm.sh/chart", "metadata.labels.ap
 """Labels that change with each version of the chart, in no pod template and no selector."""
 ROLES = ("leader", "worker")
 POD = re.compile(r"spec\.leaderWorkerTemplate\.(leader|worker)Template\.")
-OF_THE_REVISION = ("spec.leaderWorkerTemplate", "spec.networkConfig")
-"""What LeaderWorkerSet puts into a revision (pkg/utils/revision of 0.9): another one makes all groups anew."""
+TOPOLOGY = "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology"
+REMAKES = ("spec.leaderWorkerTemplate", "spec.networkConfig", TOPOLOGY)
+"""What LeaderWorkerSet puts into a revision (pkg/utils/revision of 0.9), or into the leaders' StatefulSet: another one
+makes all groups anew."""
 SHOWN = 40
 """Characters of a value in the table."""
 
@@ -29,7 +31,7 @@ class Change:
     kind: str
     field: str
     restarts: bool
-    """It is in a revision of the LeaderWorkerSet."""
+    """LeaderWorkerSet makes all groups anew for it."""
     before: str = ""
     after: str = ""
 
@@ -69,7 +71,10 @@ def summary(title: str, by_file: Mapping[str, set[Change]]) -> str:
 
 
 def _by_name(manifests: Manifests) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(one["kind"], one["metadata"]["name"]): _readable(one) for one in manifests}
+    found = {(one["kind"], one["metadata"]["name"]): _readable(one) for one in manifests}
+    for one in found.values():
+        one["metadata"].setdefault("annotations", {})  # so that the first one has a path of its own
+    return found
 
 
 def _differing(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
@@ -81,7 +86,7 @@ def _differing(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
             inside = re.sub(rf"\[vllm-{role[1]}\]", "[vllm]", path[role.end() :])
             roles.setdefault(inside, set()).add(role[1])
         else:
-            restarts = path.startswith(OF_THE_REVISION)
+            restarts = kind == "LeaderWorkerSet" and path.startswith(REMAKES)
             yield Change(kind, path, restarts, *(_shown(one, path) for one in (before, after)))
     for inside, of in roles.items():
         first = min(of)
