@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 import pytest
 
 from chartfiles.schema import generated_schema, schema_leaves
-from chartfiles.tables import lookup
 from kit.paths import CHART
 from kit.previous import previous
 from kit.render import Helm, HelmFailed, helm_program, render, yaml_of
+from upgrade.table import schema_of
 from vmn.adapters.validation import validate_file
-from vmn.core.schema import without_hints
 from vmn.core.values import Values, merged, nested, parse_values
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
@@ -121,8 +119,7 @@ def test_an_old_key_that_is_null_says_nothing(chart: Path, helm: Helm) -> None:
 
 
 def test_an_old_key_is_in_no_table_of_values(chart: Path) -> None:
-    plain: Any = without_hints(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
-    assert not set(PLANTED) & {key for key, _ in schema_leaves(plain)}
+    assert not set(PLANTED) & keys(chart)
 
 
 def test_a_key_of_this_version_can_not_be_renamed() -> None:
@@ -133,8 +130,7 @@ def test_a_key_of_this_version_can_not_be_renamed() -> None:
 
 def keys(chart: Path) -> set[str]:
     """Return the keys of a chart's values."""
-    plain: Any = without_hints(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
-    return {key for key, _ in schema_leaves(plain)}
+    return {key for key, _ in schema_leaves(schema_of(chart))}
 
 
 def lost(old: set[str], new: set[str], renamed: Mapping[str, object]) -> set[str]:
@@ -159,11 +155,3 @@ def test_every_listed_value_leads_to_one_of_today() -> None:
 
 def test_a_value_that_is_lost_without_a_word_is_found() -> None:
     assert lost({"a.b", "a.c", "d.e"}, {"a.b"}, {"d": {"to": "f"}}) == {"a.c"}
-
-
-def test_values_of_the_release_before_have_todays_defaults_or_are_unset() -> None:
-    """A default that changes is a change for whoever did not set it: it then shows in UPGRADING.md's table too."""
-    before, now = (
-        parse_values((chart / "values.yaml").read_text(encoding="utf-8")) for chart in (previous().chart, CHART)
-    )
-    assert {key for key in keys(previous().chart) & keys(CHART) if lookup(before, key) != lookup(now, key)} == set()

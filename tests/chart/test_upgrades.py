@@ -14,7 +14,7 @@ from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
 from kit.previous import Previous, previous
 from kit.render import render
 from kit.upgrades import Change, rows
-from upgrade.table import UPGRADING, with_the_same_values, with_todays_values, written
+from upgrade.table import UPGRADING, values_text, with_the_same_values, with_todays_values, written
 
 every_overlay = pytest.mark.parametrize("file", [*OVERLAYS, *CATALOGUE], ids=name_of)
 APPENDED = "\n# one line more\n"
@@ -127,6 +127,15 @@ def test_a_listed_change_that_no_longer_happens_is_found(copied: Path) -> None:
     listed = written(UPGRADING.read_text(encoding="utf-8"), a_few(), copied)
     assert "rollingUpdateConfiguration.maxSurge" in listed
     assert "rollingUpdateConfiguration.maxSurge" not in written(listed, a_few())
+    assert "`rollout.maxSurge` (`0`, now `1`)" in listed
+
+
+def test_new_values_and_other_defaults_are_named(copied: Path) -> None:
+    assert values_text(CHART, CHART) == "New values: none. Other defaults: none."
+    edited(copied / "values.schema.json", '"rollout": {', '"fresh": {"type": "string"}, "rollout": {')
+    edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
+    wanted = "New values: `fresh`. Other defaults: `rollout.maxSurge` (`0`, now `1`)."
+    assert values_text(CHART, copied) == wanted
 
 
 def test_rows_name_the_files_where_only_some_change() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from chartfiles.tables import replaced
+from chartfiles.schema import schema_leaves
+from chartfiles.tables import default, lookup, replaced
 from kit.paths import CHART, CHECKOUT
 from kit.previous import Previous, previous
 from kit.render import HelmFailed, Manifests, render
 from kit.upgrades import Change, changes, summary
+from vmn.core.schema import without_hints
+from vmn.core.values import parse_values
 
 UPGRADING = CHART / "UPGRADING.md"
 
@@ -33,7 +38,27 @@ def body(of: Previous, chart: Path = CHART) -> str:
     head = f"From {of.version} (commit {of.commit[:7]}), over {len(of.overlays)} values files."
     same = summary("With the same values", with_the_same_values(of, chart))
     today = summary("With the values files of this tree", with_todays_values(of, chart))
-    return f"{head}\n\n{same}\n\n{today}"
+    return f"{head}\n\n{same}\n\n{today}\n\n{values_text(of.chart, chart)}"
+
+
+def values_text(before: Path, now: Path) -> str:
+    """Return which values are new, and which have another default."""
+    old, new = (dict(schema_leaves(schema_of(chart))) for chart in (before, now))
+    defaults = [parse_values((chart / "values.yaml").read_text(encoding="utf-8")) for chart in (before, now)]
+    added = [f"`{key}`" for key in new if key not in old]
+    other = [
+        f"`{key}` ({default(was)}, now {default(now_)})"
+        for key in new
+        if key in old
+        for was, now_ in [[lookup(values, key) for values in defaults]]
+        if was != now_
+    ]
+    return f"New values: {', '.join(added) or 'none'}. Other defaults: {', '.join(other) or 'none'}."
+
+
+def schema_of(chart: Path) -> Any:
+    """Return a chart's schema without its hints for Helm's messages."""
+    return without_hints(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
 
 
 def written(text: str, of: Previous, chart: Path = CHART) -> str:

@@ -62,7 +62,7 @@ def install_test(
     settings = Settings(
         chart=folder,
         overlays=overlays or overlays_of(folder),
-        extra_values=extra_values,
+        extra_values=[file.resolve() for file in extra_values],  # ct may run in another folder
         namespace=namespace or "vmn-install-test",
         own_namespace=namespace is None,
         config=config if config.is_file() else None,
@@ -106,6 +106,7 @@ def _with_previous(settings: Settings, given: Path | None, work: Path) -> Settin
     source = given or root / IN_CHECKOUT
     if not source.exists():
         raise MissingError(f"There is no previous chart: {source} is not there. Name one with --previous.")
+    note(f"The previous chart is {source}.")
     chart = source if source.is_dir() else unpacked(source, work)
     pairs = upgrades(settings.chart, chart, settings.overlays)
     return replace(settings, previous=chart, upgrades=pairs, git_root=None if why else root)
