@@ -7,7 +7,7 @@ PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPAT
 TIERS = $(PY) tests/run.py
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
-	test test-fast test-cluster test-engine test-faults lock package
+	test test-fast test-cluster test-engine test-faults lock package previous upgrading
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -34,7 +34,7 @@ generate: ## write everything that is generated: schema, catalogue of values, RE
 verify: ## fail when something generated is out of date
 	@$(PY) -m chartfiles --verify
 
-lint: ## style, types, layers, YAML and shell
+lint: ## style, types, layers, YAML, shell and workflows
 	@$(TIERS) lint
 
 format: ## rewrite the Python code in the project's style
@@ -54,6 +54,13 @@ test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else
 
 test-faults: ## break what serves, in every way, and write docs/reliability.md's table; two hours, on a local cluster
 	@export KEEP_FAULT_RESULTS=1; $(TIERS) faults
+
+previous: ## keep the chart and the values files of a git REF as the release before: make previous REF=v0.1.0
+	@test -n "$(REF)" || { echo 'make previous REF=<tag or commit>' >&2; exit 2; }
+	git archive --format=tar $(REF) charts/vllm-multinode values | gzip -9n > tests/upgrade/previous.tar.gz
+
+upgrading: ## write into UPGRADING.md which fields an upgrade from the release before changes
+	@venv=$$($(PYTHON) tools/bootstrap.py) && PYTHONPATH="$(CURDIR)/tools:$(CURDIR)/tests" "$$venv/bin/python" -m upgrade.table
 
 lock: ## write requirements/dev.lock anew from pyproject.toml
 	@$(PY) tools/lock.py

@@ -57,8 +57,15 @@ def is_shell(file: Path) -> bool:
 
 def yaml_folders() -> list[str]:
     """Return the plain YAML files and folders that are there (templates are not plain YAML)."""
-    names = ("ct.yaml", "values", "tests/cases", "charts/vllm-multinode/values.yaml", "charts/vllm-multinode/ci")
+    names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
+    names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
+
+
+def workflows() -> list[str]:
+    """Return the workflows of GitHub Actions."""
+    folder = CHECKOUT / ".github" / "workflows"
+    return [str(file.relative_to(CHECKOUT)) for file in sorted(folder.glob("*.y*ml"))]
 
 
 def parts() -> dict[str, Part]:
@@ -70,6 +77,7 @@ def parts() -> dict[str, Part]:
         ["lint-imports", "--no-logo"],
         ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
         ["shellcheck", "--external-sources", *shell_scripts()],
+        [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]
     faults = [
         [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],
@@ -77,7 +85,7 @@ def parts() -> dict[str, Part]:
         ["env", "PYTHONPATH=tools:tests", PYTHON, "-m", "faults.results"],
     ]
     every = [
-        Part("lint", "style, types, layers, YAML, shell", lint, 600),
+        Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest("-m", "not cluster and not engine", "-n", "4")], 900),
         Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1200, cluster=True),

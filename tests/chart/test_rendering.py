@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -66,16 +65,3 @@ def test_selectors_hold_no_version(file: Path) -> None:
         selectors += [document["spec"][key].get("matchLabels", {}) for document in manifests.all(kind)]
     for selector in selectors:
         assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(selector), selector
-
-
-@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
-def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: Path, tmp_path: Path) -> None:
-    newer = tmp_path / "vllm-multinode"
-    shutil.copytree(CHART, newer)
-    text = (newer / "Chart.yaml").read_text(encoding="utf-8")
-    old = next(line for line in text.splitlines() if line.startswith("version:"))
-    (newer / "Chart.yaml").write_text(text.replace(old, "version: 99.0.0"), encoding="utf-8")
-    before, after = render(None, file), render(None, file, chart=newer)
-    assert changed_paths(before.templates(), after.templates()) == []
-    changed = {path for one in before for path in changed_paths(one, after.one(one["kind"], one["metadata"]["name"]))}
-    assert changed == {"metadata.labels.helm.sh/chart"}

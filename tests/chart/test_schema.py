@@ -14,7 +14,7 @@ from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
 from kit.paths import CHART, CHECKOUT
 from kit.render import HelmFailed, render
-from vmn.core.schema import nearest, schema_problems, without_hints
+from vmn.core.schema import known_keys, nearest, schema_problems, without_hints
 from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
 
 VALUES_BUDGET = 250
@@ -100,7 +100,7 @@ def _typos(name: str) -> Iterator[str]:
 def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: dict[str, Any]) -> None:
     understood, tried = 0, 0
     for path, node in closed_objects(schema):
-        names = sorted(node["properties"])
+        names = known_keys(node)
         for name in names:
             for typo in {typo for typo in _typos(name) if typo and typo not in names}:
                 here = nested([*path.split("."), typo], 1) if path else {typo: 1}

@@ -10,7 +10,7 @@ import pytest
 
 from kit import simulated
 from kit.cluster import get, run
-from kit.paths import CATALOGUE, OVERLAYS
+from kit.paths import CATALOGUE, CHECKOUT, CI_VALUES, OVERLAYS
 from kit.progress import step
 
 pytestmark = pytest.mark.cluster
@@ -33,3 +33,20 @@ def test_install_test_passes_over_the_chart_and_every_overlay(tmp_path: Path) ->
     ]
     assert [item["problem"] for item in results] == [""] * len(results)
     assert get("namespace", "vmn-install-test") is None
+
+
+@pytest.mark.usefixtures("simulated_nodes")
+def test_install_test_upgrades_from_the_previous_chart() -> None:
+    """With the ci values and one overlay: which fields change with all of them is known offline."""
+    extra = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"
+    overlay = CHECKOUT / "values" / "deepseek-r1.yaml"
+    options = ["--upgrade", "--values", str(overlay), "--extra-values", str(extra), "--output", "json"]
+    with step("vmn install-test --upgrade"):
+        done = run(sys.executable, "-m", "vmn", "install-test", *options, limit=LIMIT, check=False)
+    assert done.code == 0, f"{done.stdout}\n{done.stderr[-8000:]}"
+    results = json.loads(done.stdout)
+    assert [item["item"] for item in results if item["item"].startswith("upgrade ")] == [
+        *(f"upgrade {file.name}" for file in CI_VALUES),
+        "upgrade deepseek-r1.yaml",
+    ]
+    assert [item["problem"] for item in results] == [""] * len(results)

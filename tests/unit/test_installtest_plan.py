@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,42 @@ def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:
     assert install.index("values/a.yaml") < install.index("kwok.yaml"), "extra values must win"
 
 
+UPGRADED = replace(
+    SETTINGS,
+    previous=Path("old/charts/c"),
+    upgrades=[(Path("old/values/a.yaml"), Path("values/a.yaml"))],
+    git_root=Path.cwd(),
+    chart=Path.cwd() / "charts/c",
+)
+
+
+def test_upgrade_goes_from_the_previous_chart_with_its_own_values_to_this_one() -> None:
+    items_ = {item.name: item for item in items(UPGRADED)}
+    assert list(items_)[-1] == "upgrade a.yaml"
+    steps = [" ".join(step.command) for step in items_["upgrade a.yaml"].steps]
+    assert steps[0].startswith(
+        "helm install install-test old/charts/c --namespace ns --create-namespace --values old/val"
+    )
+    (upgraded,) = [step for step in steps if step.startswith("helm upgrade")]
+    assert upgraded.startswith(
+        f"helm upgrade install-test {UPGRADED.chart} --namespace ns --values values/a.yaml --values"
+    )
+    counted = steps[steps.index(upgraded) + 2]
+    assert "updatedReplicas" in counted, "groups of the old revision would do"
+    assert items_["upgrade a.yaml"].cleanup
+
+
+def test_chart_testing_upgrades_in_the_checkout_with_a_path_from_there() -> None:
+    """It passes silently over a chart that it does not find on the branch."""
+    (step,) = items(UPGRADED)[1].steps
+    assert list(step.command[:3]) == ["ct", "install", "--upgrade"]
+    assert step.command[step.command.index("--charts") + 1] == "charts/c"
+    assert step.folder == Path.cwd()
+    assert "--upgrade" not in items(SETTINGS)[1].steps[0].command
+
+
 def test_every_step_is_bounded_by_more_than_it_is_told_to_wait() -> None:
-    for item in items(SETTINGS):
+    for item in [*items(SETTINGS), *items(UPGRADED)]:
         for step in [*item.steps, *item.explain, *item.cleanup]:
             waits = [part for part in step.command if part.startswith("--timeout=")]
             assert step.limit > (SETTINGS.wait if waits else 0), step.command
@@ -69,6 +104,9 @@ def test_overlay_removes_the_namespace_only_when_it_made_it(own: bool, removed: 
         ("nothing", "", ""),
         ("nothing", "pod/a\npod/b\n", "left behind: pod/a, pod/b"),
         ("same", "2 2", ""),
+        ("same", "2 2 2", ""),
+        ("same", "2 2 1", "groups wanted and ready: 2 2 1"),
+        ("same", "2", "groups wanted and ready: 2"),
         ("same", "2 1", "groups wanted and ready: 2 1"),
         ("same", "", "none found"),
         (None, "anything", ""),

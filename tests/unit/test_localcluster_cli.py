@@ -72,3 +72,23 @@ def test_the_node_that_all_need_is_not_lost(runner: CliRunner, tmp_path: Path) -
     result = runner.invoke(cli.main, ["lose", "node-1"])
     assert result.exit_code == 1
     assert "lose another" in result.output
+
+
+def test_simulated_nodes_are_printed_for_another_cluster(runner: CliRunner) -> None:
+    nodes = json.loads(runner.invoke(cli.main, ["simulated-nodes", "2"]).output)["items"]
+    assert [node["metadata"]["name"] for node in nodes] == ["h100-1", "h100-2"]
+    assert nodes[0]["status"]["allocatable"]["nvidia.com/gpu"] == "8"
+
+
+def test_run_becomes_one_program_with_its_arguments(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(cli, "single", lambda name: Path(f"/programs/{name}"))
+    monkeypatch.setattr("os.execv", lambda program, words: became.append([program, *words]))
+    assert runner.invoke(cli.main, ["run", "actionlint", "-no-color", "--help", "a.yaml"]).exit_code == 0
+    assert became == [["/programs/actionlint", "/programs/actionlint", "-no-color", "--help", "a.yaml"]]
+
+
+def test_run_refuses_what_no_module_builds(runner: CliRunner) -> None:
+    result = runner.invoke(cli.main, ["run", "nothing"])
+    assert result.exit_code == 1
+    assert "nothing: no Go module of this name" in result.output

@@ -22,7 +22,8 @@ PICTURE = CHECKOUT / "docs" / "deepseek-r1.svg"
 
 def generated() -> Mapping[Path, str]:
     """Return every file that has something generated, with the content that it should have."""
-    schema = generated_schema((CHART / "values.schema.yaml").read_text(encoding="utf-8"))
+    source, renamed = (CHART / name for name in ("values.schema.yaml", "renamed.yaml"))
+    schema = generated_schema(source.read_text(encoding="utf-8"), renamed.read_text(encoding="utf-8"))
     values = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     written = catalogue(CHECKOUT / "values")
     texts = {path: path.read_text(encoding="utf-8") for path in (CHECKOUT / "values").glob("*.yaml")} | written

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vmn.core.schema import HINT, is_hint
+from vmn.core.schema import HINT, RENAMED, is_hint, is_renamed, known_keys
 from vmn.core.values import parse_values
 
 Schema = Mapping[str, Any]
 COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 
 
-def generated_schema(source: str) -> str:
-    """Return the JSON text for a source in YAML."""
-    body = with_hints(parse_values(source))
+def generated_schema(source: str, renamed: str = "") -> str:
+    """Return the JSON text for a source in YAML, and for the chart's ``renamed.yaml``."""
+    body = with_hints(with_renamed(parse_values(source), parse_values(renamed)))
     return (
         json.dumps({"$schema": body.pop("$schema"), "$comment": COMMENT, **body}, indent=2, ensure_ascii=False) + "\n"
     )
+
+
+def with_renamed(source: Schema, renamed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema that lets values of earlier versions pass, to the rule that says what has become of them.
+
+    Raises:
+        ValueError: such a value is one of this version's as well.
+    """
+    body: dict[str, Any] = copy.deepcopy(dict(source))
+    for key, entry in renamed.items():
+        *groups, name = key.split(".")
+        here = body
+        for group in groups:
+            gone = {"$comment": RENAMED, "type": "object", "additionalProperties": False, "properties": {}}
+            inside = here["properties"].get(group, gone)
+            here["properties"][group] = copy.deepcopy(dict(resolved(inside, body)))
+            here = here["properties"][group]
+        if name in here["properties"] and not is_renamed(here["properties"][name]):
+            raise ValueError(f"renamed.yaml: {key} is a value of this version")
+        about = f"Now {entry['to']}." if entry.get("to") else "No longer a value."
+        here["properties"][name] = {"$comment": RENAMED, "description": about}
+    return body
 
 
 def with_hints(node: Any) -> Any:
@@ -34,7 +57,7 @@ def with_hints(node: Any) -> Any:
         return node
     result = {key: with_hints(value) for key, value in node.items()}
     if is_closed(node):
-        allowed = ", ".join(sorted(node["properties"]))
+        allowed = ", ".join(known_keys(node))
         result["additionalProperties"] = {"$comment": HINT, "const": f"left out; allowed: {allowed}"}
     if isinstance(node.get("pattern"), str) and "title" in node:
         wrong = {"type": "string", "not": {"pattern": node["pattern"]}}
@@ -81,8 +104,9 @@ def schema_leaves(root: Schema, node: Schema | None = None, path: tuple[str, ...
     here = resolved(root if node is None else node, root)
     properties = here.get("properties")
     if isinstance(properties, Mapping) and properties:
-        for key, inner in properties.items():
-            yield from schema_leaves(root, inner, (*path, key))
+        for key in properties:
+            if not is_renamed(properties[key]):
+                yield from schema_leaves(root, properties[key], (*path, key))
     else:
         yield ".".join(path), here
 
@@ -92,7 +116,7 @@ def closed_objects(root: Schema) -> Iterator[tuple[str, Schema]]:
 
     def walk(node: Schema, path: tuple[str, ...]) -> Iterator[tuple[str, Schema]]:
         here = resolved(node, root)
-        if is_closed(here):
+        if is_closed(here) and not is_renamed(here):
             yield ".".join(path), here
         for key, inner in (here.get("properties") or {}).items():
             yield from walk(inner, (*path, key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -10,11 +11,11 @@ from pathlib import Path
 
 import click
 
-from localcluster import cluster
+from localcluster import cluster, simulated
 from localcluster.host import HostError
 from localcluster.kubectl import kubeconfig
 from localcluster.node import FEWEST
-from localcluster.programs import bin_dir
+from localcluster.programs import bin_dir, single
 
 
 class _Commands(click.Group):
@@ -89,6 +90,22 @@ def env() -> None:
 def programs() -> None:
     """Build the programs and print the folder that they are in."""
     click.echo(bin_dir())
+
+
+@main.command("simulated-nodes")
+@click.argument("count", type=click.IntRange(1, 200))
+def simulated_nodes(count: int) -> None:
+    """Print COUNT simulated nodes, for kubectl create on another cluster that has kwok."""
+    click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": simulated.manifests(count)}, indent=1))
+
+
+@main.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run_program(name: str, arguments: tuple[str, ...]) -> None:
+    """Become the program NAME of the Go module of that name; no other is built."""
+    program = str(single(name))
+    os.execv(program, [program, *arguments])
 
 
 @main.command()

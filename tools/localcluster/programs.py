@@ -117,6 +117,17 @@ def program(name: str) -> Path:
     return path
 
 
+def single(name: str) -> Path:
+    """Return the program of the module of its name, without building any other.
+
+    Raises:
+        HostError: there is no such module, or as for ``build``.
+    """
+    if name not in module_names() or not (path := build(name) / name).is_file():
+        raise HostError(f"{name}: no Go module of this name under {MODULES} builds a program of this name")
+    return path
+
+
 def chart_of(module: str) -> Path:
     """Return the folder of the Go module that ``module`` is named after, with its Helm chart and CRDs.
 

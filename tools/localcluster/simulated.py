@@ -56,6 +56,11 @@ def manifest(number: int) -> dict[str, Any]:
     }
 
 
+def manifests(count: int) -> list[dict[str, Any]]:
+    """Return the first ``count`` simulated nodes."""
+    return [manifest(number) for number in range(1, count + 1)]
+
+
 def scale(count: int) -> None:
     """Have exactly ``count`` simulated nodes.
 

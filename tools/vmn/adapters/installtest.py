@@ -69,7 +69,7 @@ def run_item(item: Item, say: Say) -> Result:
 def run_step(step: Step, say: Say) -> str:
     """Run a command; return what is wrong, or nothing."""
     say(f"    $ {shlex.join(step.command)}")
-    done = run(step.command, step.limit)
+    done = run(step.command, step.limit, folder=step.folder)
     if done.code == 0:
         return refusal(step, done.stdout)
     for line in _tail(done):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 HOW_TO_GET = 'In a checkout of the project, `eval "$(make -s env)"` adds all of them; else install them yourself.'
 
@@ -36,13 +37,14 @@ def require(names: Iterable[str]) -> None:
         raise MissingError(f"{', '.join(missing)} {verb} not on PATH. " + HOW_TO_GET)
 
 
-def run(command: Sequence[str], limit: float, *, show: bool = False) -> Done:
+def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Path | None = None) -> Done:
     """Run a command to its end or until ``limit`` seconds are over.
 
     Args:
         command: the argument list.
         limit: seconds.
         show: let its output through to standard error instead of collecting it.
+        folder: where it runs, here by default.
 
     Raises:
         MissingError: there is no such program.
@@ -50,7 +52,14 @@ def run(command: Sequence[str], limit: float, *, show: bool = False) -> Done:
     stream = 2 if show else subprocess.PIPE
     try:
         done = subprocess.run(
-            list(command), stdout=stream, stderr=stream, text=True, timeout=limit, env=dict(os.environ), check=False
+            list(command),
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            timeout=limit,
+            cwd=folder,
+            env=dict(os.environ),
+            check=False,
         )
     except FileNotFoundError as error:
         raise MissingError(f"{command[0]} is not on PATH. {HOW_TO_GET}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 KINDS = (
@@ -24,7 +24,9 @@ class Step:
     command: Sequence[str]
     limit: float
     prints: str | None = None
-    """``same`` for two equal words, ``nothing`` for no output, None for anything."""
+    """``same`` for equal words, two or more, ``nothing`` for no output, None for anything."""
+    folder: Path | None = None
+    """Where it runs, when that matters."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,20 @@ class Settings:
     wait: int
     """Seconds for a release to become ready or to go."""
     release: str = "install-test"
+    previous: Path | None = None
+    """The chart from which releases are upgraded, too."""
+    upgrades: Sequence[tuple[Path, Path]] = ()
+    """Values files: of the previous chart's installation, and of the upgrade to this chart."""
+    git_root: Path | None = None
+    """The checkout, when chart-testing can find the target branch's chart in its history."""
 
 
 def items(settings: Settings) -> list[Item]:
     """Return everything to do, in order."""
-    return [lint(settings), install(settings), *(overlay(settings, file) for file in settings.overlays)]
+    found = [lint(settings), install(settings), *(overlay(settings, file) for file in settings.overlays)]
+    if settings.previous:
+        found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
+    return found
 
 
 def lint(settings: Settings) -> Item:
@@ -71,46 +82,113 @@ def lint(settings: Settings) -> Item:
 
 
 def install(settings: Settings) -> Item:
-    """Return chart-testing's installation of the chart with each of its ci values."""
+    """Return chart-testing's installation of the chart with each of its ci values.
+
+    With a target branch to compare with, it also upgrades from that branch's chart. It then has to run in the checkout,
+    with the chart's path from there: it passes silently over a chart that it does not find on the branch.
+    """
     extra = " ".join(f"--values={file}" for file in settings.extra_values)
     options = [f"--helm-extra-set-args={extra}"] if extra else []
     options += [f"--helm-extra-args=--timeout={settings.wait}s"]
     if not settings.own_namespace:
         options += ["--namespace", settings.namespace]
-    return Item("ct install", [Step(["ct", "install", *_ct_options(settings), *options], settings.wait * 4)])
+    root = settings.git_root
+    if not root:
+        return Item("ct install", [Step(["ct", "install", *_ct_options(settings), *options], settings.wait * 4)])
+    chart = settings.chart.resolve().relative_to(root)
+    command = ["ct", "install", "--upgrade", *_ct_options(replace(settings, chart=chart)), *options]
+    return Item("ct install --upgrade", [Step(command, settings.wait * 12, folder=root)])
 
 
 def overlay(settings: Settings, file: Path) -> Item:
     """Return lint, install, check, uninstall and check for one overlay."""
-    chart, release, wait = str(settings.chart), settings.release, settings.wait
-    namespace = ["--namespace", settings.namespace]
-    values = [option for path in (file, *settings.extra_values) for option in ("--values", str(path))]
-    selected = ["--selector", f"app.kubernetes.io/instance={release}"]
-    made = [MADE_KINDS, "--selector", f"leaderworkerset.sigs.k8s.io/name={release}", *namespace]
-    lws = ["leaderworkersets.leaderworkerset.x-k8s.io", *selected, *namespace]
-    counts = "jsonpath={range .items[*]}{.spec.replicas} {.status.readyReplicas}{end}"
-    until = f"--timeout={wait}s"
-    make_namespace = ["--create-namespace"] if settings.own_namespace else []
+    chart, release = str(settings.chart), settings.release
+    namespace, values = _namespace(settings), _values(settings, file)
     steps = [
         Step(["helm", "lint", chart, "--strict", *values], SLACK),
         Step(["helm", "template", release, chart, *namespace, *values], SLACK),  # lint passes over `fail`
-        Step(["helm", "install", release, chart, *namespace, *make_namespace, *values, "--wait", until], wait + SLACK),
-        Step(["kubectl", "wait", "--for=condition=Available", *lws, until], wait + SLACK),
-        Step(["kubectl", "get", *lws, "--output", counts], SLACK, prints="same"),
-        Step(["helm", "uninstall", release, *namespace, "--wait", until], wait + SLACK),
-        Step(["kubectl", "wait", "--for=delete", *made, until], wait + SLACK),
+        _helm_install(settings, settings.chart, file),
+        *_check(settings, "{.status.readyReplicas}"),
+        *_remove(settings),
+    ]
+    return Item(f"overlay {file.name}", steps, _explain(settings), _cleanup(settings))
+
+
+def upgrade(settings: Settings, previous: Path, before: Path, file: Path) -> Item:
+    """Return installing the previous chart, upgrading to this one, check and removal.
+
+    Args:
+        settings: where and how.
+        previous: the chart from which to upgrade.
+        before: the values file with which it is installed.
+        file: the values file of the upgrade.
+    """
+    until = f"--timeout={settings.wait}s"
+    command = ["helm", "upgrade", settings.release, str(settings.chart), *_namespace(settings)]
+    steps = [
+        _helm_install(settings, previous, before),
+        *_check(settings, "{.status.readyReplicas}"),
+        Step([*command, *_values(settings, file), "--wait", until], settings.wait + SLACK),
+        *_check(settings, "{.status.readyReplicas} {.status.updatedReplicas}"),
+        *_remove(settings),
+    ]
+    return Item(f"upgrade {file.name}", steps, _explain(settings), _cleanup(settings))
+
+
+def _namespace(settings: Settings) -> list[str]:
+    return ["--namespace", settings.namespace]
+
+
+def _values(settings: Settings, file: Path) -> list[str]:
+    return [option for path in (file, *settings.extra_values) for option in ("--values", str(path))]
+
+
+def _helm_install(settings: Settings, chart: Path, file: Path) -> Step:
+    make = ["--create-namespace"] if settings.own_namespace else []
+    options = [*_namespace(settings), *make, *_values(settings, file), "--wait", f"--timeout={settings.wait}s"]
+    return Step(["helm", "install", settings.release, str(chart), *options], settings.wait + SLACK)
+
+
+def _check(settings: Settings, counts: str) -> list[Step]:
+    """Return waiting for groups that serve, and counting them: as many as wanted in each of the counts."""
+    lws = ["leaderworkersets.leaderworkerset.x-k8s.io", *_selected(settings)]
+    shown = f"jsonpath={{range .items[*]}}{{.spec.replicas}} {counts}{{end}}"
+    until = f"--timeout={settings.wait}s"
+    return [
+        Step(["kubectl", "wait", "--for=condition=Available", *lws, until], settings.wait + SLACK),
+        Step(["kubectl", "get", *lws, "--output", shown], SLACK, prints="same"),
+    ]
+
+
+def _remove(settings: Settings) -> list[Step]:
+    """Return uninstalling, and looking for what is left."""
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    label = f"leaderworkerset.sigs.k8s.io/name={settings.release}"
+    made = [MADE_KINDS, "--selector", label, *_namespace(settings)]
+    return [
+        Step(["helm", "uninstall", settings.release, *_namespace(settings), "--wait", until], limit),
+        Step(["kubectl", "wait", "--for=delete", *made, until], limit),
         Step(["kubectl", "get", *made, "--output=name"], SLACK, prints="nothing"),
-        Step(["kubectl", "get", KINDS, *selected, *namespace, "--output=name"], SLACK, prints="nothing"),
+        Step(["kubectl", "get", KINDS, *_selected(settings), "--output=name"], SLACK, prints="nothing"),
     ]
-    explain = [
-        Step(["kubectl", "get", "pods", *namespace, "--output=wide"], SLACK),
-        Step(["kubectl", "get", "events", *namespace, "--sort-by=.lastTimestamp"], SLACK),
+
+
+def _selected(settings: Settings) -> list[str]:
+    return ["--selector", f"app.kubernetes.io/instance={settings.release}", *_namespace(settings)]
+
+
+def _explain(settings: Settings) -> list[Step]:
+    return [
+        Step(["kubectl", "get", "pods", *_namespace(settings), "--output=wide"], SLACK),
+        Step(["kubectl", "get", "events", *_namespace(settings), "--sort-by=.lastTimestamp"], SLACK),
     ]
-    cleanup = [Step(["helm", "uninstall", release, *namespace, "--ignore-not-found", "--wait", until], wait + SLACK)]
-    if settings.own_namespace:
-        gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
-        cleanup.append(Step(gone, wait + SLACK))
-    return Item(f"overlay {file.name}", steps, explain, cleanup)
+
+
+def _cleanup(settings: Settings) -> list[Step]:
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    own = ["helm", "uninstall", settings.release, *_namespace(settings), "--ignore-not-found", "--wait", until]
+    gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
+    return [Step(own, limit), *([Step(gone, limit)] if settings.own_namespace else [])]
 
 
 def refusal(step: Step, output: str) -> str:
@@ -118,7 +196,7 @@ def refusal(step: Step, output: str) -> str:
     words = output.split()
     if step.prints == "nothing" and words:
         return f"left behind: {', '.join(words)}"
-    if step.prints == "same" and (len(words) != 2 or words[0] != words[1]):
+    if step.prints == "same" and (len(words) < 2 or len(set(words)) > 1):
         return f"groups wanted and ready: {output.strip() or 'none found'}"
     return ""
 

@@ -8,6 +8,7 @@ from vmn.core.problem import Problem
 
 _HEAD = re.compile(r"vllm-multinode: (\d+) problem\(s\) in the values:\n")
 _ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<rest>.*)$")
+_CHANGED = re.compile(r"^  - (?P<reason>CHANGED: (?P<key>\S+) is (?:now [^\s]+|gone)\.) (?P<fix>.*)$")
 _VALUE = re.compile(r'^(?P<value>"(?:[^"\\]|\\.)*"|\[[^]]*\]|\{[^}]*\}|\S+) (?P<rest>.*)$')
 
 
@@ -18,6 +19,10 @@ def rule_problems(stderr: str) -> list[Problem]:
         return []
     problems: list[Problem] = []
     for line in stderr[head.end() :].splitlines():
+        changed = _CHANGED.match(line)
+        if changed:
+            problems.append(Problem(changed["key"], "", changed["reason"], changed["fix"], "rules"))
+            continue
         item = _ITEM.match(line)
         if not item:
             if line.startswith("    ") and problems:  # a message goes on in the next line

@@ -29,6 +29,9 @@ ALLOWED_SHOWN = 40
 HINT = "a hint for Helm's message"
 """``$comment`` of the parts of a schema that are there only for what Helm says when it refuses values."""
 
+RENAMED = "a value of an earlier version, which a rule of the chart refuses"
+"""``$comment`` of properties that are there only to let such a value pass to that rule."""
+
 
 def without_hints(node: object) -> object:
     """Return a schema with its hints taken back: closed objects are plainly closed, types and forms plainly stated."""
@@ -48,6 +51,16 @@ def without_hints(node: object) -> object:
 def is_hint(node: object) -> bool:
     """Return whether a part of a schema is there only for Helm's message."""
     return isinstance(node, Mapping) and node.get("$comment") == HINT
+
+
+def known_keys(node: Mapping[str, object]) -> list[str]:
+    """Return the keys that a closed object lists, by name, without those of earlier versions."""
+    return sorted(key for key, inner in _properties(node).items() if not is_renamed(inner))
+
+
+def is_renamed(node: object) -> bool:
+    """Return whether a property is there only for a value of an earlier version."""
+    return isinstance(node, Mapping) and node.get("$comment") == RENAMED
 
 
 def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[Problem]:
@@ -89,7 +102,7 @@ def _wrong_name(error: ValidationError) -> Problem:
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
-    allowed = sorted(_keys(error.schema, "properties"))
+    allowed = known_keys(cast("Mapping[str, object]", error.schema))
     patterns = _keys(error.schema, "patternProperties")
     for name in cast("dict[str, object]", error.instance):
         if name in allowed or any(re.search(pattern, name) for pattern in patterns):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from vmn.adapters.installtest import Result
-from vmn.core.installtest import Item
+from vmn.core.installtest import Item, Step
 
 
 def text(results: Sequence[Result]) -> str:
@@ -32,6 +32,11 @@ def commands(items: Sequence[Item]) -> str:
     lines: list[str] = []
     for item in items:
         lines.append(f"# {item.name}")
-        lines += [shlex.join(step.command) for step in item.steps]
+        lines += [_line(step) for step in item.steps]
         lines += [f"{shlex.join(step.command)}  # always" for step in item.cleanup]
     return "\n".join(lines)
+
+
+def _line(step: Step) -> str:
+    command = shlex.join(step.command)
+    return f"(cd {shlex.quote(str(step.folder))} && {command})" if step.folder else command

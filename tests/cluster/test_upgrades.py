@@ -1,0 +1,215 @@
+"""Upgrades on a real API server: from the release before, and which values lead to a field that can't be changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from chartfiles.schema import schema_leaves
+from chartfiles.tables import lookup
+from kit import simulated
+from kit.cluster import LWS, Done, Object, create, kubectl, run
+from kit.diff import changed_paths
+from kit.documents.markdown import prose
+from kit.paths import CHART, CHECKOUT
+from kit.previous import previous
+from kit.progress import step, wait_until
+from kit.release import Release
+from kit.render import HelmFailed, InvalidObjects, Manifests, render
+from kit.samples import other_values
+from kit.upgrades import changes
+from upgrade.table import UPGRADING
+from vmn.core.values import merged, nested, parse_values
+
+pytestmark = pytest.mark.cluster
+LIMIT = 90
+"""Seconds for a group of simulated pods to be made anew."""
+OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+ONE_NODE = CHECKOUT / "values" / "gpt-oss-120b.h100x1.yaml"
+BASE = merged(
+    simulated.VALUES, {"group": {"replicas": 2}, "auth": {"huggingFace": {"existingSecret": None, "token": "x"}}}
+)
+"""Values with which every object of the chart is there."""
+TEMPLATES = ("spec.leaderWorkerTemplate.leaderTemplate.", "spec.leaderWorkerTemplate.workerTemplate.")
+SUBGROUP = {"spec": {"leaderWorkerTemplate": {"subGroupPolicy": {"subGroupSize": 1}}}}
+
+
+def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
+    """With the same values: the pods stay, unless the table in UPGRADING.md has a field that restarts them."""
+    file = next(file for file in previous().overlays if file.name == OVERLAY.name)
+    before = render(simulated.VALUES, file, chart=previous().chart, namespace=release.namespace)
+    after = render(simulated.VALUES, file, namespace=release.namespace)
+    group = [one.one("LeaderWorkerSet")["spec"]["leaderWorkerTemplate"] for one in (before, after)]
+
+    Release(release.namespace, chart=previous().chart).install(file, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    pods = release.uids()
+    release.upgrade(file, values=simulated.VALUES)
+    release.wait_available(LIMIT, without=pods if group[0] != group[1] else ())
+    assert (release.uids() == pods) is (group[0] == group[1])
+
+
+REMADE: Mapping[str, Mapping[str, Any]] = {
+    "group.restartPolicy": {"group": {"restartPolicy": "RecreateGroupOnPodRestart"}},
+    "scheduling.topologyKey": {"scheduling": {"topologyKey": "kubernetes.io/hostname"}},
+}
+KEPT: Mapping[str, Mapping[str, Any]] = {
+    "rollout": {"rollout": {"maxUnavailable": 2}},
+    "service.port": {"service": {"port": 80}},
+    "networkPolicy": {"networkPolicy": {"enabled": False}},
+}
+
+
+@pytest.mark.parametrize("value", [*REMADE, *KEPT])
+def test_group_is_made_anew_as_the_table_says(release: Release, value: str) -> None:
+    given = {**REMADE, **KEPT}[value]
+    before, after = (render(values, ONE_NODE) for values in (simulated.VALUES, merged(simulated.VALUES, given)))
+    assert any(change.restarts for change in changes(before, after)) is (value in REMADE)
+
+    release.install(ONE_NODE, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    pods = release.uids()
+    release.upgrade(ONE_NODE, values=merged(simulated.VALUES, given))
+    if value in REMADE:
+        release.wait_available(LIMIT, without=pods)
+    else:
+        wait_until("look of LeaderWorkerSet at the upgrade", lambda: seen(release), LIMIT)
+        release.wait_available(LIMIT)
+        assert release.uids() == pods
+
+
+def seen(release: Release) -> bool:
+    """Return whether LeaderWorkerSet's status is about what was last asked for."""
+    group = release.group() or {}
+    return bool(group) and group["status"].get("observedGeneration") == group["metadata"]["generation"]
+
+
+def ways() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each value's key with values that differ from the defaults in it alone, the likeliest first."""
+    schema = parse_values((CHART / "values.schema.yaml").read_text(encoding="utf-8"))
+    defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+    now = merged(merged(defaults, parse_values(OVERLAY.read_text(encoding="utf-8"))), BASE)
+    for key, leaf in schema_leaves(schema):
+        for value in other_values(leaf, lookup(now, key), schema)[:3]:
+            yield key, merged(BASE, nested(key.split("."), value))
+
+
+def changed(before: Manifests, after: Manifests) -> list[Object]:
+    """Return the objects that have another field than those of their pods; new ones are not changed ones."""
+    old = {(one["kind"], one["metadata"]["name"]): one for one in before}
+    found = []
+    for one in after:
+        paths = changed_paths(old.get((one["kind"], one["metadata"]["name"]), one), one)
+        if [path for path in paths if not path.startswith(TEMPLATES)]:
+            found.append(one)
+    return found
+
+
+def try_out(documents: list[Object], namespace: str) -> Done:
+    """Ask the server whether objects may become so, as Helm asks: without writing anything."""
+    options = ("--server-side", "--dry-run=server", "--force-conflicts", "--field-manager=helm", "--filename=-")
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    return kubectl("apply", *options, namespace=namespace, stdin=text, check=False)
+
+
+def test_no_value_leads_to_a_field_that_can_not_be_changed(release: Release) -> None:
+    release.install(OVERLAY, values=BASE)
+    before = render(BASE, OVERLAY, namespace=release.namespace)
+    refused: dict[str, str] = {}
+    tried: set[str] = set()
+    with step("every value that changes more than pods, on the server"):
+        for key, values in ways():
+            if key in tried:
+                continue
+            try:
+                documents = changed(before, render(values, OVERLAY, namespace=release.namespace))
+            except (HelmFailed, InvalidObjects):
+                continue
+            if documents:
+                tried.add(key)
+                done = try_out(documents, release.namespace)
+                refused |= {key: done.stderr} if done.code else {}
+    assert refused == {}, "say in UPGRADING.md what to do instead, and test it below"
+    assert {"group.nodes", "group.replicas", "rollout.maxSurge", "service.type", "service.port"} <= tried
+
+
+def test_server_says_it_when_a_field_can_not_be_changed(release: Release) -> None:
+    """The twin of the test above: the way in which it asks does find a refusal."""
+    release.install(OVERLAY, values=BASE)
+    secret = render(BASE, OVERLAY, namespace=release.namespace).one("Secret")
+    done = try_out([{**secret, "type": "example.com/other"}], release.namespace)
+    assert done.code != 0
+    assert "field is immutable" in done.stderr
+
+
+TAKEN: Mapping[str, tuple[Object, Mapping[str, Any]]] = {
+    # value: (what is there already, values that ask for its name)
+    "service.name": (
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken"}, "spec": {"ports": [{"port": 80}]}},
+        {"service": {"name": "taken"}},
+    ),
+    "serviceAccount.name": (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "taken"}},
+        {"serviceAccount": {"name": "taken"}},
+    ),
+}
+
+
+def said_in_upgrading(words: str) -> bool:
+    """Return whether UPGRADING.md quotes a refusal."""
+    return words in prose(UPGRADING.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("value", TAKEN)
+def test_upgrade_takes_over_nothing_that_the_release_did_not_make(release: Release, value: str) -> None:
+    thing, values = TAKEN[value]
+    release.install(OVERLAY, values=simulated.VALUES)
+    create(thing, release.namespace)
+    try:
+        done = release.upgrade(OVERLAY, values=merged(simulated.VALUES, values), check=False)
+    finally:
+        kubectl("delete", thing["kind"], "taken", namespace=release.namespace)
+    assert done.code != 0
+    words = "exists and cannot be imported into the current release: invalid ownership metadata"
+    assert words in done.stderr
+    assert said_in_upgrading(words)
+    assert said_in_upgrading(f"`{value}`")
+
+
+def test_service_account_that_is_there_is_used_when_none_is_made(release: Release) -> None:
+    """What UPGRADING.md says to do instead."""
+    release.install(OVERLAY, values=simulated.VALUES)
+    release.upgrade(OVERLAY, values=merged(simulated.VALUES, {"serviceAccount": {"create": False, "name": "default"}}))
+    group = release.group()
+    assert group
+    template = group["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
+    assert template["spec"]["serviceAccountName"] == "default"
+
+
+def test_leaderworkerset_refuses_subgroups_on_a_release_that_has_none(release: Release) -> None:
+    """No value leads there; a post-renderer or kubectl does."""
+    release.install(OVERLAY, values=simulated.VALUES)
+    patch = ("--type=merge", f"--patch={json.dumps(SUBGROUP)}")
+    done = kubectl("patch", LWS, release.name, *patch, namespace=release.namespace, check=False)
+    words = "cannot enable subGroupSize after the lws is already created"
+    assert done.code != 0
+    assert words in done.stderr
+    assert said_in_upgrading(words)
+
+
+def test_old_name_goes_when_fullname_override_changes(release: Release) -> None:
+    """Nothing is refused: Helm makes everything under the new name, then removes the old."""
+    release.install(OVERLAY, values=simulated.VALUES)
+    release.wait_available(LIMIT)
+    renamed = Release(release.namespace, name=release.name)
+    renamed.upgrade(OVERLAY, values=merged(simulated.VALUES, {"fullnameOverride": "other"}))
+    manifest = run("helm", "get", "manifest", release.name, "--namespace", release.namespace).stdout
+    names = {
+        one["metadata"]["name"] for one in yaml.safe_load_all(manifest) if one and one["kind"] == "LeaderWorkerSet"
+    }
+    assert names == {"other"}
+    assert release.group() is None

@@ -1,0 +1,58 @@
+"""The release before this tree: its chart and its values files, out of an archive, as a clone may have no history."""
+
+from __future__ import annotations
+
+import atexit
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from kit.paths import CHECKOUT
+
+ARCHIVE = CHECKOUT / "tests" / "upgrade" / "previous.tar.gz"
+"""Written by ``make previous REF=…``, with ``git archive``, which puts the commit into the archive."""
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What a release had."""
+
+    chart: Path
+    overlays: list[Path]
+    commit: str
+
+    @property
+    def version(self) -> str:
+        """The chart's version."""
+        return str(yaml.safe_load((self.chart / "Chart.yaml").read_text(encoding="utf-8"))["version"])
+
+
+@cache
+def previous() -> Previous:
+    """Return the release before, unpacked for the rest of the session."""
+    folder = tempfile.TemporaryDirectory(prefix="vllm-multinode-previous-")
+    atexit.register(folder.cleanup)
+    return unpacked(ARCHIVE, Path(folder.name))
+
+
+def unpacked(archive: Path, folder: Path) -> Previous:
+    """Return what an archive of ``make previous`` has, unpacked into a folder.
+
+    Raises:
+        ValueError: it is no such archive.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            commit = tar.pax_headers.get("comment", "")
+            tar.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise ValueError(f"{archive.name}: {error}") from error
+    chart = folder / "charts" / "vllm-multinode"
+    overlays = sorted((folder / "values").glob("*.yaml"))
+    if not commit or not overlays or not (chart / "Chart.yaml").is_file():
+        raise ValueError(f"{archive.name}: not written by make previous (a commit, a chart and values files)")
+    return Previous(chart, overlays, commit)

@@ -1,0 +1,104 @@
+"""The workflows of GitHub Actions: what actionlint says, what they pin, and that they use this project's versions."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kit import simulated
+from kit.paths import CHECKOUT, name_of
+from localcluster.programs import module_version, single
+
+WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").glob("*.yaml"))
+every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=name_of)
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+
+def actionlint(file: Path) -> tuple[int, str]:
+    """Return the status and the output, with shellcheck of this environment over the scripts."""
+    shellcheck = Path(sys.executable).parent / "shellcheck"
+    done = subprocess.run(
+        [single("actionlint"), "-no-color", "-shellcheck", shellcheck, file],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def jobs(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and content of a workflow's jobs."""
+    yield from yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].items()
+
+
+def test_there_is_a_workflow() -> None:
+    assert WORKFLOWS
+
+
+@every_workflow
+def test_workflow_passes_actionlint(file: Path) -> None:
+    assert actionlint(file) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("runs-on: ubuntu-24.04", "runs-on: ubuntu-1.04", 'label "ubuntu-1.04" is unknown'),
+        ("timeout-minutes: 45", "timeout-minute: 45", 'unexpected key "timeout-minute"'),
+        ("github.ref }}", "github.rf }}", 'property "rf" is not defined'),
+        ('"$release/kwok.yaml"', "$release/kwok.yaml", "SC2086"),
+    ],
+    ids=["runner", "key", "expression", "script"],
+)
+def test_actionlint_refuses_a_broken_workflow(tmp_path: Path, right: str, wrong: str, words: str) -> None:
+    text = WORKFLOWS[0].read_text(encoding="utf-8")
+    assert right in text
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace(right, wrong), encoding="utf-8")
+    code, said = actionlint(broken)
+    assert code == 1
+    assert words in said
+
+
+@every_workflow
+def test_every_action_is_pinned_by_commit_with_its_version(file: Path) -> None:
+    used = re.findall(r"uses: (.*)", file.read_text(encoding="utf-8"))
+    assert used
+    assert [one for one in used if not PINNED.fullmatch(one)] == []
+
+
+@pytest.mark.parametrize("used", ["actions/checkout@v6", "actions/checkout@df4cb1c # v6.0.3", f"a/b@{'0' * 40}"])
+def test_an_action_without_commit_or_version_is_found(used: str) -> None:
+    assert not PINNED.fullmatch(used)
+
+
+@every_workflow
+def test_workflow_may_only_read_and_every_job_ends(file: Path) -> None:
+    workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]["group"]
+    for name, job in jobs(file):
+        assert 0 < job["timeout-minutes"] <= 90, name
+        assert "permissions" not in job, name
+
+
+def test_workflow_installs_the_versions_that_are_tested_here() -> None:
+    (job,) = [job for name, job in jobs(CHECKOUT / ".github" / "workflows" / "chart.yaml") if name == "install"]
+    given = {step["uses"].split("@")[0]: step.get("with", {}) for step in job["steps"] if "uses" in step}
+    assert job["env"] == {"LWS": module_version("lws"), "KWOK": module_version("kwok", "sigs.k8s.io/kwok")}
+    assert given["azure/setup-helm"]["version"] == module_version("helm", "helm.sh/helm/v4")
+    ct = module_version("ct", "github.com/helm/chart-testing/v3")
+    assert given["helm/chart-testing-action"]["version"] == ct.removeprefix("v")
+
+
+def test_simulated_values_are_those_of_the_tests() -> None:
+    file = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"
+    assert yaml.safe_load(file.read_text(encoding="utf-8")) == simulated.VALUES
