@@ -38,9 +38,10 @@ def preflight(
     Reads the cluster and changes nothing: nodes, GPUs, LeaderWorkerSet, quota, admission, Secrets, claims. The exit
     status is 1 when a check fails. What may not be read is a warning that names the RBAC rule.
     """
-    from vmn.adapters.cluster import connect, take
+    from vmn.adapters.cluster import connect
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
+    from vmn.adapters.preflight import take
     from vmn.adapters.programs import require
     from vmn.core.preflight.checks import findings
     from vmn.core.preflight.demand import Demand

@@ -1,0 +1,12 @@
+"""Names that LeaderWorkerSet gives (kubernetes-sigs/lws, api/leaderworkerset/v1 and its Helm chart)."""
+
+CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
+CONTROLLER = "lws-controller-manager"
+WEBHOOK = "lws-webhook-service"
+API = "leaderworkerset.x-k8s.io/v1"
+NAME = "leaderworkerset.sigs.k8s.io/name"
+"""Label of every pod and Service: the LeaderWorkerSet's name."""
+GROUP = "leaderworkerset.sigs.k8s.io/group-index"
+WORKER = "leaderworkerset.sigs.k8s.io/worker-index"
+"""Label: a pod's place in its group, 0 for the leader."""
+EXCLUSIVE = "leaderworkerset.sigs.k8s.io/exclusive-topology"
