@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import sleep, time
 from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, Read, ask_text, gather
@@ -44,14 +44,13 @@ def reads(namespace: str, release: str) -> Iterable[Read]:
     yield Read("endpointslices", "discovery.k8s.io/v1", "kube-system", labels="kubernetes.io/service-name=kube-dns")
 
 
-def take(client: ApiClient, namespace: str, release: str, pulse_seconds: float = PULSE_SECONDS) -> Release:
+def take(client: ApiClient, namespace: str, release: str) -> Release:
     """Read a release: objects, logs, and the counters of its leaders.
 
     Args:
         client: of the cluster.
         namespace: where the release is.
         release: its name, or that of its LeaderWorkerSet.
-        pulse_seconds: between two looks at the counters of a leader with requests.
 
     Raises:
         MissingError: the server can't be reached, or has no such release.
@@ -59,14 +58,14 @@ def take(client: ApiClient, namespace: str, release: str, pulse_seconds: float =
     snapshot = gather(client, list(reads(namespace, release)))
     name = _name(snapshot, namespace, release)
     pods = own_pods(snapshot, name)
-    found = Release(name, namespace, snapshot, time.time())
+    found = Release(name, namespace, snapshot, time())
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        pulses = pool.map(lambda pod: (pod.name, _pulse(client, namespace, pod, pulse_seconds)), _asked(found))
+        pulses = pool.map(lambda pod: (pod.name, _pulse(client, namespace, pod)), _asked(found))
         answers = list(pool.map(lambda want: _log(client, namespace, *want), _containers(pods)))
         beats = {pod: pulse for pod, pulse in pulses if pulse is not None}
     logs = [item for item in answers if isinstance(item, Log)]
     unread = {pod: why for pod, why in (item for item in answers if isinstance(item, tuple))}
-    return replace(found, now=time.time(), logs=logs, unread=unread, pulses=beats)
+    return replace(found, now=time(), logs=logs, unread=unread, pulses=beats)
 
 
 def _name(snapshot: Snapshot, namespace: str, release: str) -> str:
@@ -118,18 +117,18 @@ def _asked(release: Release) -> list[Pod]:
     return [pod for pod in leaders if pod is not None and pod.ready]
 
 
-def _pulse(client: ApiClient, namespace: str, pod: Pod, apart: float) -> Pulse | None:
+def _pulse(client: ApiClient, namespace: str, pod: Pod) -> Pulse | None:
     """Return whether tokens come while requests run, None when nobody asks or the counters can't be read."""
     first = _counters(client, namespace, pod)
     if not first or not first.get("num_requests_running"):
         return None
-    time.sleep(apart)
+    sleep(PULSE_SECONDS)
     second = _counters(client, namespace, pod)
     if not second:
         return None
     running = min(first["num_requests_running"], second.get("num_requests_running", 0.0))
     name = "generation_tokens_total"
-    return Pulse(running, second.get(name, 0.0) - first.get(name, 0.0), apart)
+    return Pulse(running, second.get(name, 0.0) - first.get(name, 0.0), PULSE_SECONDS)
 
 
 def _counters(client: ApiClient, namespace: str, pod: Pod) -> dict[str, float] | None:

@@ -39,7 +39,7 @@ def _lines(item: Finding, colour: bool) -> Iterator[str]:
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])
     yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
-    if item.role is Role.NOTE:
+    if item.role is not Role.CAUSE:
         return
     yield from _part("why", item.why)
     yield from _part("fix", item.fix)

@@ -92,13 +92,25 @@ def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupState
         return GroupState(group.index, state, line, [*findings, *notes])
     looping = sum(1 for item in notes if item.id == "recreated" and len(item.evidence) >= LOOP)
     current = sorted((item for item in found if looping or not item.past), key=lambda item: item.order)
-    told = [item for item in current if item.signature.rank is not Rank.NOTE]
+    told = _without_repeats(item for item in current if item.signature.rank is not Rank.NOTE)
     if not told:
         quiet = [_finding(release, group, item, Role.NOTE, "") for item in current]
         return GroupState(group.index, State.STARTING, progress(release, group), [*quiet, *notes])
     findings = list(_story(release, group, told))
-    findings += [_finding(release, group, item, Role.NOTE, "") for item in current if item not in told]
+    findings += [_finding(release, group, item, Role.NOTE, "") for item in current if item.signature.rank is Rank.NOTE]
     return GroupState(group.index, State.FAILED, f"group {group.index} does not serve", [*findings, *notes])
+
+
+def _without_repeats(found: Iterable[Match]) -> list[Match]:
+    """Return the matches without those that only say again what an earlier one says of the same line."""
+    kept: list[Match] = []
+    seen: set[tuple[str, str]] = set()
+    for item in found:
+        lines = {(line.origin, line.line) for line in item.evidence}
+        if not lines <= seen:
+            kept.append(item)
+        seen |= lines
+    return kept
 
 
 def _serving_role(item: Match) -> Role:
@@ -146,7 +158,7 @@ def _subject(item: Match, role: Role, after: Match | None, group: Group | None) 
         return ""
     who = f"{item.pod} ({item.role})" if item.role else item.pod
     when = f", at {clock(item.at)}" if item.at else ""
-    if role is Role.CAUSE and after is None and group and group.size > 1:
+    if when and role is Role.CAUSE and after is None and group and group.size > 1:
         return f"{who} failed first{when}: "
     if role is Role.SYMPTOM and after and after.pod and after.pod != item.pod:
         return f"{who}, because of {after.pod}{when}: "

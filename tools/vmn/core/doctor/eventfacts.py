@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,13 @@ BEFORE_START = frozenset(
     }
 )
 """Reasons that are over once the container runs, and say nothing of a pod that is gone."""
+NOT_MADE = re.compile(r"create Pod (\S+) in StatefulSet")
 RECREATED = "RecreateGroup"
 RECENT = 3600.0
 """Seconds: the API server keeps events for an hour (--event-ttl)."""
+
+STILL = 330.0
+"""Seconds: kubelet says again at least every 300 that a probe still fails (client-go's spam filter)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def event_sources(release: Release) -> Iterator[Source]:
     for event in events(release):
         pod = pods.get(event.name) if event.kind == "Pod" else None
         past = event.kind == "Pod" and (pod is None or (bool(event.uid) and event.uid != pod.uid))
-        if event.reason == RECREATED or _is_over(event, pod, past, pods):
+        if event.reason == RECREATED or _is_over(release, event, pod, past, pods):
             continue
         group = release.group_of(event.name) if event.name != release.name else release.group_of(event.message)
         owner = event.name if event.kind == "Pod" else _named(event.message, pods)
@@ -93,28 +98,23 @@ def event_sources(release: Release) -> Iterator[Source]:
             f"{event.reason}: {event.message}".replace("\n", " "),
             (event.first,) if event.first else (),
             pod=owner,
-            role=_role(owner, release.name),
+            role=release.role_of(owner) if owner else None,
             group=group,
             past=past,
         )
 
 
 def _named(message: str, pods: dict[str, Pod]) -> str | None:
+    if wanted := NOT_MADE.match(message):
+        return wanted[1]
     return next((word for word in message.split() if word in pods), None)
 
 
-def _role(pod: str | None, release: str) -> str | None:
-    if pod is None:
-        return None
-    return "worker" if pod.removeprefix(f"{release}-").count("-") else "leader"
-
-
-def _is_over(event: Event, pod: Pod | None, past: bool, pods: dict[str, Pod]) -> bool:
+def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: dict[str, Pod]) -> bool:
     """Return whether what an event tells is not so any more."""
     if event.kind == "StatefulSet" and event.reason == "FailedCreate":
-        return any(name in event.message.split() for name in pods)
-    if event.reason == "FailedCreate":  # of the LeaderWorkerSet: it names what it could not make
-        return False
+        wanted = NOT_MADE.match(event.message)
+        return wanted is not None and wanted[1] in pods
     if past:
         return event.reason in BEFORE_START
     if pod is None:
@@ -123,7 +123,8 @@ def _is_over(event: Event, pod: Pod | None, past: bool, pods: dict[str, Pod]) ->
         scheduled = event.reason == "FailedScheduling" and pod.node is not None
         since = pod.running_since
         return scheduled or (since is not None and (event.last or 0.0) <= since + 1)
-    return event.reason == "Unhealthy" and pod.ready
+    old = event.last is not None and event.last < release.now - STILL
+    return event.reason == "Unhealthy" and (pod.ready or old)
 
 
 def recreations(release: Release, group: int) -> Sequence[Event]:

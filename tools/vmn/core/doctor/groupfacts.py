@@ -10,6 +10,8 @@ from vmn.core.doctor.source import Source, seconds
 from vmn.core.lws import CONTROLLER, CRD
 from vmn.core.snapshot import labels_of
 
+Line = tuple[str, float | None, str | None]
+"""What is so, since when, and the pod that it is about."""
 YOUNG = 15.0
 """Seconds that controllers get before what they have not made is missing."""
 LOOP = 3
@@ -27,19 +29,18 @@ def group_sources(release: Release, group: Group) -> Iterator[Source]:
     )
     needing = ((f"{line}{away}", at, pod) for line, at, pod in (*_missing(release, group), *_restarts(release, group)))
     for line, at, pod in (*needing, *_hangs(release, group)):
-        role = pod.role if pod else None
         yield Source(
             "group",
             f"group {group.index}",
             line,
             (at,) if at else (),
-            pod=pod.name if pod else None,
-            role=role,
+            pod=pod,
+            role=release.role_of(pod) if pod else None,
             group=group.index,
         )
 
 
-def _missing(release: Release, group: Group) -> Iterator[tuple[str, float | None, Pod | None]]:
+def _missing(release: Release, group: Group) -> Iterator[Line]:
     leader = group.leader
     lws = release.lws or {}
     sets = {item["metadata"]["name"] for item in release.snapshot.all("statefulsets")}
@@ -56,15 +57,15 @@ def _missing(release: Release, group: Group) -> Iterator[tuple[str, float | None
     age = release.now - (leader.created or 0.0)
     policy = lws.get("spec", {}).get("startupPolicy")
     if policy == "LeaderReady" and not leader.ready:
-        yield "startupPolicy LeaderReady: no workers before the leader is ready", leader.created, leader
+        yield "startupPolicy LeaderReady: no workers before the leader is ready", leader.created, leader.name
     elif age > YOUNG:
-        names = {pod.index for pod in group.pods}
-        missing = ", ".join(f"{leader.name}-{index}" for index in range(1, group.size) if index not in names)
+        there_are = {pod.index for pod in group.pods}
+        missing = [f"{leader.name}-{index}" for index in range(1, group.size) if index not in there_are]
         there = "its StatefulSet is there" if leader.name in sets else f"there is no StatefulSet {leader.name} for it"
-        yield f"{missing} is missing: {there}", leader.created, leader
+        yield f"{', '.join(missing)} is missing: {there}", None, missing[0]
 
 
-def _restarts(release: Release, group: Group) -> Iterator[tuple[str, float | None, Pod | None]]:
+def _restarts(release: Release, group: Group) -> Iterator[Line]:
     found = recreations(release, group.index)
     count = sum(event.count for event in found)
     if count >= LOOP:
@@ -75,14 +76,14 @@ def _restarts(release: Release, group: Group) -> Iterator[tuple[str, float | Non
         since = pod.running_since or 0.0
         stays = pod.restarts and pod.ends_since is None and release.now - since > YOUNG
         if stays and newest < (pod.created or 0.0) and len(group.pods) > 1:
-            yield f"{pod.name} was started again in place, and the group was not made anew", since or None, pod
+            yield f"{pod.name} was started again in place, and the group was not made anew", since or None, pod.name
 
 
-def _hangs(release: Release, group: Group) -> Iterator[tuple[str, float | None, Pod | None]]:
+def _hangs(release: Release, group: Group) -> Iterator[Line]:
     leader = group.leader
     pulse = release.pulses.get(leader.name) if leader else None
     if leader and pulse and pulse.running > 0 and pulse.tokens == 0:
-        yield f"{pulse.running:.0f} request(s) run, and no token came in {pulse.apart:.0f} s", None, leader
+        yield f"{pulse.running:.0f} request(s) run, and no token came in {pulse.apart:.0f} s", None, leader.name
     running = [pod for pod in group.pods if pod.running_since is not None and pod.ends_since is None]
     if group.serving or not running or len(running) < group.size:
         return
@@ -95,7 +96,7 @@ def _hangs(release: Release, group: Group) -> Iterator[tuple[str, float | None, 
         line = (
             f"all pods run, one is not ready, and nothing was logged for {quiet:.0f} s; {first.name} fell silent first"
         )
-        yield line, spoke[first.name], first
+        yield line, spoke[first.name], first.name
 
 
 def last_line(release: Release, pod: Pod) -> float | None:

@@ -183,6 +183,10 @@ class Release:
         """Return a pod's node, None when it has none, or it is gone or may not be read."""
         return self.snapshot.named("nodes", pod.node) if pod.node else None
 
+    def role_of(self, pod: str) -> str:
+        """Return what a pod of this name is in its group."""
+        return "worker" if pod.removeprefix(f"{self.name}-").count("-") else "leader"
+
     def group_of(self, text: str) -> int | None:
         """Return the group of the first of this release's pods that a text names."""
         found = re.search(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])", text)

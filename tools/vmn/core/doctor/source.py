@@ -130,7 +130,7 @@ class Log:
     @cached_property
     def lines(self) -> list[tuple[float | None, str]]:
         """Times and texts; a line without a timestamp has none."""
-        found = []
+        found: list[tuple[float | None, str]] = []
         for line in self.raw.splitlines():
             stamp, _, text = line.partition(" ")
             at = seconds(stamp)
