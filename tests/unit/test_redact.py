@@ -55,7 +55,7 @@ def test_secret_is_taken_out_of_a_text(content: str, secret: str) -> None:
     ],
 )
 def test_text_without_a_secret_stays_as_it_is(content: str) -> None:
-    assert redact.text(content) == content.replace("api_key=[]", f"api_key={'[]'}")
+    assert redact.text(content) == content
 
 
 def test_value_of_a_variable_is_taken_out_when_its_name_is_that_of_a_secret() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOG_TIMEOUT = 6
 """Seconds: the API server passes these requests on to kubelet, which a lost node does not answer."""
-LOG_BYTES = 4 * 2**20
+LOG_BYTES = 2 * 2**20
 """Of the beginning of a log: the first error counts."""
 LOG_LINES = 2000
 """Of the end of a log that is longer."""

@@ -47,7 +47,7 @@ def text(content: str) -> str:
 def _assigned(found: re.Match[str]) -> str:
     name, sign, value = found["name"], found["sign"], found["value"]
     is_flag = name.startswith("--") or found.string[: found.start()].endswith("--")
-    if is_harmless(name) or value.strip("\"'") in ("", "None", "null", "True", "False", "true", "false", GONE):
+    if is_harmless(name) or value.strip("\"'") in ("", "[]", "None", "null", "True", "False", "true", "false", GONE):
         return found[0]
     if not sign.strip() and not is_flag:  # words of a sentence: "the token is wrong"
         return found[0]

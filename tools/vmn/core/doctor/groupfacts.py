@@ -101,8 +101,8 @@ def _hangs(release: Release, group: Group) -> Iterator[Line]:
 
 def last_line(release: Release, pod: Pod) -> float | None:
     """Return when a pod wrote its newest line; its start counts as one."""
-    times = [log.times[-1] for log in release.logs if log.pod == pod.name and not log.previous and log.times]
-    return max([*times, pod.running_since or 0.0], default=None)
+    ends = [log.end for log in release.logs if log.pod == pod.name and not log.previous]
+    return max([at for at in (*ends, pod.running_since) if at is not None], default=None)
 
 
 def cluster_sources(release: Release) -> Iterator[Source]:

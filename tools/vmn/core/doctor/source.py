@@ -13,6 +13,8 @@ KINDS = frozenset({"log", "event", "state", "pending", "node", "group", "cluster
 """What a source is: log (also termination messages), event, state of a container or pod, why it is not scheduled, the
 pod's node, its group, or the cluster."""
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
+AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Received request ')
+"""What vLLM logs of requests, and every 10 s: most of a log, and never a reason."""
 LONGEST = 400
 """Characters of a quoted line."""
 
@@ -137,15 +139,25 @@ class Log:
             found.append((at, text) if at is not None else (None, line))
         return found
 
+    @cached_property
+    def telling(self) -> list[tuple[float | None, str]]:
+        """The lines without those of a server that works."""
+        return [(at, text) for at, text in self.lines if not AT_WORK.search(text)]
+
     @property
     def text(self) -> str:
-        """The texts alone."""
-        return "\n".join(text for _, text in self.lines)
+        """The texts of the telling lines."""
+        return "\n".join(text for _, text in self.telling)
 
     @property
     def times(self) -> list[float]:
-        """A time for every line: its own, or that of the one before."""
+        """A time for every telling line: its own, or that of the one before."""
         found: list[float] = []
-        for at, _ in self.lines:
+        for at, _ in self.telling:
             found.append(at if at is not None else (found[-1] if found else float("inf")))
         return [] if found and found[0] == float("inf") else found
+
+    @property
+    def end(self) -> float | None:
+        """When the newest line was written, None when that is not known."""
+        return next((at for at, _ in reversed(self.lines) if at is not None), None)
