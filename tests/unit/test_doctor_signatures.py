@@ -36,7 +36,9 @@ def ill(excerpt: dict[str, Any]) -> World:
     elif "pending" in excerpt:
         world.pending(pod, excerpt["pending"])
     elif event := excerpt.get("event"):
-        if event["kind"] == "StatefulSet":
+        if event["kind"] == "LeaderWorkerSet":
+            pass
+        elif event["kind"] == "StatefulSet":
             world.remove("vllm-0", "vllm-0-1")
         else:
             world.main(pod)["state"] = {"waiting": {"reason": "ContainerCreating"}}

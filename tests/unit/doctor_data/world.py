@@ -57,6 +57,7 @@ class World:
         self.unread: dict[str, str] = {}
         self.pulses: dict[str, Pulse] = {}
         self.denied: dict[str, str] = {}
+        self.version = (1, 36)
         names = [f"node-{index}" for index in range(groups * size)]
         spec = {"replicas": groups, "startupPolicy": "LeaderCreated", "leaderWorkerTemplate": {"size": size}}
         metadata = {"name": "vllm", "namespace": HERE, "creationTimestamp": stamp(900)}
@@ -70,6 +71,7 @@ class World:
             "leases": [{"metadata": {"name": name}, "spec": {"renewTime": stamp(3)}} for name in names],
             "customresourcedefinitions": [{"metadata": {"name": CRD}}],
             "deployments": [{"metadata": {"name": CONTROLLER, "namespace": "lws-system"}, "status": {}}],
+            "poddisruptionbudgets": [],
             "endpointslices": [{"metadata": {"labels": {"kubernetes.io/service-name": "kube-dns"}}}],
         }
         self.objects["deployments"][0]["status"] = {"availableReplicas": 1}
@@ -161,7 +163,7 @@ class World:
     def release(self) -> Release:
         """Return what was read."""
         objects = {plural: items for plural, items in self.objects.items() if plural not in self.denied}
-        snapshot = Snapshot((1, 36), objects, self.denied)
+        snapshot = Snapshot(self.version, objects, self.denied)
         return Release("vllm", HERE, snapshot, NOW, self.logs, self.unread, self.pulses)
 
     def say(self) -> Diagnosis:

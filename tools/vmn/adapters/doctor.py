@@ -36,6 +36,7 @@ def reads(namespace: str, release: str) -> Iterable[Read]:
     yield Read("statefulsets", "apps/v1", namespace)
     for plural in ("pods", "services", "events", "persistentvolumeclaims"):
         yield Read(plural, "v1", namespace)
+    yield Read("poddisruptionbudgets", "policy/v1", namespace)
     yield Read("configmaps", "v1", namespace, labels=f"{INSTANCE}={release}")
     yield Read("nodes", "v1")
     yield Read("leases", "coordination.k8s.io/v1", "kube-node-lease")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.doctor.eventfacts import event_sources
+from vmn.core.doctor.eventfacts import event_sources, recreations
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
 from vmn.core.doctor.groupfacts import LOOP, cluster_sources, group_sources
 from vmn.core.doctor.podfacts import pod_sources
@@ -15,6 +15,8 @@ from vmn.core.doctor.source import Evidence, Source, clock, earliest
 from vmn.core.doctor.story import history, progress
 
 RANKS = list(Rank)
+WHOLE_SECOND = 1.0
+"""Deletion times have no fractions, those of logs have."""
 QUOTES = 3
 """Lines quoted for one finding at most."""
 
@@ -58,7 +60,7 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     groups = []
     for group in release.groups:
         own = [
-            *(item for pod in group.pods for item in pod_sources(release, pod)),
+            *(_before_its_end(item, group) for pod in group.pods for item in pod_sources(release, pod)),
             *(item for item in local if item.group == group.index),
             *group_sources(release, group),
         ]
@@ -68,6 +70,13 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
         findings = [_finding(release, None, item, Role.CAUSE, "") for item in sorted(found, key=lambda one: one.order)]
         groups.append(GroupState(None, State.FAILED if findings else State.SERVING, "it has no groups", findings))
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
+
+
+def _before_its_end(source: Source, group: Group) -> Source:
+    """Return the lines of a pod without what it said after somebody began to take the group down."""
+    ending = source.text.startswith("Terminating") or source.kind in ("node", "pending")
+    end = group.told_to_end
+    return source if ending or end is None else source.until(end + WHOLE_SECOND)
 
 
 def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[Match]:
@@ -90,7 +99,7 @@ def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupState
         state = State.FAILED if any(item.role is not Role.NOTE for item in findings) else State.SERVING
         line = f"group {group.index} serves" if state is State.SERVING else f"group {group.index} is ready, and ill"
         return GroupState(group.index, state, line, [*findings, *notes])
-    looping = sum(1 for item in notes if item.id == "recreated" and len(item.evidence) >= LOOP)
+    looping = sum(event.count for event in recreations(release, group.index)) >= LOOP
     current = sorted((item for item in found if looping or not item.past), key=lambda item: item.order)
     told = _without_repeats(item for item in current if item.signature.rank is not Rank.NOTE)
     if not told:

@@ -18,6 +18,10 @@ BEFORE_START = frozenset(
     }
 )
 """Reasons that are over once the container runs, and say nothing of a pod that is gone."""
+TELLING = frozenset(
+    {"Killing", "Evicted", "TaintManagerEviction", "NodeNotReady", "Preempted", "OOMKilling", "NodeControllerEviction"}
+)
+"""Reasons of events that say why a pod ended."""
 NOT_MADE = re.compile(r"create Pod (\S+) in StatefulSet")
 RECREATED = "RecreateGroup"
 RECENT = 3600.0
@@ -125,6 +129,14 @@ def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: 
         return scheduled or (since is not None and (event.last or 0.0) <= since + 1)
     old = event.last is not None and event.last < release.now - STILL
     return event.reason == "Unhealthy" and (pod.ready or old)
+
+
+def before(release: Release, made_anew: Event) -> list[Event]:
+    """Return what was seen of the group's pods in the two minutes before it was made anew."""
+    end, group = made_anew.first or release.now, release.group_of(made_anew.message)
+    found = [event for event in events(release) if event.kind == "Pod" and release.group_of(event.name) == group]
+    telling = [event for event in found if event.reason in TELLING and not event.message.startswith("Stopping")]
+    return [event for event in telling if end - 120 <= (event.first or 0.0) <= end + 2]
 
 
 def recreations(release: Release, group: int) -> Sequence[Event]:

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from vmn.core.doctor.eventfacts import recreations
 from vmn.core.doctor.release import Group, Pod, Release
 from vmn.core.doctor.source import Source, seconds
-from vmn.core.lws import CONTROLLER, CRD
+from vmn.core.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.snapshot import labels_of
 
 Line = tuple[str, float | None, str | None]
 """What is so, since when, and the pod that it is about."""
 YOUNG = 15.0
 """Seconds that controllers get before what they have not made is missing."""
+OLD = 60.0
+"""Seconds after which a rollout has replaced the other pods of a group: it takes 20 (measured)."""
 LOOP = 3
 """Recreations from which on a group comes and goes."""
 SILENCE = 300.0
@@ -71,6 +73,10 @@ def _restarts(release: Release, group: Group) -> Iterator[Line]:
     if count >= LOOP:
         first = min(event.first or release.now for event in found)
         yield f"RecreateGroup {count} times in {(release.now - first) / 60:.0f} min: {found[-1].message}", first, None
+    revisions = {labels_of(pod.item).get(REVISION) for pod in group.pods if pod.ends_since is None}
+    if len(revisions) > 1 and release.now - max(pod.created or 0.0 for pod in group.pods) > OLD:
+        pods = ", ".join(f"{pod.name} of {labels_of(pod.item).get(REVISION)}" for pod in group.pods)
+        yield f"pods of different revisions: {pods}", None, None
     newest = max((event.last or 0.0 for event in found), default=0.0)
     for pod in group.pods:
         since = pod.running_since or 0.0
@@ -141,5 +147,14 @@ def _services(release: Release) -> Iterator[str]:
         yield f"Service {release.name} has the cluster IP {headless['spec']['clusterIP']}, and must be headless"
     if headless is None and release.groups and "services" in release.snapshot.objects:
         yield f"there is no headless Service {release.name}"
-    if release.lws and release.lws["spec"].get("replicas") == 0:
+    spec = release.lws["spec"] if release.lws else {}
+    if (spec.get("networkConfig") or {}).get("subdomainPolicy") == "UniquePerReplica":
+        yield "subdomainPolicy UniquePerReplica"
+    if release.snapshot.version < OLDEST:
+        yield f"Kubernetes {'.'.join(map(str, release.snapshot.version))}"
+    for budget in release.snapshot.all("poddisruptionbudgets"):
+        status, chosen = budget.get("status") or {}, (budget["spec"].get("selector") or {}).get("matchLabels") or {}
+        if chosen.get(NAME) == release.name and status.get("disruptionsAllowed") == 0:
+            yield f"PodDisruptionBudget {budget['metadata']['name']} allows no disruption"
+    if spec.get("replicas") == 0:
         yield f"LeaderWorkerSet {release.name} has 0 replicas"

@@ -71,7 +71,7 @@ def _ending(release: Release, pod: Pod) -> Iterator[tuple[str, float | None]]:
     over = pod.ends_since
     if over is None:
         return
-    since = over - float(pod.item["metadata"].get("deletionGracePeriodSeconds") or 0)
+    since = pod.told_to_end or over
     late = release.now - over
     if late > 10:
         yield f"Terminating, {late:.0f} s after its grace period ended", since

@@ -81,6 +81,12 @@ class Pod:
         return seconds(self.item["metadata"].get("deletionTimestamp"))
 
     @property
+    def told_to_end(self) -> float | None:
+        """When somebody deleted it, None when nobody did."""
+        grace = float(self.item["metadata"].get("deletionGracePeriodSeconds") or 0)
+        return None if self.ends_since is None else self.ends_since - grace
+
+    @property
     def status(self) -> Object:
         """Its status."""
         found: Object = self.item.get("status") or {}
@@ -135,6 +141,12 @@ class Group:
     def leader(self) -> Pod | None:
         """The first pod, None when it is missing."""
         return next((pod for pod in self.pods if pod.index == 0), None)
+
+    @property
+    def told_to_end(self) -> float | None:
+        """When the first of its pods was deleted, None when none was."""
+        times = [pod.told_to_end for pod in self.pods if pod.told_to_end is not None]
+        return min(times, default=None)
 
     @property
     def serving(self) -> bool:

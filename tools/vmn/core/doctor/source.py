@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -82,6 +82,15 @@ class Source:
         if not self.times:
             return None
         return self.times[min(index, len(self.times) - 1)]
+
+    def until(self, end: float | None) -> Source:
+        """Return the lines up to a moment; all of them when there is none, or they have no times."""
+        if end is None or not self.times:
+            return self
+        lines = self.text.split("\n")
+        times = list(self.times) if len(self.times) == len(lines) else [self.times[0]] * len(lines)
+        kept = [index for index, at in enumerate(times) if at <= end]
+        return replace(self, text="\n".join(lines[index] for index in kept), times=[times[index] for index in kept])
 
     def last(self, pattern: re.Pattern[str]) -> float | None:
         """Return when a pattern was last found, None when never or at an unknown time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.doctor.eventfacts import recreations
+from vmn.core.doctor.eventfacts import Event, before, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
 from vmn.core.doctor.release import Group, Release
@@ -18,12 +18,10 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
         count, last = sum(event.count for event in found), found[-1]
         when = f", the last time at {clock(last.last)}" if last.last else ""
         text = f"group {group.index} was made anew {count} time(s) in the last hour{when}: {last.message}"
-        lines = [
-            Evidence(f"event of {event.kind} {event.name}", f"{event.reason}: {event.message}", event.last)
-            for event in found
-            for _ in range(event.count)
-        ]
-        yield _note("recreated", group, None, text, lines, last.last)
+        earlier = [event for event in before(release, last) if event.message]
+        why = f"; before it, {earlier[0].name}: {earlier[0].reason}: {earlier[0].message}" if earlier else ""
+        lines = [_line(event) for event in (*earlier, *reversed(found))]
+        yield _note("recreated", group, None, f"{text}{why}", lines, last.last)
     for pod in group.pods:
         for status in pod.containers:
             ended = (status.get("lastState") or {}).get("terminated")
@@ -37,9 +35,13 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
                 yield _note("restarted", group, pod.name, f"{text} at {clock(at)}" if at else text, [line], at)
 
 
+def _line(event: Event) -> Evidence:
+    return Evidence(f"event of {event.kind} {event.name}", f"{event.reason}: {event.message}", event.last)
+
+
 def _note(name: str, group: Group, pod: str | None, text: str, lines: list[Evidence], at: float | None) -> Finding:
     why = "LeaderWorkerSet makes a whole group anew when one of its pods ends or goes."
-    return Finding(name, group.index, pod, Role.NOTE, text, why, "", "facts of this cluster", 8, lines[-20:], at)
+    return Finding(name, group.index, pod, Role.NOTE, text, why, "", "facts of this cluster", 8, lines[:20], at)
 
 
 def progress(release: Release, group: Group) -> str:
