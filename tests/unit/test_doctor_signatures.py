@@ -101,6 +101,17 @@ def test_line_of_a_healthy_log_is_never_a_verdict_when_the_release_is_still_star
     assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
 
 
+@pytest.mark.parametrize(
+    "file", sorted((CHECKOUT / "tests/unit/planning_data/logs").glob("*.log")), ids=lambda one: one.stem
+)
+def test_recorded_log_of_a_start_that_went_well_has_no_verdict(file: Path) -> None:
+    world = World()
+    world.down("vllm-0")
+    world.log("vllm-0", file.read_text(encoding="utf-8"))
+    world.log("vllm-0-1", UP[0])
+    assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
+
+
 def test_probes_that_fail_before_a_start_is_over_are_no_finding() -> None:
     world = World()
     world.log("vllm-0", UP[0])
