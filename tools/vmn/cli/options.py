@@ -28,6 +28,13 @@ output_option = click.option(
 )
 
 
+def cluster_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say which cluster and namespace, as kubectl has them."""
+    command = click.option("--context", help="As for kubectl.")(command)
+    command = click.option("--kubeconfig", help="As for kubectl.")(command)
+    return click.option("-n", "--namespace", help="Where the release is.  [default: the context's]")(command)
+
+
 def note(message: str) -> None:
     """Print a note, which is not part of the result."""
     click.echo(message, err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
+from vmn.cli.options import FILE, FINDINGS, chart_option, cluster_options, ends_with_status, note, output_option
 
 
 @click.command()
@@ -16,9 +16,7 @@ from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note
     "-f", "--values", "files", multiple=True, type=FILE, help="A values file, as for helm; the last one wins."
 )
 @click.option("--release", default="vllm", show_default=True, help="Name of the release.")
-@click.option("-n", "--namespace", help="Where it goes.  [default: the context's]")
-@click.option("--kubeconfig", help="As for kubectl.")
-@click.option("--context", help="As for kubectl.")
+@cluster_options
 @click.option("--all", "everything", is_flag=True, help="Also what the release does not need.")
 @chart_option
 @output_option
@@ -38,9 +36,10 @@ def preflight(
     Reads the cluster and changes nothing: nodes, GPUs, LeaderWorkerSet, quota, admission, Secrets, claims. The exit
     status is 1 when a check fails. What may not be read is a warning that names the RBAC rule.
     """
-    from vmn.adapters.cluster import connect, take
+    from vmn.adapters.cluster import connect
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
+    from vmn.adapters.preflight import take
     from vmn.adapters.programs import require
     from vmn.core.preflight.checks import findings
     from vmn.core.preflight.demand import Demand

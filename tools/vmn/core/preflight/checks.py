@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from vmn.core.preflight import claims, gpus, namespace, nodes, objects, server
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, warned
-from vmn.core.preflight.snapshot import Snapshot
+from vmn.core.snapshot import Snapshot
 
 Check = Callable[[Demand, Snapshot], Iterator[Finding]]
 CHECKS: tuple[tuple[Check, str], ...] = (

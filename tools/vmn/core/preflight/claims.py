@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.preflight.snapshot import Object, Snapshot
+from vmn.core.snapshot import Object, Snapshot
 
 SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vmn.core.preflight.demand import Object
-from vmn.core.preflight.snapshot import labels_of
+from vmn.core.snapshot import labels_of
 
 
 def bars(node: Object, spec: Object) -> Iterator[str]:

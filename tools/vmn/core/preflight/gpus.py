@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.nodes import NodeFit, Placement
-from vmn.core.preflight.snapshot import Snapshot, labels_of
+from vmn.core.snapshot import Snapshot, labels_of
 
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")

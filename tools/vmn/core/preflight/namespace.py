@@ -8,7 +8,7 @@ from decimal import Decimal
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.quantity import quantity, written
-from vmn.core.preflight.snapshot import Object, Snapshot, labels_of
+from vmn.core.snapshot import Object, Snapshot, labels_of
 
 MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"

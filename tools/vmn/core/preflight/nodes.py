@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
+from vmn.core.lws import EXCLUSIVE, NAME
 from vmn.core.preflight.demand import Demand, Object, pod_requests
 from vmn.core.preflight.eligibility import bars
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.quantity import quantity, written
-from vmn.core.preflight.snapshot import Snapshot, annotations_of, labels_of
+from vmn.core.snapshot import Snapshot, annotations_of, labels_of
 
-LWS_NAME = "leaderworkerset.sigs.k8s.io/name"
-EXCLUSIVE = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 DONE = ("Succeeded", "Failed")
 
 
@@ -86,7 +85,7 @@ class Placement:
     def _is_own(self, pod: Object) -> bool:
         if pod["metadata"].get("namespace") != self.demand.namespace:
             return False
-        return bool(labels_of(pod).get(LWS_NAME) == self.demand.lws["metadata"]["name"])
+        return bool(labels_of(pod).get(NAME) == self.demand.lws["metadata"]["name"])
 
     def _fit(self, node: Object) -> NodeFit:
         there, taken = allocatable(node), self._taken.get(node["metadata"]["name"], {})

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.lws import CONTROLLER, CRD, OLDEST
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, warned
-from vmn.core.preflight.snapshot import Object, Snapshot, annotations_of
+from vmn.core.snapshot import Object, Snapshot, annotations_of
 
-OLDEST = (1, 27)
 IMAGE_VOLUMES = (1, 35)
 """From which on image volumes are on by default."""
-CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
-CONTROLLER = "lws-controller-manager"
-WEBHOOK = "lws-webhook-service"
 INSTALL = "Install LeaderWorkerSet 0.9 or later."
 
 

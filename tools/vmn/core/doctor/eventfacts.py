@@ -1,0 +1,145 @@
+"""Events of a release, as lines to match: those that are still true, and those of pods that are gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vmn.core.doctor.release import Pod, Release, own_pods
+from vmn.core.doctor.source import Source, earliest, seconds
+from vmn.core.snapshot import Object
+
+BEFORE_START = frozenset(
+    {
+        *("FailedScheduling", "NotTriggerScaleUp", "FailedMount", "FailedAttachVolume", "FailedMapVolume", "Failed"),
+        *("InspectFailed", "ErrImageNeverPull", "BackOff", "FailedCreatePodSandBox", "NetworkNotReady"),
+        *("FailedPrepareDynamicResources", "FailedBinding", "ProvisioningFailed", "Pulling", "Pulled"),
+    }
+)
+"""Reasons that are over once the container runs, and say nothing of a pod that is gone."""
+TELLING = frozenset(
+    {"Killing", "Evicted", "TaintManagerEviction", "NodeNotReady", "Preempted", "OOMKilling", "NodeControllerEviction"}
+)
+"""Reasons of events that say why a pod ended."""
+NOT_MADE = re.compile(r"create Pod (\S+) in StatefulSet")
+RECREATED = "RecreateGroup"
+RECENT = 3600.0
+"""Seconds: the API server keeps events for an hour (--event-ttl)."""
+
+STILL = 330.0
+"""Seconds: kubelet says again at least every 300 that a probe still fails (client-go's spam filter)."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event, in one form whatever API made it.
+
+    Attributes:
+        kind: of the object.
+        name: of the object.
+        uid: of the object.
+        reason: such as ``FailedMount``.
+        message: what it says.
+        first: when it was seen first, in seconds since 1970.
+        last: when it was seen last.
+        count: how often.
+    """
+
+    kind: str
+    name: str
+    uid: str
+    reason: str
+    message: str
+    first: float | None
+    last: float | None
+    count: int
+
+
+def read_event(item: Object) -> Event:
+    """Return an event of either of Kubernetes' two forms."""
+    about, series = item.get("involvedObject") or item.get("regarding") or {}, item.get("series") or {}
+    once = seconds(item.get("eventTime")) or seconds(item["metadata"].get("creationTimestamp"))
+    last = seconds(series.get("lastObservedTime")) or seconds(item.get("lastTimestamp")) or once
+    return Event(
+        kind=str(about.get("kind", "")),
+        name=str(about.get("name", "")),
+        uid=str(about.get("uid", "")),
+        reason=str(item.get("reason", "")),
+        message=str(item.get("message") or item.get("note") or ""),
+        first=seconds(item.get("firstTimestamp")) or once,
+        last=last,
+        count=int(series.get("count") or item.get("count") or 1),
+    )
+
+
+def events(release: Release) -> list[Event]:
+    """Return the release's events of the last hour, the oldest first."""
+    found = [read_event(item) for item in release.snapshot.all("events")]
+    mine = [event for event in found if _is_own(release, event)]
+    return sorted(mine, key=lambda event: earliest([event.first]))
+
+
+def _is_own(release: Release, event: Event) -> bool:
+    if event.last is not None and event.last < release.now - RECENT:
+        return False
+    return event.name == release.name or release.group_of(event.name) is not None
+
+
+def event_sources(release: Release) -> Iterator[Source]:
+    """Yield a line for each event that still says something."""
+    pods = {pod.name: pod for pod in own_pods(release.snapshot, release.name)}
+    for event in events(release):
+        pod = pods.get(event.name) if event.kind == "Pod" else None
+        past = event.kind == "Pod" and (pod is None or (bool(event.uid) and event.uid != pod.uid))
+        if event.reason == RECREATED or _is_over(release, event, pod, past, pods):
+            continue
+        group = release.group_of(event.name) if event.name != release.name else release.group_of(event.message)
+        owner = event.name if event.kind == "Pod" else _named(event.message, pods)
+        yield Source(
+            "event",
+            f"event of {event.kind} {event.name}",
+            f"{event.reason}: {event.message}".replace("\n", " "),
+            (event.first,) if event.first else (),
+            pod=owner,
+            role=release.role_of(owner) if owner else None,
+            group=group,
+            past=past,
+        )
+
+
+def _named(message: str, pods: dict[str, Pod]) -> str | None:
+    if wanted := NOT_MADE.match(message):
+        return wanted[1]
+    return next((word for word in message.split() if word in pods), None)
+
+
+def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: dict[str, Pod]) -> bool:
+    """Return whether what an event tells is not so any more."""
+    if event.kind == "StatefulSet" and event.reason == "FailedCreate":
+        wanted = NOT_MADE.match(event.message)
+        return wanted is not None and wanted[1] in pods
+    if past:
+        return event.reason in BEFORE_START
+    if pod is None:
+        return False
+    if event.reason in BEFORE_START:
+        scheduled = event.reason == "FailedScheduling" and pod.node is not None
+        since = pod.running_since
+        return scheduled or (since is not None and (event.last or 0.0) <= since + 1)
+    old = event.last is not None and event.last < release.now - STILL
+    return event.reason == "Unhealthy" and (pod.ready or old)
+
+
+def before(release: Release, made_anew: Event) -> list[Event]:
+    """Return what was seen of the group's pods in the two minutes before it was made anew."""
+    end, group = made_anew.first or release.now, release.group_of(made_anew.message)
+    found = [event for event in events(release) if event.kind == "Pod" and release.group_of(event.name) == group]
+    telling = [event for event in found if event.reason in TELLING and not event.message.startswith("Stopping")]
+    return [event for event in telling if end - 120 <= (event.first or 0.0) <= end + 2]
+
+
+def recreations(release: Release, group: int) -> Sequence[Event]:
+    """Return the events that a group was made anew."""
+    mine = (event for event in events(release) if event.reason == RECREATED)
+    return [event for event in mine if release.group_of(event.message) == group]

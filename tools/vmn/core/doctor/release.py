@@ -1,0 +1,211 @@
+"""A release as it is on the cluster: its LeaderWorkerSet, groups, pods, nodes, events and logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from vmn.core.doctor.source import Log, seconds
+from vmn.core.lws import GROUP, NAME, WORKER
+from vmn.core.snapshot import Object, Snapshot, labels_of
+
+INSTANCE = "app.kubernetes.io/instance"
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What a leader's ``/metrics`` said, twice.
+
+    Attributes:
+        running: requests that the engine works on, the smaller of both numbers.
+        tokens: that came in between.
+        apart: seconds between.
+    """
+
+    running: float
+    tokens: float
+    apart: float
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod.
+
+    Attributes:
+        item: as the server has it.
+    """
+
+    item: Object
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.item["metadata"]["name"])
+
+    @property
+    def group(self) -> int:
+        """Index of its group."""
+        return int(labels_of(self.item).get(GROUP, 0))
+
+    @property
+    def index(self) -> int:
+        """Its place in the group, 0 for the leader."""
+        return int(labels_of(self.item).get(WORKER, 0))
+
+    @property
+    def role(self) -> str:
+        """What it is in the group."""
+        return "worker" if self.index else "leader"
+
+    @property
+    def uid(self) -> str:
+        """What tells it from others of the same name."""
+        return str(self.item["metadata"].get("uid", ""))
+
+    @property
+    def node(self) -> str | None:
+        """Where it runs, None before it is placed."""
+        found: str | None = self.item["spec"].get("nodeName")
+        return found
+
+    @property
+    def created(self) -> float | None:
+        """When it was made."""
+        return seconds(self.item["metadata"].get("creationTimestamp"))
+
+    @property
+    def ends_since(self) -> float | None:
+        """When its grace ends, None when nobody deleted it."""
+        return seconds(self.item["metadata"].get("deletionTimestamp"))
+
+    @property
+    def told_to_end(self) -> float | None:
+        """When somebody deleted it, None when nobody did."""
+        grace = float(self.item["metadata"].get("deletionGracePeriodSeconds") or 0)
+        return None if self.ends_since is None else self.ends_since - grace
+
+    @property
+    def status(self) -> Object:
+        """Its status."""
+        found: Object = self.item.get("status") or {}
+        return found
+
+    def condition(self, name: str) -> Object:
+        """Return a condition, empty when it has none of that name."""
+        return next((item for item in self.status.get("conditions") or () if item["type"] == name), {})
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves its purpose, and nobody has deleted it."""
+        return self.condition("Ready").get("status") == "True" and self.ends_since is None
+
+    @property
+    def containers(self) -> list[Object]:
+        """The statuses of its containers, those for its start first."""
+        return [*(self.status.get("initContainerStatuses") or ()), *(self.status.get("containerStatuses") or ())]
+
+    @property
+    def main(self) -> Object:
+        """The status of the container with vLLM, empty when it has none yet."""
+        found = self.status.get("containerStatuses") or ()
+        return next((item for item in found if item["name"] == f"vllm-{self.role}"), found[0] if found else {})
+
+    @property
+    def running_since(self) -> float | None:
+        """When vLLM's container was started, None while it does not run."""
+        return seconds((self.main.get("state", {}).get("running") or {}).get("startedAt"))
+
+    @property
+    def restarts(self) -> int:
+        """How often containers of it were started again in place."""
+        return sum(int(item.get("restartCount", 0)) for item in self.containers)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One copy of the model.
+
+    Attributes:
+        index: its own.
+        size: pods that it should have.
+        pods: those that are there, the leader first.
+    """
+
+    index: int
+    size: int
+    pods: Sequence[Pod]
+
+    @property
+    def leader(self) -> Pod | None:
+        """The first pod, None when it is missing."""
+        return next((pod for pod in self.pods if pod.index == 0), None)
+
+    @property
+    def told_to_end(self) -> float | None:
+        """When the first of its pods was deleted, None when none was."""
+        times = [pod.told_to_end for pod in self.pods if pod.told_to_end is not None]
+        return min(times, default=None)
+
+    @property
+    def serving(self) -> bool:
+        """Whether all pods are there and ready."""
+        return len(self.pods) == self.size and all(pod.ready for pod in self.pods)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release.
+
+    Attributes:
+        name: of the LeaderWorkerSet.
+        namespace: where it is.
+        snapshot: what was read.
+        now: when that was, in seconds since 1970.
+        logs: of all containers.
+        unread: pods whose log could not be read, and why.
+        pulses: of leaders that answered, by pod.
+    """
+
+    name: str
+    namespace: str
+    snapshot: Snapshot
+    now: float
+    logs: Sequence[Log] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    pulses: Mapping[str, Pulse] = field(default_factory=dict)
+
+    @property
+    def lws(self) -> Object | None:
+        """The LeaderWorkerSet, None when it is not there."""
+        return self.snapshot.named("leaderworkersets", self.name)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """All groups: those that should be there, and those that are."""
+        pods = own_pods(self.snapshot, self.name)
+        spec = (self.lws or {}).get("spec", {})
+        wanted = range(int(spec.get("replicas", 1))) if self.lws else range(0)
+        size = int(spec.get("leaderWorkerTemplate", {}).get("size", 1))
+        indexes = sorted({*wanted, *(pod.group for pod in pods)})
+        return [Group(index, size, [pod for pod in pods if pod.group == index]) for index in indexes]
+
+    def node_of(self, pod: Pod) -> Object | None:
+        """Return a pod's node, None when it has none, or it is gone or may not be read."""
+        return self.snapshot.named("nodes", pod.node) if pod.node else None
+
+    def role_of(self, pod: str) -> str:
+        """Return what a pod of this name is in its group."""
+        return "worker" if pod.removeprefix(f"{self.name}-").count("-") else "leader"
+
+    def group_of(self, text: str) -> int | None:
+        """Return the group of the first of this release's pods that a text names."""
+        found = re.search(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])", text)
+        return int(found[1]) if found else None
+
+
+def own_pods(snapshot: Snapshot, name: str) -> list[Pod]:
+    """Return the pods of a LeaderWorkerSet, by group and place."""
+    mine = [Pod(item) for item in snapshot.all("pods") if labels_of(item).get(NAME) == name]
+    return sorted(mine, key=lambda pod: (pod.group, pod.index))

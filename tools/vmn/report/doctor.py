@@ -1,0 +1,114 @@
+"""The findings of ``vmn doctor``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+from typing import Any
+
+from vmn.core.doctor.finding import Diagnosis, Finding, Role, State
+from vmn.core.doctor.source import Evidence, clock
+
+WIDTH = 118
+COLOURS = {Role.CAUSE: "31", Role.SYMPTOM: "33", Role.NOTE: "2"}
+INDENT = " " * 10
+
+
+def text(diagnosis: Diagnosis, *, colour: bool = False) -> str:
+    """Return each group's state and findings, the verdict first, and a line for the whole.
+
+    Args:
+        diagnosis: what was found.
+        colour: mark what each finding is.
+    """
+    lines: list[str] = []
+    for group in diagnosis.groups:
+        lines += wrap(f"{group.line[0].upper()}{group.line[1:]}.", WIDTH)
+        for item in group.findings:
+            lines += [*_lines(item, colour), ""]
+        lines += [] if group.findings else [""]
+    lines += [f"Not seen: {plural} may not be read. {rule}" for plural, rule in diagnosis.denied]
+    return "\n".join([*lines, summary(diagnosis)])
+
+
+def _lines(item: Finding, colour: bool) -> Iterator[str]:
+    word = str(item.role)
+    mark = f"\x1b[{COLOURS[item.role]}m{word:<8}\x1b[0m" if colour else f"{word:<8}"
+    said = wrap(f"{item.text[0]}{item.text[1:]}", WIDTH - 10, break_long_words=False, break_on_hyphens=False)
+    yield f"{mark}  {said[0]}"
+    yield from (INDENT + line for line in said[1:])
+    yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
+    if item.role is not Role.CAUSE:
+        return
+    yield from _part("why", item.why)
+    yield from _part("fix", item.fix)
+    section = f"docs/failures.md, section {item.section}; " if item.section else ""
+    yield from _part("more", f"{section}{item.source} [{item.id}]")
+
+
+def _part(name: str, content: str) -> list[str]:
+    if not content:
+        return []
+    return wrap(
+        f"{name + ':':<6}{content}",
+        WIDTH,
+        initial_indent=INDENT,
+        subsequent_indent=INDENT + " " * 6,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _quoted(line: Evidence) -> str:
+    when = f", {clock(line.at)}" if line.at else ""
+    return f'{line.origin}{when}: "{line.line}"'
+
+
+def summary(diagnosis: Diagnosis) -> str:
+    """Return the last line."""
+    where = f"release {diagnosis.release} in namespace {diagnosis.namespace}"
+    serving = sum(group.state is State.SERVING for group in diagnosis.groups)
+    if diagnosis.state is State.SERVING:
+        return f"{where}: healthy, {_groups(serving)} serve{'s' * (serving == 1)}"
+    if diagnosis.state is State.STARTING:
+        return f"{where}: starting, nothing is wrong so far; {serving} of {_groups(len(diagnosis.groups))} serving"
+    return f"{where}: {diagnosis.findings[0].id}; {serving} of {_groups(len(diagnosis.groups))} serving"
+
+
+def _groups(count: int) -> str:
+    return f"{count} group{'s' * (count != 1)}"
+
+
+def as_json(diagnosis: Diagnosis) -> str:
+    """Return the findings for programs, the verdict first."""
+    content = {
+        "release": diagnosis.release,
+        "namespace": diagnosis.namespace,
+        "state": str(diagnosis.state),
+        "failed": diagnosis.failed,
+        "groups": [{"group": item.index, "state": str(item.state), "text": item.line} for item in diagnosis.groups],
+        "findings": [_entry(item) for item in diagnosis.findings],
+        "denied": [{"kind": plural, "fix": rule} for plural, rule in diagnosis.denied],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _entry(item: Finding) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "group": item.group,
+        "pod": item.pod,
+        "role": str(item.role),
+        "text": item.text,
+        "why": item.why or None,
+        "evidence": _evidence(item.evidence),
+        "fix": item.fix or None,
+        "source": item.source,
+        "section": item.section,
+        "at": item.at,
+    }
+
+
+def _evidence(lines: Sequence[Evidence]) -> list[dict[str, Any]]:
+    return [{"from": line.origin, "line": line.line, "at": line.at, "pod": line.pod} for line in lines]
