@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from faults.styles import Style
@@ -92,3 +92,15 @@ class LostNode:
         cluster.up(cluster.made_with())
         kubectl("taint", "node", self.name, f"{OUT_OF_SERVICE}-", check=False)
         kubectl("uncordon", self.name)
+
+
+FAULTS: Mapping[str, Callable[[Style], None]] = {
+    "leader's server killed": kill_server(LEADER),
+    "worker's server killed": kill_server(WORKER),
+    "worker's rank killed": kill_rank(WORKER),
+    "leader deleted": delete(LEADER),
+    "worker deleted": delete(WORKER),
+    "leader force-deleted": delete(LEADER, force=True),
+    "worker force-deleted": delete(WORKER, force=True),
+}
+"""What ends a process or a pod of a group."""

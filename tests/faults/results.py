@@ -48,16 +48,18 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "outage_starts": None if outcome.ratio is None else round(outcome.ratio, 2),
         "refused": found.refused,
         "reported": list(outcome.reported),
+        "doctor": list(outcome.doctor),
         "observed_s": round(outcome.observed),
     }
 
 
 def table(results: Results) -> str:
     """Return the table in Markdown."""
-    lines = ["| Fault | The guide's manifests | This chart |", "| --- | --- | --- |"]
+    lines = ["| Fault | The guide's manifests | This chart | `vmn doctor` |", "| --- | --- | --- | --- |"]
     for fault in sorted(results):
         cells = [cell(results[fault].get(style)) for style in STYLES]
-        lines.append(f"| {fault} | {' | '.join(cells)} |")
+        said = results[fault].get("chart", {}).get("doctor", ())
+        lines.append(f"| {fault} | {' | '.join(cells)} | {', '.join(f'`{name}`' for name in said)} |")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from faults.styles import MANIFESTS, Style
 from kit.cluster import Object, objects
+from kit.doctor import asked_all_the_time
 from kit.progress import TooLate, say, wait_until
 from kit.traffic import PROBE, Load, Summary, Traffic, summary, traffic
 from localcluster.node import FIRST
@@ -30,7 +31,8 @@ class Outcome:
         requests: what became of them.
         ratio: the outage against a plain start of the same style in the same run, nothing when there was none.
         hang: whether it still did not serve at the end of the observation.
-        reported: reasons of events and containers that told of it.
+        reported: reasons of events that told of it.
+        doctor: verdicts of ``vmn doctor`` meanwhile.
         observed: seconds that it was watched for.
     """
 
@@ -38,6 +40,7 @@ class Outcome:
     ratio: float | None
     hang: bool
     reported: tuple[str, ...]
+    doctor: tuple[str, ...]
     observed: float
 
 
@@ -90,7 +93,7 @@ class Scene:
             recovered: what else must hold at the end; by default all pods serve.
         """
         ready = recovered or self.style.available
-        with self.traffic(load) as driver:
+        with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as verdicts:
             time.sleep(SETTLED)
             assert any(record.result == "answered" for record in driver.records()), "no answer before the fault"
             moment = time.time()
@@ -99,7 +102,7 @@ class Scene:
             records = driver.stop()
         found = summary(records, moment)
         ratio = found.outage / self.plain_start if found.outage is not None else None
-        outcome = Outcome(found, ratio, hang, tuple(self.reported(moment)), time.time() - moment)
+        outcome = Outcome(found, ratio, hang, tuple(self.reported(moment)), tuple(verdicts), time.time() - moment)
         say(json.dumps(outcome, default=vars))
         return outcome
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from faults.styles import Chart, Edit, Style
 from kit.cluster import Object, objects
+from kit.doctor import asked_all_the_time
 from kit.watching import states, watch_pods
 
 WATCHED = 75
@@ -24,11 +25,13 @@ class Start:
         values: of the chart, that make it fail.
         edit: does the same to the reference's pods.
         tells: what must be found of it where Kubernetes keeps the ends of containers, and events.
+        doctor: what ``vmn doctor`` must say, and nothing else.
     """
 
     values: Mapping[str, Any]
     edit: Edit
     tells: str
+    doctor: str
 
     def apply(self, style: Style) -> None:
         """Start a style so that it fails."""
@@ -45,10 +48,12 @@ class Watched:
     Attributes:
         recreations: leaders that there were.
         told: how containers ended, what they waited for, and events; each once.
+        doctor: verdicts of ``vmn doctor`` meanwhile.
     """
 
     recreations: int
     told: tuple[str, ...]
+    doctor: tuple[str, ...]
 
     def tells(self, text: str) -> bool:
         """Return whether anything has a text in it."""
@@ -57,7 +62,7 @@ class Watched:
 
 def watch(style: Style, start: Callable[[Style], None], seconds: int = WATCHED) -> Watched:
     """Start a style, and return what was to be seen of its pods over a time."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, asked_all_the_time(style.namespace) as verdicts:
         watched = pool.submit(watch_pods, style, seconds)
         time.sleep(1)
         start(style)
@@ -65,7 +70,7 @@ def watch(style: Style, start: Callable[[Style], None], seconds: int = WATCHED) 
     leaders = {pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"] == "vllm-0"}
     told = [line for pod in pods for line in _told_by(pod)]
     told += [f"{event['reason']}: {event['message']}" for event in objects("events", namespace=style.namespace)]
-    return Watched(len(leaders), tuple(dict.fromkeys(told)))
+    return Watched(len(leaders), tuple(dict.fromkeys(told)), tuple(verdicts))
 
 
 def _told_by(pod: Object) -> list[str]:
@@ -101,25 +106,30 @@ STARTS: Mapping[str, Start] = {
         {"image": {"tag": "none"}},
         lambda pod: container(pod).update(image="vllm-multinode/vllm-cpu:none"),
         "ImagePull",
+        "image-not-found",
     ),
     "flag that vLLM does not know": Start(
         {"engine": {"args": {"not-a-flag": 1}}},
         replace_word("--port", "--not-a-flag 1 --port"),
         "unrecognized arguments: --not-a-flag",
+        "arguments",
     ),
     "weights that are not there": Start(
         {"weights": {"path": "/models/none"}},
         replace_word("/models/tiny", "/models/none"),
         "/models/none",
+        "weights-no-config",
     ),
     "memory limit that is too small": Start(
         {"resources": {"limits": LITTLE, "requests": LITTLE}, "sharedMemory": {"size": "64Mi"}},
         lambda pod: container(pod).update(resources={"limits": LITTLE}),
         "OOMKilled",
+        "out-of-memory",
     ),
     "shared memory that is too small": Start(
         {"sharedMemory": {"size": "64Ki"}},
         small_shared_memory,
         "No space left on device",
+        "shm-full",
     ),
 }

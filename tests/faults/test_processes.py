@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults import injections
-from faults.injections import LEADER, WORKER
+from faults.injections import FAULTS
 from faults.results import keep, measured
 from faults.scene import Scene
 from faults.styles import Chart
@@ -14,15 +13,6 @@ from kit.traffic import BUSY, PROBE, Load
 pytestmark = pytest.mark.faults
 MOST = 1.3
 """A group is back within this, times a plain start."""
-FAULTS = {
-    "leader's server killed": injections.kill_server(LEADER),
-    "worker's server killed": injections.kill_server(WORKER),
-    "worker's rank killed": injections.kill_rank(WORKER),
-    "leader deleted": injections.delete(LEADER),
-    "worker deleted": injections.delete(WORKER),
-    "leader force-deleted": injections.delete(LEADER, force=True),
-    "worker force-deleted": injections.delete(WORKER, force=True),
-}
 
 
 @pytest.mark.parametrize("load", [PROBE, BUSY], ids=["idle", "busy"])

@@ -34,12 +34,13 @@ def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
 def test_failing_start_tells_why_and_makes_no_storm(style: Style, name: str) -> None:
     found = watch(style, STARTS[name].apply)
     told = next((line for line in found.told if STARTS[name].tells in line), "")
-    say(f"{name}: {found.recreations} leaders; {told[:200]}")
-    kept = {"recreations": found.recreations, "told": bool(told), "observed_s": WATCHED}
+    say(f"{name}: {found.recreations} leaders; {found.doctor}; {told[:200]}")
+    kept = {"recreations": found.recreations, "told": bool(told), "observed_s": WATCHED, "doctor": found.doctor}
     keep(f"start: {name}", style, kept)
     if isinstance(style, Chart):
         assert 1 <= found.recreations <= MOST_LEADERS
         assert told, found.told
+        assert found.doctor == (STARTS[name].doctor,)
 
 
 def test_start_waits_for_dns(style: Style) -> None:

@@ -1,0 +1,52 @@
+"""Some faults of the tier that breaks things, in the time that there is: the group is back, and none of them hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.reference import ANSWER, USAGE, ask
+from faults.injections import FAULTS
+from faults.scene import Scene
+from faults.styles import Chart
+from kit.simulated import is_local_cluster
+from kit.traffic import BUSY, PROBE, Load
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not is_local_cluster(), reason="signals processes of nodes, which must run on this machine"),
+]
+MOST = 2.0
+"""A group is back within this, times a plain start; 1.3 is for a machine that does nothing else: make test-faults."""
+LONGEST_HANG = 30
+"""Seconds that any request may take before it fails."""
+
+
+@pytest.fixture(scope="module")
+def scene(namespace: str) -> Iterator[Scene]:
+    """Start the tiny model; each test leaves it serving."""
+    own = Scene(Chart(namespace))
+    own.start(lambda style: style.start())
+    yield own
+    own.style.uninstall()
+
+
+@pytest.mark.parametrize(
+    ("name", "load", "lost"),
+    [
+        ("leader's server killed", PROBE, None),
+        ("worker's rank killed", BUSY, None),
+        ("worker deleted", BUSY, 0),
+        ("leader deleted", BUSY, 0),
+    ],
+)
+def test_group_is_back_and_no_request_hangs(scene: Scene, name: str, load: Load, lost: int | None) -> None:
+    outcome = scene.run(FAULTS[name], load)
+    assert not outcome.hang
+    assert outcome.requests.outage is not None
+    assert outcome.ratio is not None and outcome.ratio < MOST
+    assert outcome.requests.longest_hang < LONGEST_HANG, outcome.requests.reasons
+    if lost is not None:
+        assert outcome.requests.lost == lost, outcome.requests.reasons
+    assert ask(scene.style.namespace) == (ANSWER, USAGE)
