@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults.scene import Scene
-from faults.styles import STYLES
+from faults.styles import STYLES, Style
 
 
 @pytest.fixture(scope="module", params=list(STYLES))
@@ -17,3 +17,11 @@ def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     own.start(lambda style: style.start())
     yield own
     own.style.uninstall()
+
+
+@pytest.fixture(params=list(STYLES))
+def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
+    """Give a style that a test starts itself, and remove it at the end."""
+    own: Style = STYLES[request.param](namespace)
+    yield own
+    own.uninstall()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from faults import injections
 from faults.injections import WORKER
 from faults.results import keep, measured
 from faults.scene import START_LIMIT, Scene
-from faults.styles import STYLES, Chart, Style
+from faults.styles import Chart, Style
 from kit.traffic import PROBE
 
 pytestmark = pytest.mark.faults
@@ -18,14 +16,6 @@ TIMEOUT = 30
 """Seconds for one step of the engine; vLLM's own are 300, too many for a test."""
 WATCHED = 150
 """Seconds, of a style whose bound is vLLM's own."""
-
-
-@pytest.fixture(params=list(STYLES))
-def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
-    """Give a style that the test starts itself."""
-    own: Style = STYLES[request.param](namespace)
-    yield own
-    own.uninstall()
 
 
 def start(style: Style) -> None:

@@ -11,7 +11,7 @@ from faults import injections, placing
 from faults.injections import LostNode
 from faults.results import keep, measured
 from faults.scene import Scene
-from faults.styles import STYLES, Chart, Style
+from faults.styles import Chart, Style
 from kit.traffic import BUSY
 
 pytestmark = pytest.mark.faults
@@ -22,13 +22,11 @@ LONGEST_HANG = 60
 """Seconds that a request may hang after the loss of a worker's node."""
 
 
-@pytest.fixture(params=list(STYLES))
-def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
-    """Give a style that a test starts itself; its nodes are all well again afterwards."""
-    own: Style = STYLES[request.param](namespace)
-    yield own
+@pytest.fixture(autouse=True)
+def nodes_that_are_well(style: Style) -> Iterator[None]:
+    """Bring the node back after a test, before the style's pods are removed from it."""
+    yield
     LostNode(LOST).bring_back()
-    own.uninstall()
 
 
 def placed(style: Style, leader: str, worker: str) -> Scene:

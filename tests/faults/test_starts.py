@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from faults.results import keep
 from faults.scene import START_LIMIT
 from faults.starts import STARTS, WATCHED, watch
-from faults.styles import STYLES, Chart, Style
+from faults.styles import Chart, Style
 from kit.cluster import kubectl
 from kit.progress import say, wait_until
 
@@ -20,14 +19,6 @@ MOST_LEADERS = 3
 WITHOUT_DNS = 20
 GONE_LIMIT = 30
 """Seconds."""
-
-
-@pytest.fixture(params=list(STYLES))
-def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
-    """Give a style that a test starts itself."""
-    own: Style = STYLES[request.param](namespace)
-    yield own
-    own.uninstall()
 
 
 @pytest.mark.parametrize("name", STARTS)
