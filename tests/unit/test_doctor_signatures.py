@@ -14,9 +14,9 @@ from vmn.adapters.signatures import TABLE, load_signatures
 from vmn.core.doctor.finding import Role, State
 from vmn.core.doctor.signature import Rank, SignatureError, signatures
 
-EXCERPTS: list[dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("doctor_data").joinpath("excerpts.yaml").read_text(encoding="utf-8")
-)
+HERE = Path(__file__).with_name("doctor_data")
+"""Excerpts, and logs of vLLM 0.32's CPU build, started with what the file's name says."""
+EXCERPTS: list[dict[str, Any]] = yaml.safe_load(HERE.joinpath("excerpts.yaml").read_text(encoding="utf-8"))
 BY_ID = {item.id: item for item in load_signatures()}
 OF_SCENARIOS = frozenset({"node", "group", "cluster"})
 """Kinds whose lines come from the doctor's own arithmetic: test_doctor_scenarios.py has a cluster for each."""

@@ -23,6 +23,8 @@ class Rank(StrEnum):
     """It explains itself."""
     GENERIC = "generic"
     """Something failed, and another line says why; it is the verdict when no other does."""
+    FALLBACK = "fallback"
+    """It says that something failed, and no more; it is told only when it is the verdict."""
     SYMPTOM = "symptom"
     """It follows from a failure elsewhere."""
     NOTE = "note"
