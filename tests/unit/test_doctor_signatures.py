@@ -101,6 +101,18 @@ def test_line_of_a_healthy_log_is_never_a_verdict_when_the_release_is_still_star
     assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
 
 
+@pytest.mark.parametrize("file", sorted(HERE.joinpath("logs").glob("*.log")), ids=lambda one: one.stem)
+def test_recorded_log_of_a_start_that_failed_has_its_verdict(file: Path) -> None:
+    world = World()
+    ill, other = ("vllm-0-1", "vllm-0") if file.stem == "rendezvous-refused" else ("vllm-0", "vllm-0-1")
+    world.down(ill)
+    world.log(ill, file.read_text(encoding="utf-8"), END)
+    world.log(other, UP[0])
+    found = world.say().findings
+    assert found[0].id == file.stem
+    assert [item.role for item in found].count(Role.CAUSE) == 1
+
+
 @pytest.mark.parametrize(
     "file", sorted((CHECKOUT / "tests/unit/planning_data/logs").glob("*.log")), ids=lambda one: one.stem
 )
