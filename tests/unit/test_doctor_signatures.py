@@ -14,9 +14,9 @@ from vmn.adapters.signatures import TABLE, load_signatures
 from vmn.core.doctor.finding import Role, State
 from vmn.core.doctor.signature import Rank, SignatureError, signatures
 
-EXCERPTS: list[dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("doctor_data").joinpath("excerpts.yaml").read_text(encoding="utf-8")
-)
+HERE = Path(__file__).with_name("doctor_data")
+"""Excerpts, and logs of vLLM 0.32's CPU build, started with what the file's name says."""
+EXCERPTS: list[dict[str, Any]] = yaml.safe_load(HERE.joinpath("excerpts.yaml").read_text(encoding="utf-8"))
 BY_ID = {item.id: item for item in load_signatures()}
 OF_SCENARIOS = frozenset({"node", "group", "cluster"})
 """Kinds whose lines come from the doctor's own arithmetic: test_doctor_scenarios.py has a cluster for each."""
@@ -99,6 +99,18 @@ def test_line_of_a_healthy_log_is_never_a_verdict_when_the_release_is_still_star
     world.log("vllm-0-1", line)
     world.down("vllm-0")
     assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
+
+
+@pytest.mark.parametrize("file", sorted(HERE.joinpath("logs").glob("*.log")), ids=lambda one: one.stem)
+def test_recorded_log_of_a_start_that_failed_has_its_verdict(file: Path) -> None:
+    world = World()
+    ill, other = ("vllm-0-1", "vllm-0") if file.stem == "rendezvous-refused" else ("vllm-0", "vllm-0-1")
+    world.down(ill)
+    world.log(ill, file.read_text(encoding="utf-8"), END)
+    world.log(other, UP[0])
+    found = world.say().findings
+    assert found[0].id == file.stem
+    assert [item.role for item in found].count(Role.CAUSE) == 1
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,12 @@ def _story(release: Release, group: Group, told: Sequence[Match]) -> Iterator[Fi
     """Yield the verdict, other causes, and what follows from them."""
     verdict = told[0]
     yield _finding(release, group, verdict, Role.CAUSE, _waiting(group, verdict))
+    pods = {verdict.pod}
     for item in told[1:]:
+        rank = item.signature.rank
+        if rank is Rank.FALLBACK or (rank is Rank.WRAPPER and item.pod in pods):
+            continue
+        pods.add(item.pod)
         independent = item.signature.rank is Rank.CAUSE and item.pod != verdict.pod
         yield _finding(release, group, item, Role.CAUSE if independent else Role.SYMPTOM, "", after=verdict)
 

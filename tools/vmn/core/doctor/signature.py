@@ -23,8 +23,12 @@ class Rank(StrEnum):
     """It explains itself."""
     GENERIC = "generic"
     """Something failed, and another line says why; it is the verdict when no other does."""
+    FALLBACK = "fallback"
+    """An error that no other signature knows; it is told only when it is the verdict."""
     SYMPTOM = "symptom"
     """It follows from a failure elsewhere."""
+    WRAPPER = "wrapper"
+    """It says that something failed, and no more; it is told when nothing else is of that pod."""
     NOTE = "note"
     """It means nothing, and is often taken for the cause."""
 
