@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import yaml
 from click.testing import CliRunner
 
 from kit import simulated
-from kit.cluster import Object, create, kubectl
+from kit.cluster import LWS, Object, create, get, kubectl, objects
 from kit.paths import CHECKOUT
+from kit.progress import wait_until
 from vmn.cli import main
 from vmn.core.values import merged
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
+only_here = pytest.mark.skipif(
+    not simulated.is_local_cluster(), reason="takes LeaderWorkerSet away for a while, which others may use"
+)
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
@@ -65,6 +71,25 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         [thing("NetworkPolicy", "networking.k8s.io/v1", spec={"podSelector": {}, "policyTypes": ["Ingress"]})],
         "network-policy",
         "vmn-test denies traffic of all pods",
+    ),
+    "Secret without the key": (
+        {"auth": {"huggingFace": {"existingSecret": "vmn-test"}}},
+        [thing("Secret", stringData={"another": "x"})],
+        "secrets",
+        "vmn-test",
+    ),
+    "ephemeral storage": (
+        {"weights": {"volume": {"size": "90Ti"}}},
+        [],
+        "nodes",
+        "too little ephemeral-storage",
+    ),
+    "GPU resource": ({"group": {"gpuResource": "amd.com/gpu"}}, [], "nodes", "no node has amd.com/gpu"),
+    "RDMA resource": (
+        {"fabric": {"profile": "infiniband", "resourceName": "rdma/none"}},
+        [],
+        "nodes",
+        "too little rdma/none",
     ),
     "pull Secret": ({"image": {"pullSecrets": ["none"]}}, [], "secrets", "Secret none is not there"),
 }
@@ -116,6 +141,120 @@ def test_preflight_sees_that_pod_security_forbids_the_pods(namespace: str, tmp_p
         assert "violates PodSecurity" in refused[0]["text"]
     finally:
         kubectl("label", "namespace", namespace, f"{level}-")
+
+
+LABELS: Mapping[str, tuple[str, str, str]] = {
+    # name: (label of every simulated node, the check that fails, what it says)
+    "MIG": ("nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", "whole-gpus", "GPUs cut with MIG"),
+    "old driver": ("nvidia.com/cuda.driver-version.major=550", "driver", "have a driver before 580"),
+}
+
+
+@pytest.mark.parametrize("fault", LABELS)
+def test_preflight_reads_what_the_gpus_labels_say(fault: str, namespace: str, tmp_path: Path) -> None:
+    label, check, words = LABELS[fault]
+    with labelled(label, [node["metadata"]["name"] for node in simulated.nodes()]):
+        status, found = preflight(tmp_path, namespace, {})
+    assert status == 1
+    assert words in failures(found)[check]["text"]
+
+
+def test_preflight_sees_gpus_of_several_kinds(namespace: str, tmp_path: Path) -> None:
+    with labelled("nvidia.com/gpu.product=NVIDIA-A100-SXM4-80GB", [simulated.nodes()[0]["metadata"]["name"]]):
+        status, found = preflight(tmp_path, namespace, {})
+    assert status == 1
+    assert "GPUs of several kinds" in failures(found)["gpu-kind"]["text"]
+
+
+def test_preflight_sees_cordoned_nodes(namespace: str, tmp_path: Path) -> None:
+    names = [node["metadata"]["name"] for node in simulated.nodes()]
+    kubectl("cordon", *names)
+    try:
+        status, found = preflight(tmp_path, namespace, {})
+    finally:
+        kubectl("uncordon", *names)
+    assert status == 1
+    assert "cordoned" in failures(found)["nodes"]["text"]
+
+
+@contextmanager
+def labelled(label: str, names: Sequence[str]) -> Iterator[None]:
+    """Give nodes a label, and the one back that they had."""
+    key = label.partition("=")[0]
+    before = {node["metadata"]["name"]: node["metadata"]["labels"].get(key) for node in simulated.nodes()}
+    kubectl("label", "--overwrite", "node", *names, label)
+    try:
+        yield
+    finally:
+        for name in names:
+            kubectl("label", "--overwrite", "node", name, f"{key}={before[name]}" if before[name] else f"{key}-")
+
+
+def failures(found: Sequence[Object]) -> dict[str, Object]:
+    """Return the findings that fail, by check."""
+    return {item["check"]: item for item in found if item["status"] == "FAIL"}
+
+
+@only_here
+def test_preflight_sees_that_the_controller_is_down(namespace: str, tmp_path: Path) -> None:
+    with without_controller():
+        status, found = preflight(tmp_path, namespace, {})
+    assert status == 1
+    assert "has no available pod" in failures(found)["lws-controller"]["text"]
+
+
+@contextmanager
+def without_controller() -> Iterator[None]:
+    """Take LeaderWorkerSet's controller, and with it its webhooks, away for a while."""
+    name, where = "deployment/lws-controller-manager", "lws-system"
+    kubectl("scale", name, "--replicas=0", namespace=where)
+    try:
+        kubectl("wait", name, "--for=jsonpath={.status.replicas}=0", "--timeout=60s", namespace=where, check=False)
+        yield
+    finally:
+        kubectl("scale", name, "--replicas=1", namespace=where)
+        kubectl("rollout", "status", name, "--timeout=90s", namespace=where, limit=100)
+
+
+@only_here
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [("0.8", "does not know restartPolicy RecreateGroupAfterStart"), ("none", "has no LeaderWorkerSet")],
+)
+def test_preflight_sees_an_old_and_a_missing_leaderworkerset(
+    age: str, words: str, namespace: str, tmp_path: Path
+) -> None:
+    with other_crd(age):
+        status, found = preflight(tmp_path, namespace, {})
+    assert status == 1
+    assert words in failures(found)["lws"]["text"]
+
+
+@contextmanager
+def other_crd(age: str) -> Iterator[None]:
+    """Have LeaderWorkerSet's CRD as it was before 0.9, or not at all; all LeaderWorkerSets go with it."""
+    assert not objects(LWS, "--all-namespaces"), "a release of another test is there"
+    kept = get("customresourcedefinition", LWS)
+    assert kept
+    for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"):
+        kept["metadata"].pop(field, None)
+    kept.pop("status", None)
+    old = copy.deepcopy(kept)
+    template = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    policy = template["leaderWorkerTemplate"]["properties"]["restartPolicy"]
+    policy["enum"] = [value for value in policy["enum"] if value != "RecreateGroupAfterStart"]
+    try:
+        if age == "none":
+            kubectl("delete", "customresourcedefinition", LWS, "--wait=true")
+        else:
+            kubectl("replace", "--filename=-", stdin=json.dumps(old))
+        yield
+    finally:
+        if age == "none":
+            kubectl("create", "--filename=-", stdin=json.dumps(kept))
+        else:
+            kubectl("replace", "--filename=-", stdin=json.dumps(kept))
+        wait_until("LeaderWorkerSet", lambda: not kubectl("get", LWS, check=False).code, 60)
 
 
 def as_nobody(namespace: str, folder: Path) -> Path:
