@@ -256,3 +256,15 @@ def test_lost_node_has_the_taint_in_its_fix_and_names_the_node() -> None:
     verdict = world.verdict()
     assert "node node-1 is lost" in verdict.text
     assert "kubectl taint nodes node-1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute" in verdict.fix
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_holds_it(stopped: bool) -> None:
+    """The API server sets the time of deletion again when the containers have ended."""
+    world = World()
+    world.remove("vllm-0-1")
+    world.state("vllm-0", "terminated", reason="Error", exitCode=137, finishedAt=stamp(10))
+    world.pod("vllm-0")["metadata"].update(deletionTimestamp=stamp(2), deletionGracePeriodSeconds=0)
+    if stopped:
+        world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=14, uid="uid-vllm-0")
+    assert ("killed" in {item.id for item in world.say().findings}) is not stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.doctor.eventfacts import event_sources, recreations
+from vmn.core.doctor.eventfacts import event_sources, recreations, taken_down_since
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
 from vmn.core.doctor.groupfacts import LOOP, cluster_sources, group_sources
 from vmn.core.doctor.podfacts import pod_sources
@@ -60,7 +60,9 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     groups = []
     for group in release.groups:
         own = [
-            *(_before_its_end(item, group) for pod in group.pods for item in pod_sources(release, pod)),
+            *_until(
+                taken_down_since(release, group), (item for pod in group.pods for item in pod_sources(release, pod))
+            ),
             *(item for item in local if item.group == group.index),
             *group_sources(release, group),
         ]
@@ -72,11 +74,11 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
 
 
-def _before_its_end(source: Source, group: Group) -> Source:
-    """Return the lines of a pod without what it said after somebody began to take the group down."""
-    ending = source.text.startswith("Terminating") or source.kind in ("node", "pending")
-    end = group.told_to_end
-    return source if ending or end is None else source.until(end + WHOLE_SECOND)
+def _until(end: float | None, sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield the lines of pods without what they said after somebody began to take their group down."""
+    for source in sources:
+        stays = source.text.startswith("Terminating") or source.kind in ("node", "pending")
+        yield source if stays or end is None else source.until(end + WHOLE_SECOND)
 
 
 def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[Match]:

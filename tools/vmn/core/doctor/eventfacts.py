@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.doctor.release import Pod, Release, own_pods
+from vmn.core.doctor.release import Group, Pod, Release, own_pods
 from vmn.core.doctor.source import Source, earliest, seconds
 from vmn.core.snapshot import Object
 
@@ -24,6 +24,8 @@ TELLING = frozenset(
 """Reasons of events that say why a pod ended."""
 NOT_MADE = re.compile(r"create Pod (\S+) in StatefulSet")
 RECREATED = "RecreateGroup"
+STOPPED = "Stopping container "
+"""Beginning of kubelet's message when a pod was deleted; for a probe that failed it has other words."""
 RECENT = 3600.0
 """Seconds: the API server keeps events for an hour (--event-ttl)."""
 
@@ -84,6 +86,17 @@ def _is_own(release: Release, event: Event) -> bool:
     if event.last is not None and event.last < release.now - RECENT:
         return False
     return event.name == release.name or release.group_of(event.name) is not None
+
+
+def taken_down_since(release: Release, group: Group) -> float | None:
+    """Return when somebody began to take a group down, None when nobody did.
+
+    Kubelet says it by an event when it stops a container. A pod's own time moves: it is set again when its containers
+    have ended, and a finalizer then still holds the pod.
+    """
+    uids = {pod.uid for pod in group.pods if pod.told_to_end is not None}
+    stopped = [event.first for event in events(release) if event.uid in uids and event.message.startswith(STOPPED)]
+    return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
 
 
 def event_sources(release: Release) -> Iterator[Source]:
