@@ -73,7 +73,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         "vmn-test denies traffic of all pods",
     ),
     "Secret without the key": (
-        {"auth": {"huggingFace": {"existingSecret": "vmn-test"}}},
+        {"auth": {"huggingFace": {"existingSecret": "vmn-test", "optional": False}}},
         [thing("Secret", stringData={"another": "x"})],
         "secrets",
         "vmn-test",
