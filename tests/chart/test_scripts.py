@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -299,38 +298,6 @@ def test_probe_of_a_worker_fails_when_its_leader_does_not_listen(tmp_path: Path)
     code, said = pod.run("follower-probe.sh")
     assert code == 1
     assert "listens neither on" in said
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"), [("HTTP/1.1 200 OK", 0), ("HTTP/1.1 503 Service Unavailable", 1), (None, 1)]
-)
-def test_leader_is_ready_when_health_is_200(tmp_path: Path, answer: str | None, code: int) -> None:
-    pod = Pod(tmp_path)
-    if answer is None:
-        assert pod.run("leader-readiness.sh")[0] == code
-        return
-    with listening(pod.env) as server:
-        thread = threading.Thread(target=answer_once, args=(server, answer), daemon=True)
-        thread.start()
-        assert pod.run("leader-readiness.sh")[0] == code
-        thread.join(5)
-
-
-def answer_once(server: socket.socket, line: str) -> None:
-    connection, _ = server.accept()
-    with connection:
-        connection.recv(4096)
-        connection.sendall(f"{line}\r\nContent-Length: 0\r\n\r\n".encode())
-
-
-def test_leader_that_is_told_to_end_is_not_ready_until_it_starts_again(tmp_path: Path) -> None:
-    pod = Pod(tmp_path, LWS_GROUP_SIZE=1)
-    assert pod.run("prestop.sh")[0] == 0
-    code, said = pod.run("leader-readiness.sh")
-    assert code == 1
-    assert "is being deleted" in said
-    pod.run("start.sh", "m")
-    assert "is being deleted" not in pod.run("leader-readiness.sh")[1]
 
 
 @pytest.mark.parametrize("serves", [True, False])

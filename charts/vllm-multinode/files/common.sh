@@ -2,8 +2,6 @@
 # What the other scripts share. Settings come from the pod template (MULTINODE_…) and from LeaderWorkerSet (LWS_…).
 
 rank=${LWS_WORKER_INDEX:-0}
-# shellcheck disable=SC2034 # of the scripts that include this one
-ending=${TMPDIR:-/tmp}/vllm-multinode-is-ending # preStop makes it
 
 say() { echo "vllm-multinode: $*" >&2; }
 

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Before SIGTERM. The leader says that it is not ready, and serves on while load balancers look away; a worker lives on until its leader has drained,
+# Before SIGTERM. The leader serves on while load balancers look away; a worker lives on until its leader has drained,
 # as vLLM's workers stop at once and take every request in flight with them. Kubernetes' grace period bounds both.
 set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [ "$rank" = 0 ]; then
-  touch "$ending"
   if port_open 127.0.0.1 "$MULTINODE_PORT"; then
     sleep "$MULTINODE_PRESTOP_SECONDS"
   fi

@@ -15,7 +15,6 @@ fail() {
 
 # /dev/shm outlives the container: what a killed vLLM left there would fill it.
 find /dev/shm -mindepth 1 -delete 2>/dev/null || true
-rm -f "$ending" # a container that a probe ended, and that starts again in its pod
 mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): see cache.hostPath and security.userId"
 
 # vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
