@@ -64,7 +64,7 @@ class Summary:
 
     Attributes:
         answered: requests.
-        refused: requests that nobody took: there was no server to connect to.
+        refused: requests that nobody took: there was no server to connect to, or it was on its way out.
         lost: requests that were taken and then failed, or were never answered.
         outage: seconds from the event until all was answered again; nothing when nothing else happened.
         longest_hang: seconds of the longest request among the lost.

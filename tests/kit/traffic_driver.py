@@ -18,12 +18,16 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpe
 PROMPT = "San Francisco is a"
 AFTER_FAILURE = 0.5
 """Seconds until a client asks again."""
+TURNED_AWAY = "cannot schedule new futures after shutdown"
+"""What vLLM 0.32 says, with status 500, to a request that comes when it has drained and is about to exit."""
 NOT_ACCEPTED = ("ConnectError", "ConnectTimeout")
 """Errors of the HTTP library below the client, which differs between the client's versions."""
 
 
 def outcome(error: Exception) -> str:
     """Return what became of a request: nobody took it, nobody answered, or it failed after it was taken."""
+    if isinstance(error, APIStatusError) and TURNED_AWAY in str(error):
+        return "refused"
     if isinstance(error, APIConnectionError) and type(error.__cause__).__name__ in NOT_ACCEPTED:
         return "refused"
     return "hung" if isinstance(error, APITimeoutError) else "failed"

@@ -52,5 +52,6 @@ def test_driver_tells_refused_from_failed_and_hung() -> None:
     late, unreachable = APITimeoutError(request), APITimeoutError(request)
     late.__cause__, unreachable.__cause__ = httpx2.ReadTimeout("late"), httpx2.ConnectTimeout("no way")
     error = APIStatusError("500", response=httpx2.Response(500, request=request), body=None)
-    said = [outcome(item) for item in (refused, broken, late, unreachable, error)]
-    assert said == ["refused", "failed", "hung", "refused", "failed"]
+    away = APIStatusError("cannot schedule new futures after shutdown", response=error.response, body=None)
+    said = [outcome(item) for item in (refused, broken, late, unreachable, error, away)]
+    assert said == ["refused", "failed", "hung", "refused", "failed", "refused"]
