@@ -201,9 +201,8 @@ def test_entrypoint_keeps_logs_of_failures_and_tells_the_next_start_of_them(tmp_
     worker = Pod(tmp_path, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", LWS_WORKER_INDEX=1)
     worker.program("getent", "echo 127.0.0.1 STREAM")
     _, said = worker.run("entrypoint.sh", "m")
-    assert (
-        f"an earlier failure: vllm serve ended with exit status 7 after 0 s (served: no); its log is in {log}" in said
-    )
+    reason = "vllm serve ended with exit status 7 after 0 s (served: no); ValueError: the cause"
+    assert f"an earlier failure: {reason}; its log is in {log}" in said
     other = Pod(tmp_path, LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-1.vllm.ns")
     assert "an earlier failure" not in other.run("entrypoint.sh", "m")[1]
 

@@ -25,13 +25,13 @@ class Start:
         values: of the chart, that make it fail.
         edit: does the same to the reference's pods.
         tells: what must be found of it where Kubernetes keeps the ends of containers, and events.
-        doctor: what ``vmn doctor`` must say, and nothing else.
+        doctor: the one verdict that ``vmn doctor`` must have, all the time; or several where the cluster decides.
     """
 
     values: Mapping[str, Any]
     edit: Edit
     tells: str
-    doctor: str
+    doctor: tuple[str, ...]
 
     def apply(self, style: Style) -> None:
         """Start a style so that it fails."""
@@ -106,30 +106,30 @@ STARTS: Mapping[str, Start] = {
         {"image": {"tag": "none"}},
         lambda pod: container(pod).update(image="vllm-multinode/vllm-cpu:none"),
         "ImagePull",
-        "image-not-found",
+        ("image-not-found", "image-unreachable"),
     ),
     "flag that vLLM does not know": Start(
         {"engine": {"args": {"not-a-flag": 1}}},
         replace_word("--port", "--not-a-flag 1 --port"),
         "unrecognized arguments: --not-a-flag",
-        "arguments",
+        ("arguments",),
     ),
     "weights that are not there": Start(
         {"weights": {"path": "/models/none"}},
         replace_word("/models/tiny", "/models/none"),
         "/models/none",
-        "weights-no-config",
+        ("weights-no-config",),
     ),
     "memory limit that is too small": Start(
         {"resources": {"limits": LITTLE, "requests": LITTLE}, "sharedMemory": {"size": "64Mi"}},
         lambda pod: container(pod).update(resources={"limits": LITTLE}),
         "OOMKilled",
-        "out-of-memory",
+        ("out-of-memory",),
     ),
     "shared memory that is too small": Start(
         {"sharedMemory": {"size": "64Ki"}},
         small_shared_memory,
         "No space left on device",
-        "shm-full",
+        ("shm-full",),
     ),
 }

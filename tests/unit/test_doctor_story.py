@@ -268,3 +268,27 @@ def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_hold
     if stopped:
         world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=14, uid="uid-vllm-0")
     assert ("killed" in {item.id for item in world.say().findings}) is not stopped
+
+
+TOLD = (
+    "vllm-multinode: an earlier failure: vllm serve ended with exit status 2 after 12 s (served: no); vllm: error: "
+    "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.vllm.serving.rank-0.20261126T105Z.log"
+)
+
+
+def test_what_a_pod_tells_of_a_run_before_is_a_note_while_it_starts() -> None:
+    world = World()
+    world.log("vllm-0", TOLD, *UP[:3])
+    world.down("vllm-0")
+    found = world.say()
+    assert found.state is State.STARTING
+    note = next(item for item in found.findings if item.id == "earlier-failure")
+    assert "unrecognized arguments" in note.text
+
+
+def test_what_a_pod_tells_of_runs_before_is_the_verdict_when_the_group_comes_and_goes() -> None:
+    world = World()
+    world.log("vllm-0", TOLD, *UP[:3])
+    world.down("vllm-0")
+    world.recreated(count=4)
+    assert world.verdict().id == "arguments"

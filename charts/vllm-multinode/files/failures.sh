@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # rank is common.sh's
+# shellcheck disable=SC2154 # rank is common.sh's, served is entrypoint.sh's
 # What is left of a failure: a termination message, which goes with the pod, and a copy of the log in the cache's volume,
 # which lives as long as cache.type lets it. The group's next start tells of it.
 
@@ -11,19 +11,26 @@ log=$(mktemp)
 megabytes=4
 exec > >(exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
 
-# Print the first errors of the log and its last lines, short enough for a termination message.
-first_errors() {
-  grep -m 3 -E '(Error|Exception|error): ' "$log" | cut -c -400
-  echo "..."
-  tail -n 4 "$log" | cut -c -400
+# Print up to three errors: the first ones of a start, as the others follow from them; of a server, those before its end.
+errors() {
+  if [ "$served" = yes ]; then tail -n 200 "$log"; else cat "$log"; fi |
+    grep -v -E ' (INFO|WARNING) ' | grep -m 3 -E '(Error|Exception|error): ' | cut -c -400
 }
 
-# Leave a REASON, the first errors, and the log.
+# Succeed when the kernel has killed a process of this container for its memory, as the control group counts (2 and 1).
+out_of_memory() {
+  grep -q -s -E '^oom_kill [1-9]' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control
+}
+
+# Leave a REASON, the errors, and the log.
 leave_evidence() {
   local message=${TERMINATION_LOG:-/dev/termination-log} # the tests have another
-  [ ! -w "$message" ] || { echo "$1" && first_errors; } >"$message"
+  local told
+  told=$(errors)
+  [ ! -w "$message" ] || { echo "$1" && echo "$told" && echo ... && tail -n 4 "$log" | cut -c -400; } >"$message"
   mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
-    { echo "$1" && cat "$log"; } >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%SZ).log" 2>/dev/null
+    { echo "$1${told:+; ${told%%$'\n'*}}" && cat "$log"; } \
+      >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%SZ).log" 2>/dev/null
   earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
 }
 

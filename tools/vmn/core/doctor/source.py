@@ -15,6 +15,8 @@ pod's node, its group, or the cluster."""
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Received request ')
 """What vLLM logs of requests, and every 10 s: most of a log, and never a reason."""
+EARLIER = "vllm-multinode: an earlier failure: "
+"""How the chart's entrypoint.sh begins what it tells of a run before this one, in a pod that is gone."""
 LONGEST = 400
 """Characters of a quoted line."""
 
@@ -150,8 +152,13 @@ class Log:
 
     @cached_property
     def telling(self) -> list[tuple[float | None, str]]:
-        """The lines without those of a server that works."""
-        return [(at, text) for at, text in self.lines if not AT_WORK.search(text)]
+        """The lines of this run, without those of a server that works."""
+        return [(at, text) for at, text in self.lines if not AT_WORK.search(text) and not text.startswith(EARLIER)]
+
+    @cached_property
+    def earlier(self) -> list[str]:
+        """What it tells of runs before this one, the latest first."""
+        return [text.removeprefix(EARLIER) for _, text in self.lines if text.startswith(EARLIER)]
 
     @property
     def text(self) -> str:

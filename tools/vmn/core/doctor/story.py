@@ -22,6 +22,9 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
         why = f"; before it, {earlier[0].name}: {earlier[0].reason}: {earlier[0].message}" if earlier else ""
         lines = [_line(event) for event in (*earlier, *reversed(found))]
         yield _note("recreated", group, None, f"{text}{why}", lines, last.last)
+    told = [(log.pod, line) for log in release.logs if release.group_of(log.pod) == group.index for line in log.earlier]
+    for name, said in told[:1]:
+        yield _note("earlier-failure", group, name, f"before: {said}", [Evidence(f"log of {name}", said)], None)
     for pod in group.pods:
         for status in pod.containers:
             ended = (status.get("lastState") or {}).get("terminated")
