@@ -129,7 +129,7 @@ STARTS: Mapping[str, Start] = {
     "shared memory that is too small": Start(
         {"sharedMemory": {"size": "64Ki"}},
         small_shared_memory,
-        "No space left on device",
+        "Insufficient space in /dev/shm",
         ("shm-full",),
     ),
 }
