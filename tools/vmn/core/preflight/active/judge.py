@@ -65,7 +65,7 @@ def facts_of(log: str) -> dict[str, Facts]:
             try:
                 content: dict[str, Any] = json.loads(line.removeprefix(MARK))
                 found[str(content.pop("check"))] = content
-            except (ValueError, KeyError, AttributeError):  # cut off
+            except (ValueError, KeyError, TypeError):  # cut off
                 continue
     return found
 
