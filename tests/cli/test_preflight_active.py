@@ -138,6 +138,18 @@ def test_pods_that_quota_forbids_fail_in_the_server_s_words(fake: JobCluster) ->
     assert nothing_left(fake)
 
 
+def test_pods_that_a_failed_job_takes_along_are_not_forgotten(fake: JobCluster) -> None:
+    ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "python3: not found"}}
+    failed = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
+    fake.statuses, fake.later = [RUNNING, RUNNING], [None, failed]
+    fake.facts = [SAME, {}]
+    _, found = actively()
+    assert found["active"]["text"] == "node-1 ended: StartError, exit status 128: python3: not found"
+    assert found["active-shm"]["status"] == "PASS"
+    assert found["active-port"]["text"] == "node-0: no answer"
+    assert nothing_left(fake)
+
+
 def test_time_that_is_up_is_a_failure(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.statuses = [RUNNING, RUNNING]
     fake.facts = [FACTS[0], {}]
@@ -185,6 +197,13 @@ def test_release_that_runs_beside_free_nodes_is_no_reason_to_wait(fake: JobClust
     fake.objects = {**fake.objects, "pods": [pod("node-0", "8", HERE, **{NAME: "vllm"})]}
     _, found = actively()
     assert found["active"]["status"] == "PASS"
+
+
+def test_namespace_that_is_not_there_is_not_made(fake: JobCluster) -> None:
+    fake.objects = {**fake.objects, "namespaces": []}
+    _, found = actively()
+    assert (found["active"]["status"], fake.most) == ("WARN", {})
+    assert found["active"]["text"] == f"not run: there is no namespace {HERE} yet"
 
 
 def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:

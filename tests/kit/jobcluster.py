@@ -23,7 +23,8 @@ class JobCluster(FakeCluster):
     """Objects that were there before, and those of one run.
 
     Attributes:
-        statuses: of the Job's pods, by rank; change them while it runs.
+        statuses: of the Job's pods, by rank; None for one that is gone.
+        later: what the statuses are from the third look on.
         facts: that the pods print, by rank.
         events: of the namespace.
         forbidden: (verb, resource) pairs that the user lacks.
@@ -37,7 +38,9 @@ class JobCluster(FakeCluster):
         """Serve objects, and let pods print facts."""
         super().__init__(objects, {})
         self.facts = facts
-        self.statuses: list[Mapping[str, Any]] = [ENDED] * len(facts)
+        self.statuses: list[Mapping[str, Any] | None] = [ENDED] * len(facts)
+        self.later: list[Mapping[str, Any] | None] | None = None
+        self.looks = 0
         self.events: list[Object] = []
         self.forbidden: set[tuple[str, str]] = set()
         self.refused: dict[str, str] = {}
@@ -71,6 +74,7 @@ class JobCluster(FakeCluster):
     def _pods(self) -> list[Object]:
         if "jobs" not in self.most:
             return []
+        self.looks += 1
         if not self.job:
             self.linger -= 1
         name = self.most["jobs"]["metadata"]["name"]
@@ -80,8 +84,8 @@ class JobCluster(FakeCluster):
                 "spec": {"nodeName": "" if "conditions" in status else f"node-{rank}"},
                 "status": status,
             }
-            for rank, status in enumerate(self.statuses)
-            if self.job or self.linger > 0
+            for rank, status in enumerate(self.later if self.later and self.looks > 2 else self.statuses)
+            if status and (self.job or self.linger > 0)
         ]
 
     def change(self, method: str, address: str, body: Object) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from vmn.core.preflight.active.progress import (
     in_words,
     refusals,
     states,
+    together,
 )
 
 Object = dict[str, Any]
@@ -134,6 +135,13 @@ def test_waiting_goes_on_when_one_has_ended_and_another_still_pulls_its_image() 
     found = [ENDED[0], State(1, "node-1", Phase.WAITS, "pulling the image")]
     assert not patience.is_over(found, "", 10)
     assert not patience.is_over(found, "", 250)
+
+
+def test_pods_that_ran_and_are_gone_have_ended() -> None:
+    waits = State(2, "node-2", Phase.WAITS, "starting")
+    bad = State(1, "node-1", Phase.ENDED, "exit status 1")
+    assert together([*RUNS[:1], bad, waits], []) == [ENDED[0], bad]
+    assert together(RUNS, ENDED) == ENDED
 
 
 def test_pods_are_said_in_one_line() -> None:

@@ -17,7 +17,7 @@ from vmn.adapters.programs import MissingError
 from vmn.core.preflight.active.asked import Asked
 from vmn.core.preflight.active.judge import Report, facts_of, findings
 from vmn.core.preflight.active.manifests import Run
-from vmn.core.preflight.active.progress import Patience, Phase, State, in_words, refusals, states
+from vmn.core.preflight.active.progress import Patience, Phase, State, in_words, refusals, states, together
 from vmn.core.preflight.active.rights import Right, path_of, rights, rules
 from vmn.core.preflight.finding import Finding, failed, warned
 from vmn.core.snapshot import Object
@@ -140,8 +140,7 @@ class _Watch:
         started = all(item.phase in (Phase.RUNS, Phase.ENDED) for item in states(pods, ()))
         events = [] if started and len(pods) == self.run.nodes else self._events()
         self.refused = refusals(self.run.name, events) if len(pods) < self.run.nodes else ""
-        known = {item.rank: item for item in self.states if item.phase is Phase.ENDED}
-        self.states = sorted({**known, **{item.rank: item for item in states(pods, events)}}.values(), key=_rank)
+        self.states = together(self.states, states(pods, events))
         ranks = {item.rank: pod for pod in pods for item in states([pod], ())}
         for state in self.states:
             if state.phase in (Phase.RUNS, Phase.ENDED) and state.rank in ranks:
@@ -163,10 +162,6 @@ class _Watch:
         return list(answer.content.get("items") or ()) if answer.status == 200 else []
 
 
-def _rank(state: State) -> int:
-    return state.rank
-
-
 def _last_seen(event: Object) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
 
@@ -174,6 +169,7 @@ def _last_seen(event: Object) -> str:
 def _remove(client: ApiClient, run: Run, say: Say) -> None:
     """Delete every object until none is left, and wait for the pods; say what to do when that fails."""
     with _undisturbed():
+        say(f"removing Job {run.name} and what belongs to it")
         end = time.monotonic() + REMOVAL_SECONDS
         while True:
             try:

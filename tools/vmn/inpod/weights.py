@@ -31,7 +31,7 @@ def read(path: str) -> dict[str, Any]:
 def _near(folder: Path) -> dict[str, Any]:
     above = next(item for item in folder.parents if item.is_dir())
     try:
-        names = sorted(item.name for item in above.iterdir())
+        names = sorted(item.name for item in above.iterdir() if not item.name.startswith("."))
     except OSError as error:
         names = [f"({error.strerror})"]
     return {"folder": str(above), "has": names[:SHOWN]}

@@ -161,4 +161,4 @@ def _lists(facts: Facts) -> Iterator[Problem]:
 def weights_well(facts: Sequence[Facts], asked: Asked) -> str:
     """Return how much there is."""
     first = facts[0]
-    return f"{first['path']} is whole in every pod: {first['files']} file(s), {first['size'] / 1e9:.1f} GB"
+    return f"{first['path']} is whole in every pod: {first['files']} file(s), {first['size'] / 1e9:.3g} GB"

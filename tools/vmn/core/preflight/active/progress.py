@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from vmn.core.preflight.demand import Object
@@ -13,8 +13,9 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation, and from 1.28 on a label too, of a Job's pods."""
 STUCK_SECONDS = 30
 """What keeps a pod from starting counts as final when it is seen for so long: a volume may come late."""
-STRAGGLER_SECONDS = 45
-"""When all run and the first has ended, the others have so long: twice the silence that a pod bears from pod 0."""
+STRAGGLER_SECONDS = 90
+"""When all run and the first has ended, the others have so long: pod 0 may be silent for 20 s, and nvidia-smi without
+persistence mode or hundreds of shards on slow storage take their time."""
 BAD_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "UnexpectedAdmissionError")
 SCALES = "TriggeredScaleUp"
 """Event of the cluster autoscaler: a node is on its way."""
@@ -56,6 +57,16 @@ def states(pods: Sequence[Object], events: Sequence[Object]) -> list[State]:
     """Return the pods' states by rank."""
     found = [_state(pod, list(_events_of(pod, events))) for pod in pods if INDEX in _annotations(pod)]
     return sorted(found, key=lambda item: item.rank)
+
+
+def together(before: Sequence[State], now: Sequence[State]) -> list[State]:
+    """Return the pods' states with those that are gone: a Job that failed takes the pods that still run with it."""
+    gone = {
+        item.rank: replace(item, phase=Phase.ENDED, words=item.words if item.phase is Phase.ENDED else "")
+        for item in before
+        if item.phase in (Phase.RUNS, Phase.ENDED)
+    }
+    return sorted({**gone, **{item.rank: item for item in now}}.values(), key=lambda item: item.rank)
 
 
 def refusals(job: str, events: Sequence[Object]) -> str:

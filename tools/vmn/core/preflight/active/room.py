@@ -10,6 +10,8 @@ from vmn.core.snapshot import Snapshot
 
 def in_the_way(demand: Demand, snapshot: Snapshot) -> Finding | None:
     """Return why a run would only wait, None when it may begin or nothing is known."""
+    if not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
+        return warned("active", f"not run: there is no namespace {demand.namespace} yet", "Create it first.")
     if {"nodes", "pods"} & set(snapshot.denied):
         return None
     free = Placement(demand, snapshot, beside=True).room(1)
