@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from kit.jobcluster import RUNNING, JobCluster, pending
 from kit.paths import CHECKOUT
-from kit.render import helm_program
+from kit.render import helm_program, render
 from unit.test_preflight import HERE, World, pod
 from vmn.adapters import active
 from vmn.cli import main
@@ -50,7 +51,9 @@ def world() -> World:
 
 @pytest.fixture
 def fake(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
-    """Serve that cluster; its kubeconfig is in KUBECONFIG."""
+    """Serve that cluster; its kubeconfig is in KUBECONFIG. What is interrupted below renders the chart itself."""
+    documents = render(None, OVERLAY, namespace=HERE).documents
+    monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
     monkeypatch.setattr(active, "PERIOD", 0.02)
     monkeypatch.setattr("vmn.core.preflight.active.progress.STUCK_SECONDS", 0.2)
     monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")

@@ -17,7 +17,7 @@ import yaml
 from click.testing import CliRunner
 
 from engine.reference import OVERLAY
-from kit.cluster import Object, create, inventory, kubectl
+from kit.cluster import Object, inventory, present
 from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from vmn.cli import main
@@ -95,13 +95,8 @@ def test_healthy_nodes_pass_every_check(namespace: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_and_no_other(fault: str, namespace: str, tmp_path: Path) -> None:
     values, documents, check, words = FAULTS[fault]
-    try:
-        for document in documents:
-            create(document, namespace)
+    with present(documents, namespace):
         said, found = actively(tmp_path, namespace, values)
-    finally:
-        for document in documents:
-            kubectl("delete", document["kind"], document["metadata"]["name"], "--now", namespace=namespace)
     bad = {name: item for name, item in found.items() if item["status"] not in ("PASS", "SKIP")}
     assert set(bad) == {check}, said
     assert bad[check]["status"] == "FAIL"

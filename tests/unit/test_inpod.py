@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import resource
 import signal
@@ -209,6 +210,7 @@ def test_program_is_whole_without_the_rest_of_vmn_and_small_enough(folder: Path)
     files = {file.name: file.read_text() for file in (folder / "inpod").iterdir()}
     assert {"__init__.py", "__main__.py"} <= set(files)
     assert len(json.dumps(files).encode()) < 2**19, "a ConfigMap has room for 1 MiB"
+    assert all(ast.parse(text, feature_version=(3, 9)) for text in files.values())
     done = subprocess.run(
         ["python3", "-B", "-E", "-S", "-c", "import inpod.__main__"], cwd=folder, capture_output=True, check=False
     )
