@@ -151,7 +151,7 @@ def _lists(facts: Facts) -> Iterator[Problem]:
         yield Problem(f"{missing['count']} of {facts['files']} files of {facts['path']} are missing: {names}", again)
     if broken and broken["count"]:
         names = ", ".join(f"{name} ({why})" for name, why in broken["names"].items())
-        yield Problem(f"{broken['count']} files of {facts['path']} are not whole: {names}", again)
+        yield Problem(f"{broken['count']} file(s) of {facts['path']} not whole: {names}", again)
     total = facts.get("total")
     if total and facts["size"] < total and not any(item and item["count"] for item in (missing, broken)):
         text = f"the files of {facts['path']} have {facts['size']} bytes, and its index says {total}"
