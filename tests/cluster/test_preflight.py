@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from kit import simulated
-from kit.cluster import LWS, Object, create, get, kubectl, objects
+from kit.cluster import LWS, Object, create, get, kubectl, objects, present
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from vmn.cli import main
@@ -116,13 +116,8 @@ def test_preflight_fails_nothing_where_the_release_will_start(namespace: str, tm
 @pytest.mark.parametrize("fault", FAULTS)
 def test_preflight_names_what_keeps_the_release_from_starting(fault: str, namespace: str, tmp_path: Path) -> None:
     values, documents, check, words = FAULTS[fault]
-    try:
-        for document in documents:
-            create(document, namespace)
+    with present(documents, namespace):
         status, found = preflight(tmp_path, namespace, values)
-    finally:
-        for document in documents:
-            kubectl("delete", document["kind"], document["metadata"]["name"], "--now", namespace=namespace)
     failed = {item["check"]: item for item in found if item["status"] == "FAIL"}
     assert status == 1
     assert check in failed, found

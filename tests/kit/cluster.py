@@ -128,6 +128,22 @@ def create(document: Mapping[str, Any], namespace: str | None = None) -> None:
     kubectl("apply", "--server-side", "--filename=-", namespace=namespace, stdin=json.dumps(document))
 
 
+@contextlib.contextmanager
+def present(documents: Sequence[Mapping[str, Any]], namespace: str) -> Iterator[None]:
+    """Have objects in a namespace for a while.
+
+    Raises:
+        ProgramFailed: the API server refuses one.
+    """
+    try:
+        for document in documents:
+            create(document, namespace)
+        yield
+    finally:
+        for document in documents:
+            kubectl("delete", document["kind"], document["metadata"]["name"], "--now", namespace=namespace, check=False)
+
+
 def inventory(namespace: str) -> set[tuple[str, str]]:
     """Return kind and name of all that is in a namespace beside what Kubernetes puts there.
 

@@ -1,4 +1,7 @@
-"""An API server that has what it is given, and nothing else: for commands that only read."""
+"""An API server that has what it is given, and nothing else: for commands that only read.
+
+One that takes objects too is in ``kit.jobcluster``.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,11 @@ class FakeCluster:
         one = next((item for item in found if item["metadata"]["name"] == name), None)
         return (200, json.dumps(one)) if one else (404, json.dumps({"message": "not found"}))
 
+    def change(self, method: str, address: str, body: Object) -> tuple[int, str]:
+        """Return status and body for what is no question; this server takes nothing."""
+        self.asked.append(f"{method} {address}")
+        return 405, json.dumps({"message": f"{method} is not allowed"})
+
     @contextmanager
     def serving(self, kubeconfig: Path, namespace: str) -> Iterator[None]:
         """Listen on this machine, and write a kubeconfig that leads there."""
@@ -65,7 +73,15 @@ class FakeCluster:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                status, body = cluster.answer(self.path)
+                self.send(*cluster.answer(self.path))
+
+            def change(self) -> None:
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send(*cluster.change(self.command, self.path, json.loads(content or "{}")))
+
+            do_POST = do_PATCH = do_DELETE = change  # noqa: N815
+
+            def send(self, status: int, body: str) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body.encode())))
                 self.end_headers()

@@ -40,9 +40,15 @@ class NodeFit:
 class Placement:
     """Where the pods of a release can go."""
 
-    def __init__(self, demand: Demand, snapshot: Snapshot) -> None:
-        """Look at a release and a cluster."""
-        self.demand, self.snapshot = demand, snapshot
+    def __init__(self, demand: Demand, snapshot: Snapshot, *, beside: bool = False) -> None:
+        """Look at a release and a cluster.
+
+        Args:
+            demand: the release.
+            snapshot: the cluster.
+            beside: the release's own pods, if it runs already, stay; else these are their places.
+        """
+        self.demand, self.snapshot, self.beside = demand, snapshot, beside
 
     @cached_property
     def requests(self) -> dict[str, Decimal]:
@@ -75,17 +81,12 @@ class Placement:
         taken: dict[str, dict[str, Decimal]] = {}
         for pod in self.snapshot.all("pods"):
             name = pod["spec"].get("nodeName")
-            if not name or pod.get("status", {}).get("phase") in DONE or self._is_own(pod):
+            if not name or pod.get("status", {}).get("phase") in DONE or (not self.beside and is_own(pod, self.demand)):
                 continue
             sums = taken.setdefault(name, {})
             for resource, amount in {**pod_requests(pod["spec"]), "pods": Decimal(1)}.items():
                 sums[resource] = sums.get(resource, Decimal(0)) + amount
         return taken
-
-    def _is_own(self, pod: Object) -> bool:
-        if pod["metadata"].get("namespace") != self.demand.namespace:
-            return False
-        return bool(labels_of(pod).get(NAME) == self.demand.lws["metadata"]["name"])
 
     def _fit(self, node: Object) -> NodeFit:
         there, taken = allocatable(node), self._taken.get(node["metadata"]["name"], {})
@@ -95,6 +96,13 @@ class Placement:
         busy = tuple(name for name, amount in self.requests.items() if left[name] < amount)
         barred = tuple(dict.fromkeys(why for pod in self.demand.pods for why in bars(node, pod.spec)))
         return NodeFit(node, barred, short, max(0, slots), busy)
+
+
+def is_own(pod: Object, demand: Demand) -> bool:
+    """Return whether a pod is the release's."""
+    if pod["metadata"].get("namespace") != demand.namespace:
+        return False
+    return bool(labels_of(pod).get(NAME) == demand.lws["metadata"]["name"])
 
 
 def allocatable(node: Object) -> dict[str, Decimal]:

@@ -1,0 +1,75 @@
+"""``vmn preflight --active`` from the rendered chart to the findings, with processes of this machine for pods."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import inpod
+from kit.paths import CHECKOUT
+from kit.render import render
+from kit.scripts import free_port
+from vmn.adapters.active import program
+from vmn.core.preflight.active.asked import asked_of
+from vmn.core.preflight.active.judge import Report, findings
+from vmn.core.preflight.active.manifests import plan
+from vmn.core.preflight.active.progress import Phase, State
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding
+
+HOST = "127.0.0.1"
+OF_THE_MACHINE = {"active-interface", "active-shm"}
+"""Findings that depend on the machine of the test: all is on the loopback here, and /dev/shm has any size."""
+HEADER = b"\2\0\0\0\0\0\0\0{}"
+"""A file of safetensors without tensors."""
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Have a checkpoint ``tiny`` in a folder."""
+    checkpoint = tmp_path / "models" / "tiny"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "config.json").write_text("{}")
+    (checkpoint / "model.safetensors").write_bytes(HEADER)
+    return checkpoint.parent
+
+
+def values(models: Path) -> dict[str, Any]:
+    """Return values of the tiny model for this machine, over those of the overlay."""
+    return {
+        "engine": {"masterPort": free_port(), "env": {"HOME": str(models.parent / "home")}},
+        "weights": {"mountPath": str(models), "path": f"{models}/tiny"},
+    }
+
+
+def run(folder: Path, models: Path) -> dict[str, Finding]:
+    """Plan a run, start its pods here with what the manifests tell them, and return the findings by check."""
+    demand = Demand("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
+    asked = asked_of(demand)
+    container = plan(demand, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][0]
+    told = json.loads(next(item["value"] for item in container["env"] if item["name"] == "VMN_ACTIVE"))
+    inside = inpod.put_program(folder)
+    pods = [inpod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
+    reports = [
+        Report(State(rank, f"node-{rank}", Phase.ENDED), inpod.ended(process)) for rank, process in enumerate(pods)
+    ]
+    return {item.check: item for item in findings(asked, reports, "", 1)}
+
+
+def test_pods_answer_all_that_the_manifests_ask(models: Path, tmp_path: Path) -> None:
+    found = run(tmp_path, models)
+    assert [item.text for item in found.values() if "no answer" in item.text] == []
+    status = {name: str(item.status) for name, item in found.items() if name not in OF_THE_MACHINE}
+    passed = {name for name, item in status.items() if item == "PASS"}
+    assert passed == {"active", "active-dns", "active-port", "active-cache", "active-weights"}, found
+    assert set(status.values()) == {"PASS", "SKIP"}
+
+
+def test_fault_reaches_the_findings(models: Path, tmp_path: Path) -> None:
+    (models / "tiny" / "model.safetensors").write_bytes(HEADER[:-1])
+    found = run(tmp_path, models)
+    assert str(found["active-weights"].status) == "FAIL"
+    assert found["active-weights"].text.startswith("node-0, node-1: 1 file(s) of ")

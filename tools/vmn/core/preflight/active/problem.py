@@ -1,0 +1,26 @@
+"""What one pod's facts show to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmn.core.preflight.finding import Status
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One, in the same words for each pod that has it.
+
+    Attributes:
+        text: what is wrong.
+        fix: what to do.
+        status: how bad it is.
+    """
+
+    text: str
+    fix: str
+    status: Status = Status.FAIL

@@ -1,0 +1,103 @@
+"""What one pod has: shared memory, GPUs, RDMA devices, locked memory, a cache that can be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+CAP_IPC_LOCK = 14
+"""Bit of the capability (linux/capability.h): with it the kernel lets a process lock any amount."""
+SMI_SECONDS = 60
+"""For nvidia-smi, which takes long where the driver's persistence mode is off."""
+
+
+def shared_memory(path: str = "/dev/shm") -> dict[str, Any]:
+    """Return the bytes that a file system has in all, and those that are free."""
+    try:
+        there = os.statvfs(path)
+    except OSError as error:
+        return {"error": said(error)}
+    return {"total": there.f_blocks * there.f_frsize, "free": there.f_bavail * there.f_frsize}
+
+
+def writable(paths: list[str]) -> dict[str, Any]:
+    """Return what keeps files from being made in or, where it is not there yet, above each folder."""
+    return {"user": os.getuid(), "paths": {path: _try_to_write(Path(path)) for path in paths}}
+
+
+def _try_to_write(path: Path) -> str | None:
+    folder = next(item for item in (path, *path.parents) if item.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"vmn")
+    except OSError as error:
+        return said(error)
+    return None
+
+
+def memlock(status: str = "/proc/self/status") -> dict[str, Any]:
+    """Return the bytes that may be locked in memory, -1 for no limit, and whether a capability lifts the limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path(status).read_text(encoding="ascii"), re.MULTILINE)
+    held = int(found[1], 16) if found else 0
+    return {"limit": -1 if soft == resource.RLIM_INFINITY else soft, "capability": bool(held >> CAP_IPC_LOCK & 1)}
+
+
+def gpus(devices: str = "/dev") -> dict[str, Any]:
+    """Return how many NVIDIA GPUs there are, as nvidia-smi says, else by their device files."""
+    files = [item for item in Path(devices).iterdir() if re.fullmatch(r"nvidia\d+", item.name)]
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
+    except FileNotFoundError:
+        return {"count": len(files), "by": f"{devices}/nvidia*", "names": []}
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"count": len(files), "by": f"{devices}/nvidia*", "names": [], "error": f"nvidia-smi: {error}"}
+    names = re.findall(r"^GPU \d+: (.*?)(?: \(UUID.*)?$", done.stdout, re.MULTILINE)
+    found: dict[str, Any] = {"count": len(names), "by": "nvidia-smi -L", "names": sorted(set(names))}
+    if done.returncode:
+        found["error"] = f"nvidia-smi ended with {done.returncode}: {(done.stdout + done.stderr).strip()[-200:]}"
+    return found
+
+
+def rdma(gid: int | None, devices: str = "/dev/infiniband", sysfs: str = "/sys/class") -> dict[str, Any]:
+    """Return the RDMA devices that this container may open, and the ports of their adapters.
+
+    Args:
+        gid: also say what stands at this index of each port's table of addresses.
+        devices: where device files are.
+        sysfs: where the kernel describes them; it shows also those that the container does not have.
+    """
+    files = sorted(item.name for item in Path(devices).glob("uverbs*"))
+    closed = [name for name in files if not os.access(f"{devices}/{name}", os.R_OK | os.W_OK)]
+    adapters = [text(Path(sysfs, "infiniband_verbs", name, "ibdev")) for name in files]
+    ports = [_port(port, gid) for name in adapters if name for port in _ports(Path(sysfs, "infiniband", name))]
+    return {"devices": files, "closed": closed, "ports": ports}
+
+
+def _ports(adapter: Path) -> list[Path]:
+    folder = adapter / "ports"
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _port(port: Path, gid: int | None) -> dict[str, Any]:
+    found = {"port": f"{port.parent.parent.name}:{port.name}", "state": text(port / "state").partition(": ")[2]}
+    found["link"] = text(port / "link_layer")
+    return found if gid is None else {**found, "gid": text(port / "gids" / str(gid))}
+
+
+def text(file: Path) -> str:
+    """Return what a small file has, nothing when it can't be read."""
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def said(error: OSError) -> str:
+    """Return an error without its number."""
+    return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)

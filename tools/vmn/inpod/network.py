@@ -1,0 +1,164 @@
+"""Names and connections between the pods of a run: all to pod 0 on the rendezvous port, and back on any port."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DIAL_SECONDS = 3
+"""For one connection; the chart's scripts give as much."""
+SILENCE_SECONDS = 20
+"""So long may pod 0, whose address is known, be silent. A closed port of a pod that still pulls its image refuses."""
+SIOCGIFADDR = 0x8915
+"""Asks for an interface's IPv4 address (netdevice(7))."""
+
+now = time.monotonic
+
+
+def resolve(name: str, deadline: float) -> dict[str, Any]:
+    """Return the address of a name and the seconds until it had one; a pod's name has none before it has an address."""
+    begun, why = now(), ""
+    while True:
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            return {"name": name, "address": found[0][4][0], "seconds": now() - begun, "error": None}
+        except OSError as error:
+            why = str(error.strerror)
+        if now() + 1 > deadline:
+            return {"name": name, "address": None, "seconds": now() - begun, "error": why}
+        time.sleep(1)
+
+
+def route(address: str) -> dict[str, Any]:
+    """Return the interface that leads to an address, or has it, and all interfaces there are."""
+    names = [name for _, name in socket.if_nameindex()]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))  # sends nothing; the kernel picks the source by its routes
+            source = probe.getsockname()[0]
+    except OSError as error:
+        return {"to": address, "interface": None, "interfaces": names, "error": str(error.strerror)}
+    own = next((name for name in names if source in _addresses(name)), None)
+    return {"to": address, "interface": own, "interfaces": names, "source": source, "error": None}
+
+
+def _addresses(interface: str, table: str = "/proc/net/if_inet6") -> Iterator[str]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket, contextlib.suppress(OSError):
+        asked = struct.pack("256s", interface[:15].encode())
+        yield socket.inet_ntoa(fcntl.ioctl(any_socket.fileno(), SIOCGIFADDR, asked)[20:24])
+    with contextlib.suppress(OSError):
+        for line in Path(table).read_text(encoding="ascii").splitlines():
+            if line.split()[-1] == interface:
+                yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0]))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A pod of the run.
+
+    Attributes:
+        rank: its number; 0 is where all meet.
+        host: its address, which vLLM tells the others too.
+        nodes: pods of the run.
+        port: where they meet.
+        deadline: of this process's clock.
+    """
+
+    rank: int
+    host: str
+    nodes: int
+    port: int
+    deadline: float
+
+    @contextlib.contextmanager
+    def meeting_point(self) -> Iterator[socket.socket | OSError]:
+        """Listen from the first moment on, on the rendezvous port in pod 0, else on any; give what failed."""
+        try:
+            server = listen(self.host, self.port if self.rank == 0 else 0)
+        except OSError as error:
+            yield error
+            return
+        with server:
+            yield server
+
+    def meet(self, server: socket.socket | OSError, leader: str | None) -> dict[str, Any]:
+        """Meet the others, and return who came or how it went."""
+        if isinstance(server, OSError):
+            return {"listen": f"{self.host}:{self.port}", "error": str(server.strerror), "heard": []}
+        return self._lead(server) if self.rank == 0 else self._join(server, leader)
+
+    def _lead(self, server: socket.socket) -> dict[str, Any]:
+        heard: set[int] = set()
+        while len(heard) < self.nodes - 1 and now() < self.deadline:
+            server.settimeout(max(0.1, self.deadline - now()))
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # others may dial here too
+                heard.add(_greet(server.accept()[0]))
+        return {"listen": f"{self.host}:{self.port}", "error": None, "heard": sorted(heard)}
+
+    def _join(self, server: socket.socket, leader: str | None) -> dict[str, Any]:
+        facts: dict[str, Any] = {"to": f"{leader}:{self.port}", "seconds": None, "error": None, "back": None}
+        if leader is None:
+            return {**facts, "error": "the name of pod 0 has no address"}
+        begun = now()
+        dialled = reach(leader, self.port, self.deadline)
+        if isinstance(dialled, OSError):
+            return {**facts, "error": str(dialled.strerror or dialled)}
+        facts["seconds"] = now() - begun
+        mine = server.getsockname()[1]
+        with dialled, dialled.makefile("rw", encoding="utf-8") as stream:
+            dialled.settimeout(max(1, self.deadline - now()))  # pod 0 may have other checks to do first
+            try:
+                print(json.dumps({"rank": self.rank, "host": self.host, "port": mine}), file=stream, flush=True)
+                answer = json.loads(stream.readline() or '{"error": "pod 0 closed the connection"}')
+            except OSError as error:
+                return {**facts, "error": f"connected, and then: {error.strerror or error}"}
+        return {**facts, "from": f"{self.host}:{mine}", "back": answer["error"]}
+
+
+def _greet(connection: socket.socket) -> int:
+    """Dial back to who has connected, say how that went, and return who it was."""
+    connection.settimeout(DIAL_SECONDS)
+    with connection, connection.makefile("rw", encoding="utf-8") as stream:
+        who = json.loads(stream.readline())
+        try:
+            socket.create_connection((who["host"], who["port"]), DIAL_SECONDS).close()
+            failed = None
+        except OSError as error:
+            failed = str(error.strerror or error)
+        print(json.dumps({"error": failed}), file=stream, flush=True)
+    return int(who["rank"])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at an address, as vLLM does.
+
+    Raises:
+        OSError: the address is not there, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=64)
+
+
+def reach(host: str, port: int, deadline: float) -> socket.socket | OSError:
+    """Dial until somebody listens, and return the connection, or what went wrong at last."""
+    silent_since = None
+    while True:
+        try:
+            return socket.create_connection((host, port), DIAL_SECONDS)
+        except OSError as error:
+            failed = error
+        refused = failed.errno == errno.ECONNREFUSED  # there, and not listening yet
+        silent_since = None if refused else silent_since or now()
+        if now() + 1 > deadline or (silent_since and now() - silent_since > SILENCE_SECONDS):
+            return failed
+        time.sleep(1)
