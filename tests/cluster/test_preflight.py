@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from kit import simulated
+from kit import lwscontroller, simulated
 from kit.cluster import LWS, Object, create, get, kubectl, objects, present
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
@@ -192,23 +192,10 @@ def failures(found: Sequence[Object]) -> dict[str, Object]:
 
 @only_here
 def test_preflight_sees_that_the_controller_is_down(namespace: str, tmp_path: Path) -> None:
-    with without_controller():
+    with lwscontroller.away():
         status, found = preflight(tmp_path, namespace, {})
     assert status == 1
     assert "has no available pod" in failures(found)["lws-controller"]["text"]
-
-
-@contextmanager
-def without_controller() -> Iterator[None]:
-    """Take LeaderWorkerSet's controller, and with it its webhooks, away for a while."""
-    name, where = "deployment/lws-controller-manager", "lws-system"
-    kubectl("scale", name, "--replicas=0", namespace=where)
-    try:
-        kubectl("wait", name, "--for=jsonpath={.status.replicas}=0", "--timeout=60s", namespace=where, check=False)
-        yield
-    finally:
-        kubectl("scale", name, "--replicas=1", namespace=where)
-        kubectl("rollout", "status", name, "--timeout=90s", namespace=where, limit=100)
 
 
 @only_here

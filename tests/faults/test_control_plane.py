@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,16 +13,16 @@ from faults.injections import WORKER
 from faults.results import keep, measured
 from faults.scene import Scene
 from faults.styles import Chart, Style
-from kit.cluster import kubectl
+from kit import lwscontroller
 from kit.nodeprocesses import send
 from kit.traffic import BUSY, PROBE
 from localcluster import controlplane
 
 pytestmark = pytest.mark.faults
+MOST = 1.3
 API_AWAY = 120
 CONTROLLER_AWAY = 30
 """Seconds."""
-CONTROLLER = ("deployment/lws-controller-manager", "lws-system")
 
 
 def pause_api_server(_: Style) -> None:
@@ -35,11 +36,16 @@ def pause_api_server(_: Style) -> None:
 
 def delete_without_controller(style: Style) -> None:
     """Delete a worker while LeaderWorkerSet's controller, and so its webhook, is away for a while."""
-    name, where = CONTROLLER
-    kubectl("scale", name, "--replicas=0", namespace=where)
-    kubectl("wait", "--for=delete", "pod", "-l", "control-plane=controller-manager", "--timeout=60s", namespace=where)
+    lwscontroller.leave()
     injections.delete(WORKER)(style)
-    threading.Timer(CONTROLLER_AWAY, kubectl, ("scale", name, "--replicas=1"), {"namespace": where}).start()
+    threading.Timer(CONTROLLER_AWAY, lwscontroller.come_back).start()
+
+
+@pytest.fixture(autouse=True)
+def controller_that_is_there() -> Iterator[None]:
+    """Bring the controller back, whatever a test did."""
+    yield
+    lwscontroller.come_back()
 
 
 def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
@@ -58,4 +64,4 @@ def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         assert outcome.requests.outage is not None
-        assert outcome.requests.outage < CONTROLLER_AWAY + 30 + 1.3 * scene.plain_start
+        assert outcome.requests.outage < CONTROLLER_AWAY + 30 + MOST * scene.plain_start
