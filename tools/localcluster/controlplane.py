@@ -22,6 +22,9 @@ CLUSTER = "vllm-multinode"
 SIMULATED_ANNOTATION = "kwok.x-k8s.io/node=fake"
 """Nodes with this annotation are kwok's; without the limit it would take the real ones over."""
 
+ALONE = {"leader-elect": "false"}
+"""Else a program ends when the API server was away for a while, and nobody starts it again."""
+
 _CREATE_TIMEOUT_S = 120
 _COMPONENTS: Mapping[str, str] = {
     "etcd": "etcd",
@@ -83,7 +86,8 @@ def configuration(api_port: int) -> dict[str, Any]:
     }
     overrides: dict[str, dict[str, str]] = {
         "kube-apiserver": {"bind-address": "0.0.0.0"},
-        "kube-controller-manager": {"node-monitor-grace-period": "40s", "node-monitor-period": "5s"},
+        "kube-controller-manager": {"node-monitor-grace-period": "40s", "node-monitor-period": "5s", **ALONE},
+        "kube-scheduler": ALONE,
         "kwok-controller": {"manage-all-nodes": "false", "node-lease-duration-seconds": "40"},
     }
     return {
