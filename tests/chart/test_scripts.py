@@ -185,7 +185,7 @@ def test_entrypoint_ends_a_worker_whose_leader_was_replaced(tmp_path: Path) -> N
     pod.program("getent", f"cat {address}")
     with pod.start("entrypoint.sh", "m") as process:
         wait_for(process, "started")
-        time.sleep(4)  # the watch has seen the first address
+        time.sleep(2)  # the watch has seen the first address
         address.write_text("127.0.0.2 STREAM\n")
         wait_for(process, "the leader was at 127.0.0.1 and is now at 127.0.0.2")
         assert process.wait(10) == 128 + signal.SIGKILL
@@ -229,14 +229,14 @@ def test_entrypoint_stays_quiet_where_it_can_keep_no_log(tmp_path: Path) -> None
 @pytest.mark.parametrize("leaves", [True, False])
 def test_entrypoint_ends_a_leader_whose_worker_has_ended(tmp_path: Path, leaves: bool) -> None:
     with listening_leader(tmp_path) as (process, port), socket.create_connection(("127.0.0.1", port)) as worker:
-        time.sleep(4)  # the watch has seen that the group serves, and with whom
+        time.sleep(2)  # the watch has seen that the group serves, and with whom
         if leaves:
             worker.close()
             wait_for(process, f"a pod of this group has closed its connection to port {port}: its vLLM has ended")
             assert process.wait(10) == 128 + signal.SIGKILL
         else:
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(3)
             terminate(process)
 
 
@@ -256,7 +256,7 @@ def test_entrypoint_ends_a_leader_that_has_lost_a_worker_s_node(tmp_path: Path, 
     with leader_whose_worker_vanishes(tmp_path, "Connection refused", **settings) as process:
         if settings:
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(7)
             terminate(process)
         else:
             wait_for(process, "worker 1 has not answered for")
@@ -266,7 +266,7 @@ def test_entrypoint_ends_a_leader_that_has_lost_a_worker_s_node(tmp_path: Path, 
 def test_entrypoint_does_not_judge_a_worker_that_never_answered(tmp_path: Path) -> None:
     with leader_whose_worker_vanishes(tmp_path, "No route to host") as process:
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(15)
+            process.wait(7)
         terminate(process)
 
 
@@ -275,7 +275,7 @@ def leader_whose_worker_vanishes(folder: Path, first: str, **settings: Any) -> I
     """Run a leader that serves; a dial to its worker is answered in the given way for a while, then not at all."""
     pod = Pod(folder, DRAINS, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", MULTINODE_DRAIN_SECONDS=1, **settings)
     pod.program("getent", 'if [ "$2" = vllm-0-1.vllm.ns ]; then echo 10.9.9.9 STREAM; fi')
-    until = time.time() + 8
+    until = time.time() + 3
     timeout = shutil.which("timeout")
     answer = f"if [ $(date +%s) -lt {until:.0f} ]; then echo '{first}' >&2; exit 1; fi; exit 124"
     pod.program("timeout", f'if [ "$5" = 10.9.9.9 ]; then {answer}; fi; exec {timeout} "$@"')

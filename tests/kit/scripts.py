@@ -51,7 +51,8 @@ class Pod:
             "MULTINODE_BACKOFF_SECONDS": "0",
             "MULTINODE_PRESTOP_SECONDS": "2",
             "MULTINODE_DRAIN_SECONDS": "5",
-            "MULTINODE_WORKER_LOSS_SECONDS": "4",
+            "MULTINODE_WORKER_LOSS_SECONDS": "2",
+            "MULTINODE_TICK": "0.3",
             "MULTINODE_FAILURES": str(folder / "failures"),
             **{name: str(value) for name, value in settings.items()},
         }

@@ -3,9 +3,11 @@
 # Run beside vLLM: tells when the group serves, and ends vLLM when the group is broken, which vLLM does not always see:
 # a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker.
 
+tick=${MULTINODE_TICK:-2} # seconds between two looks; the tests have another
+
 watch_group() {
   local first="" now host=127.0.0.1
-  while sleep 3; do
+  while sleep "$tick"; do
     if [ "$rank" != 0 ]; then
       now=$(leader_address)
       first=${first:-$now} host=$now
@@ -28,7 +30,7 @@ watch_peers() {
   local known missing=0
   local -a address seen # of workers; the address from when it was first asked for, as the name goes with the pod
   known=$(connected_peers)
-  while sleep 2; do
+  while sleep "$tick"; do
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
     if [ "$missing" = 2 ]; then # once may be a moment
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
