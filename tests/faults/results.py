@@ -43,6 +43,7 @@ def measured(outcome: Outcome) -> dict[str, Any]:
     return {
         "hang": outcome.hang,
         "lost": found.lost,
+        "dropped": found.dropped,
         "longest_hang_s": round(found.longest_hang),
         "outage_s": None if found.outage is None else round(found.outage),
         "outage_starts": None if outcome.ratio is None else round(outcome.ratio, 2),
@@ -75,6 +76,8 @@ def cell(entry: Mapping[str, Any] | None) -> str:
         told = "says why" if entry["told"] else "does not say why"
         return f"{entry['recreations']} groups in {entry['observed_s']} s; {told}"
     lost = f"{entry['lost']} lost"
+    if entry["lost"]:
+        lost += f", {entry['dropped']} of them in work"
     if entry["longest_hang_s"] >= 10:
         lost += f", one hung for {entry['longest_hang_s']} s"
     if entry["hang"]:

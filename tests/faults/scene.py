@@ -64,7 +64,7 @@ class Scene:
             begin = time.time()
             how(self.style)
             wait_until("answer", lambda: driver.answered_since(begin), START_LIMIT, period=2, state=self.style.describe)
-            first = min(record.ended for record in driver.records() if record.result == "answered")
+            first = min(record.started for record in driver.records() if record.result == "answered")
         self.plain_start = first - begin
         self.style.wait_available(START_LIMIT)
         say(f"plain start: {self.plain_start:.0f} s")

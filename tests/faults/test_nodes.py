@@ -61,4 +61,4 @@ def test_drain_of_a_node_loses_no_request(style: Style, pod: str) -> None:
     keep(f"drain of the node of {pod}", style, measured(outcome))
     if isinstance(style, Chart):
         assert not outcome.hang
-        assert outcome.requests.lost == 0, outcome.requests.reasons
+        assert outcome.requests.dropped == 0, outcome.requests.reasons

@@ -18,6 +18,8 @@ DRIVER = Path(__file__).with_name("traffic_driver.py")
 START_LIMIT = 90
 """Seconds until the driver's pod sends."""
 FOLDER = "/etc/traffic"
+WORKED_ON = 0.5
+"""Seconds: the first token of the tiny model comes sooner, the end of a busy answer much later."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Summary:
         answered: requests.
         refused: requests that nobody took: there was no server to connect to, or it was on its way out.
         lost: requests that were taken and then failed, or were never answered.
+        dropped: those of them that somebody had worked on, for ``WORKED_ON`` or longer: the others came to a server that
+            was just closing its door.
         outage: seconds from the event until all was answered again; nothing when nothing else happened.
         longest_hang: seconds of the longest request among the lost.
     """
@@ -73,6 +77,7 @@ class Summary:
     answered: int
     refused: int
     lost: int
+    dropped: int
     outage: float | None
     longest_hang: float
     reasons: tuple[str, ...] = field(default=())
@@ -94,6 +99,7 @@ def summary(records: Sequence[Record], since: float) -> Summary:
         answered=sum(record.result == "answered" for record in later),
         refused=len(bad) - len(lost),
         lost=len(lost),
+        dropped=sum(record.seconds >= WORKED_ON for record in lost),
         outage=max(0.0, back - since) if bad and (back := recovery(later)) is not None else None,
         longest_hang=max((record.seconds for record in lost), default=0.0),
         reasons=tuple(dict.fromkeys(record.why for record in bad)),
@@ -101,9 +107,9 @@ def summary(records: Sequence[Record], since: float) -> Summary:
 
 
 def recovery(records: Sequence[Record]) -> float | None:
-    """Return when the first answer came to a request that was sent after the last one that was not answered."""
+    """Return when the first request was sent, after the last one that was not answered, that was."""
     last_bad = max((record.started for record in records if record.result != "answered"), default=0.0)
-    good = [record.ended for record in records if record.result == "answered" and record.started > last_bad]
+    good = [record.started for record in records if record.result == "answered" and record.started > last_bad]
     return min(good, default=None)
 
 

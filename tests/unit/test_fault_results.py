@@ -6,17 +6,25 @@ import pytest
 
 from faults.results import FILE, MARKS, PAGE, cell, load, page, table
 
-BACK = {"hang": False, "lost": 3, "longest_hang_s": 0, "outage_s": 60, "outage_starts": 1.2, "observed_s": 80}
+BACK = {
+    "hang": False,
+    "lost": 3,
+    "dropped": 2,
+    "longest_hang_s": 0,
+    "outage_s": 60,
+    "outage_starts": 1.2,
+    "observed_s": 80,
+}
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         (None, "not run"),
-        (BACK, "back after 1.2 starts; 3 lost"),
-        (BACK | {"longest_hang_s": 90}, "back after 1.2 starts; 3 lost, one hung for 90 s"),
+        (BACK, "back after 1.2 starts; 3 lost, 2 of them in work"),
+        (BACK | {"longest_hang_s": 90}, "back after 1.2 starts; 3 lost, 2 of them in work, one hung for 90 s"),
         (BACK | {"outage_starts": None, "lost": 0}, "no interruption; 0 lost"),
-        (BACK | {"hang": True, "observed_s": 150}, "**did not come back** in 150 s; 3 lost"),
+        (BACK | {"hang": True, "observed_s": 150}, "**did not come back** in 150 s; 3 lost, 2 of them in work"),
         ({"recreations": 9, "observed_s": 75, "told": False}, "9 groups in 75 s; does not say why"),
         ({"recreations": 1, "seconds": 40}, "1 groups until then; served 40 s after it was back"),
         ({"gone_s": 7}, "pods gone after 7 s"),
@@ -28,7 +36,10 @@ def test_cell_says_what_was_measured(entry: dict[str, object] | None, said: str)
 
 def test_row_has_both_styles_and_the_doctor_s_verdicts() -> None:
     results = {"fault": {"chart": BACK | {"doctor": ["killed"]}}}
-    assert table(results).splitlines()[-1] == "| fault | not run | back after 1.2 starts; 3 lost | `killed` |"
+    assert (
+        table(results).splitlines()[-1]
+        == "| fault | not run | back after 1.2 starts; 3 lost, 2 of them in work | `killed` |"
+    )
 
 
 def test_page_has_the_table_of_the_kept_results() -> None:

@@ -29,12 +29,17 @@ def test_only_what_was_in_flight_or_came_later_counts() -> None:
 
 def test_refused_requests_are_not_lost() -> None:
     found = summary([record(11.0, 0.1, "refused"), record(12.0, 90.0, "hung"), record(103.0)], since=10.0)
-    assert (found.refused, found.lost, found.longest_hang) == (1, 1, 90.0)
+    assert (found.refused, found.lost, found.dropped, found.longest_hang) == (1, 1, 1, 90.0)
 
 
-def test_outage_ends_with_the_first_answer_to_a_request_sent_after_the_last_bad_one() -> None:
+def test_a_request_that_fails_at_once_was_lost_but_not_dropped() -> None:
+    found = summary([record(11.0, 0.02, "failed"), record(12.0)], since=10.0)
+    assert (found.lost, found.dropped) == (1, 0)
+
+
+def test_outage_ends_with_the_first_request_after_the_last_bad_one_that_is_answered() -> None:
     records = [record(11.0, 0.1, "failed"), record(12.0), record(20.0, 0.1, "refused"), record(30.0, 2.0)]
-    assert summary(records, since=10.0).outage == 22.0
+    assert summary(records, since=10.0).outage == 20.0
     assert recovery(records[:3]) is None
     assert summary(records[:3], since=10.0).outage is None
 

@@ -20,11 +20,12 @@ leader_address() {
   fi
 }
 
-# Open a TCP connection to HOST PORT within three seconds, or say on standard error why not.
+# Open a TCP connection to HOST PORT within $patience seconds, or say on standard error why not.
+patience=3
 dial() {
   # The variables belong to the inner shell.
   # shellcheck disable=SC2016
-  LC_ALL=C timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"
+  LC_ALL=C timeout "$patience" bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2"
 }
 
 # Succeed when somebody listens on HOST PORT.

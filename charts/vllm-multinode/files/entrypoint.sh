@@ -18,12 +18,12 @@ served=no stopping=no signalled=no begun=$SECONDS
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes stopping=yes
-  local patience=2
+  local grace=1
   if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
-    patience=$((MULTINODE_DRAIN_SECONDS + 10))
+    grace=$((MULTINODE_DRAIN_SECONDS + 10))
   fi
   kill -TERM "$engine" 2>/dev/null
-  (sleep "$patience" && kill -KILL "$engine") 2>/dev/null &
+  (sleep "$grace" && kill -KILL "$engine") 2>/dev/null &
 }
 
 tell_earlier_failures

@@ -13,6 +13,7 @@ if [ "$rank" = 0 ]; then
 fi
 
 closed=0
+patience=1 # for a leader whose pod is gone, and its address with it
 deadline=$((SECONDS + MULTINODE_PRESTOP_SECONDS + MULTINODE_DRAIN_SECONDS + 10))
 while [ "$closed" -lt 3 ] && [ "$SECONDS" -lt "$deadline" ]; do
   address=$(leader_address)

@@ -3,7 +3,7 @@
 # Run beside vLLM: tells when the group serves, and ends vLLM when the group is broken, which vLLM does not always see:
 # a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker.
 
-tick=${MULTINODE_TICK:-2} # seconds between two looks; the tests have another
+tick=${MULTINODE_TICK:-1} # seconds between two looks; the tests have another
 
 watch_group() {
   local first="" now host=127.0.0.1
