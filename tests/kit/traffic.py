@@ -68,7 +68,7 @@ class Summary:
         answered: requests.
         refused: requests that nobody took: there was no server to connect to, or it was on its way out.
         lost: requests that were taken and then failed, or were never answered.
-        dropped: those of them that somebody had worked on, for ``WORKED_ON`` or longer: the others came to a server that
+        dropped: those of them that were in work, for ``WORKED_ON`` or longer: the others came to a server that
             was just closing its door.
         outage: seconds from the event until all was answered again; nothing when nothing else happened.
         longest_hang: seconds of the longest request among the lost.
