@@ -30,6 +30,9 @@ print("started", flush=True)
 time.sleep(60)
 '"""
 
+SERVES = DRAINS.replace("time.sleep(6)", "pass")
+"""Ends at once."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def mounts_of_its_own() -> None:
@@ -245,7 +248,7 @@ def listening_leader(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]
     """Run a leader that serves and has a master port, and give that."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
-        pod = Pod(folder, DRAINS, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
+        pod = Pod(folder, SERVES, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
         with pod.start("entrypoint.sh", "m") as process:
             wait_for(process, "started")
             yield process, port
@@ -273,7 +276,7 @@ def test_entrypoint_does_not_judge_a_worker_that_never_answered(tmp_path: Path) 
 @contextmanager
 def leader_whose_worker_vanishes(folder: Path, first: str, **settings: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a leader that serves; a dial to its worker is answered in the given way for a while, then not at all."""
-    pod = Pod(folder, DRAINS, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", MULTINODE_DRAIN_SECONDS=1, **settings)
+    pod = Pod(folder, SERVES, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", MULTINODE_DRAIN_SECONDS=1, **settings)
     pod.program("getent", 'if [ "$2" = vllm-0-1.vllm.ns ]; then echo 10.9.9.9 STREAM; fi')
     until = time.time() + 3
     timeout = shutil.which("timeout")
