@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -29,8 +30,18 @@ POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 Document = dict[str, Any]
 
 
+_known: dict[str, list[str]] = {}
+
+
 def object_errors(document: Document) -> list[str]:
-    """Return what a schema says against an object, each with kind, name and path."""
+    """Return what a schema says against an object, each with kind, name and path; of equal objects it is asked once."""
+    text = json.dumps(document, sort_keys=True)
+    if text not in _known:
+        _known[text] = _object_errors(document)
+    return _known[text]
+
+
+def _object_errors(document: Document) -> list[str]:
     kind, api = document.get("kind"), document.get("apiVersion")
     name = f"{kind}/{document.get('metadata', {}).get('name')}"
     if not isinstance(kind, str) or not isinstance(api, str):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 
-from openai import APIConnectionError, APIStatusError, APITimeoutError
-
 from kit.traffic import Record, parsed, recovery, summary
-from kit.traffic_driver import outcome
 
 
 def record(started: float, seconds: float = 1.0, result: str = "answered") -> Record:
@@ -49,7 +46,10 @@ def test_there_is_no_outage_when_all_is_answered() -> None:
 
 
 def test_driver_tells_refused_from_failed_and_hung() -> None:
-    import httpx2
+    import httpx2  # here, as every worker of the offline tier would wait for it otherwise
+    from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+    from kit.traffic_driver import outcome
 
     request = httpx2.Request("POST", "http://vllm-leader:8080")
     refused, broken = APIConnectionError(request=request), APIConnectionError(request=request)
