@@ -41,7 +41,7 @@ format: ## rewrite the Python code in the project's style
 	@$(PY) -m ruff check --fix --quiet tools tests; $(PY) -m ruff format tools tests
 
 test: ## everything: lint, verify, and all three tiers of tests
-	@$(TIERS) lint verify fast cluster engine
+	@$(TIERS) lint verify fast slow cluster engine
 
 test-fast: ## the offline tier (under two minutes, no cluster)
 	@$(TIERS) fast

@@ -21,10 +21,8 @@ PYTHON = sys.executable
 SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
-OFFLINE = (
-    *("tests/unit", "tests/cli", "tests/chart", "-m", "not cluster and not engine and not faults"),
-    *("-n", "4", "--dist", "worksteal", "-p", "no:helm-charts", "-p", "no:anyio"),
-)
+WORKERS = ("-n", "4", "--dist", "worksteal", "-p", "no:helm-charts", "-p", "no:anyio")
+OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS)
 """Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
 
 
@@ -93,7 +91,8 @@ def parts() -> dict[str, Part]:
     every = [
         Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
-        Part("fast", "offline tests", [pytest(*OFFLINE)], 900),
+        Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
+        Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
         Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1200, cluster=True),
         Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 1800, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),

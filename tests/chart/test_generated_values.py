@@ -12,6 +12,8 @@ from vmn.adapters.validation import validate_file
 from vmn.cli.generate import parsed, values_file
 from vmn.core.planning.gpus import GPUS, find_gpu
 
+pytestmark = pytest.mark.slow
+
 MODELS = (
     "deepseek-ai/DeepSeek-R1",
     "meta-llama/Llama-3.1-8B-Instruct",

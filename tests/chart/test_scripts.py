@@ -17,6 +17,8 @@ import pytest
 
 from kit.scripts import Pod, free_port, listening, namespace, terminate
 
+pytestmark = pytest.mark.slow
+
 IGNORES_SIGTERM = "trap '' TERM; echo started; while true; do sleep 0.1; done"
 DRAINS = """exec python3 -c '
 import os, signal, socket, sys, time

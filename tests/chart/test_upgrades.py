@@ -16,6 +16,8 @@ from kit.render import render
 from kit.upgrades import Change, rows
 from upgrade.table import UPGRADING, values_text, with_the_same_values, with_todays_values, written
 
+pytestmark = pytest.mark.slow
+
 every_overlay = pytest.mark.parametrize("file", [*OVERLAYS, *CATALOGUE], ids=name_of)
 APPENDED = "\n# one line more\n"
 

@@ -15,6 +15,8 @@ from kit.smallchart import write_chart
 from localcluster.programs import build
 from vmn.cli import main
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >> {log}

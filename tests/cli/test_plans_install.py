@@ -16,6 +16,8 @@ from unit.test_plan_report import planned
 from vmn.cli import main
 from vmn.core.planning.gpus import GPUS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 120
 """Plans; each takes about a tenth of a second."""
 KINDS: tuple[list[str], ...] = (

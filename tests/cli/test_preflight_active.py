@@ -27,6 +27,8 @@ from vmn.adapters import active
 from vmn.cli import main
 from vmn.core.lws import NAME
 
+pytestmark = pytest.mark.slow
+
 OVERLAY = CHECKOUT / "values/deepseek-r1.yaml"
 SAME: dict[str, Any] = {
     "shm": {"total": 32 * 2**30, "free": 32 * 2**30},

@@ -18,6 +18,8 @@ import yaml
 from kit.paths import CHART, CHECKOUT
 from localcluster.engine import packages
 
+pytestmark = pytest.mark.slow
+
 IMAGE = CHECKOUT / "images" / "vllm-ray"
 LIMIT = 30
 """Seconds that a run may take."""
