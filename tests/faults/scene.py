@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import yaml
+
 from faults.styles import MANIFESTS, Style
 from kit.cluster import Object, objects
 from kit.doctor import asked_all_the_time
 from kit.progress import TooLate, say, wait_until
 from kit.traffic import PROBE, Load, Summary, Traffic, summary, traffic
 from localcluster.node import FIRST
+from vmn.core.doctor.eventfacts import read_event
 
 START_LIMIT = 400
 """Seconds until a group serves: 40 to 60 on two cores, and several times that when they are busy."""
@@ -124,24 +127,17 @@ class Scene:
         return True
 
     def reported(self, since: float) -> Iterator[str]:
-        """Yield what Kubernetes told since a moment: events of the namespace, and how containers ended."""
+        """Yield the reasons of events that Kubernetes told since a moment."""
         seen = set()
         for event in objects("events", namespace=self.style.namespace):
-            stamp = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-            if event["reason"].startswith(TELLING) and seconds(stamp) >= since - 1:
-                seen.add(event["reason"])
+            found = read_event(event)
+            if found.reason.startswith(TELLING) and (found.last or 0.0) >= since - 1:
+                seen.add(found.reason)
         yield from sorted(seen)
-
-
-def seconds(stamp: str) -> float:
-    """Return a time of the API in seconds since the epoch."""
-    return time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
 
 
 def _engine_pod() -> tuple[Object, Object]:
     """Return the reference's pod and the fields of its container that make the driver's pod run."""
-    import yaml
-
     lws: Object = next(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))
     pod: Object = lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"]
     container = pod["containers"][0]
