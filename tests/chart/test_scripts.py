@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -325,3 +326,59 @@ def test_prestop_of_a_worker_waits_until_its_leader_has_drained(tmp_path: Path) 
             process.wait(3)
     process.communicate(timeout=5)
     assert process.returncode == 0
+
+
+def bundle(folder: Path, **says: str) -> Path:
+    """Make a bundle of caches with one file, of long ago."""
+    kernel = folder / "bundle/cache/triton/kernel.so"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("compiled")
+    os.utime(kernel, ns=(10**18, 10**18 + 123456789))
+    description = {"key": "v1-model", "gpu": "none", "created": "2026-11-26T12:00:00Z", **says}
+    (folder / "bundle/bundle.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
+    return folder / "bundle"
+
+
+def test_start_fills_the_caches_from_a_bundle_once_and_keeps_times(tmp_path: Path) -> None:
+    root = tmp_path / "cache/v1-model"
+    pod = Pod(tmp_path, LWS_GROUP_SIZE=1, MULTINODE_BUNDLE=bundle(tmp_path), MULTINODE_CACHE=root)
+    code, said = pod.run("start.sh", "m")
+    assert code == 0
+    assert "filled the caches from the bundle of 2026-11-26T12:00:00Z" in said
+    kernel = root / "triton/kernel.so"
+    assert kernel.read_text() == "compiled"
+    assert kernel.stat().st_mtime_ns == 10**18 + 123456789
+    kernel.unlink()
+    assert "filled the caches" not in pod.run("start.sh", "m")[1]
+    assert not kernel.exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ({"gpu": "NVIDIA H200"}, "is for v1-model on NVIDIA H200, and this is v1-model on none"),
+        ({"key": "v0-model"}, "is for v0-model on none, and this is v1-model on none"),
+        (None, "bundle.json is not there"),
+    ],
+)
+def test_start_goes_on_without_a_bundle_that_does_not_fit(
+    tmp_path: Path, says: dict[str, str] | None, message: str
+) -> None:
+    made = bundle(tmp_path, **(says or {}))
+    if says is None:
+        (made / "bundle.json").unlink()
+    root = tmp_path / "cache/v1-model"
+    code, said = Pod(tmp_path, LWS_GROUP_SIZE=1, MULTINODE_BUNDLE=made, MULTINODE_CACHE=root).run("start.sh", "m")
+    assert code == 0
+    assert message in said
+    assert command_line(said)
+    assert not (root / "triton").exists()
+
+
+@pytest.mark.parametrize(("shared", "status"), [("no", 1), ("yes", 0)])
+def test_start_refuses_a_cache_on_a_shared_filesystem_unless_told(tmp_path: Path, shared: str, status: int) -> None:
+    pod = Pod(tmp_path, LWS_GROUP_SIZE=1, MULTINODE_SHARED_FILESYSTEM=shared)
+    pod.program("stat", "echo nfs4")
+    code, said = pod.run("start.sh", "m")
+    assert code == status
+    assert ("the cache is on nfs4" in said) == (shared == "no")

@@ -5,6 +5,8 @@ set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$here/common.sh"
+# shellcheck source=charts/vllm-multinode/files/cache.sh
+source "$here/cache.sh"
 
 nodes=${LWS_GROUP_SIZE:-1}
 
@@ -15,7 +17,10 @@ fail() {
 
 # /dev/shm outlives the container: what a killed vLLM left there would fill it.
 find /dev/shm -mindepth 1 -delete 2>/dev/null || true
+refuse_shared_cache
 mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): see cache.hostPath and security.userId"
+
+seed_cache
 
 # vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
 deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))

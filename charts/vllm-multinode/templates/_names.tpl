@@ -59,6 +59,21 @@ Returns: the reference.
 {{- end }}
 
 {{/*
+Folder of the caches: what was compiled by another image, or for another model, is of no use. The GPU is not in it, as
+every cache has that in its own keys.
+Usage: include "vllm-multinode.cacheKey" .
+Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
+*/}}
+{{- define "vllm-multinode.cacheKey" -}}
+{{- $version := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- with .Values.image.digest -}}
+{{- $version = trunc 12 (trimPrefix "sha256:" .) -}}
+{{- end -}}
+{{- $model := .Values.model.name | lower | replace "/" "--" -}}
+{{- printf "%s-%s" $version (regexReplaceAll "[^a-z0-9._-]+" $model "-") -}}
+{{- end }}
+
+{{/*
 Labels that never change, for pods and selectors.
 Usage: include "vllm-multinode.selectorLabels" . | nindent 4
 Returns: YAML.

@@ -72,14 +72,25 @@ Returns: JSON, a list of messages.
 {{- else if $weights.path -}}
 {{- $problems = append $problems (printf "weights.path: %q is not used with source huggingFace. Leave it out, or set weights.source to volume." $weights.path) -}}
 {{- end -}}
-{{- range $where, $volume := dict "weights.volume" $weights.volume "cache" .Values.cache -}}
-{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" -}}
-{{- $value := index $volume $key -}}
-{{- if and (eq $volume.type $type) (not $value) -}}
+{{- range $where, $volume := dict "weights.volume" $weights.volume "cache" .Values.cache "cache.bundle" .Values.cache.bundle -}}
+{{- $chosen := $volume.type | default "null" -}}
+{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" "image" "image" -}}
+{{- $value := get $volume $key -}}
+{{- if and (eq $chosen $type) (not $value) -}}
 {{- $problems = append $problems (printf "%s.%s: null is missing, and type is %s. Set it." $where $key $type) -}}
-{{- else if and (ne $volume.type $type) $value -}}
-{{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $volume.type $where $type) -}}
+{{- else if and (ne $chosen $type) $value -}}
+{{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $chosen $where $type) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.cache -}}
+{{- if and (eq .type "volumeClaimTemplate") (not .size) -}}
+{{- $problems = append $problems "cache.size: null is missing, and a claim needs a size. Set 20Gi: caches of one model take less than 1 GiB, kept logs up to 20 MiB a group." -}}
+{{- else if and .storageClassName (ne .type "volumeClaimTemplate") -}}
+{{- $problems = append $problems (printf "cache.storageClassName: %q is not used with type %s. Leave it out, or set cache.type to volumeClaimTemplate." .storageClassName .type) -}}
+{{- end -}}
+{{- if regexMatch "@?:latest$" (.bundle.image | default "") -}}
+{{- $problems = append $problems (printf "cache.bundle.image: %q changes under running groups. Use another tag, or a digest." .bundle.image) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

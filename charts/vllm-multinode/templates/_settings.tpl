@@ -8,6 +8,7 @@ Returns: JSON, a map of strings.
 {{- define "vllm-multinode.plainEnvironment" -}}
 {{- $values := .Values -}}
 {{- $layout := include "vllm-multinode.layout" . | fromJson -}}
+{{- $cache := printf "/cache/%s" (include "vllm-multinode.cacheKey" .) -}}
 {{- $env := dict
       "MULTINODE_BACKEND" $values.engine.backend
       "MULTINODE_PORT" $values.engine.port
@@ -18,6 +19,8 @@ Returns: JSON, a map of strings.
       "MULTINODE_DRAIN_SECONDS" $values.shutdown.drainSeconds
       "MULTINODE_WORKER_LOSS_SECONDS" ($values.probes.workerLossSeconds | default 0)
       "MULTINODE_FAILURES" "/cache/failures"
+      "MULTINODE_CACHE" $cache
+      "MULTINODE_SHARED_FILESYSTEM" (ternary "yes" "no" $values.cache.sharedFilesystem)
       "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .)
       "VLLM_NO_USAGE_STATS" 1
       "DO_NOT_TRACK" 1
@@ -38,7 +41,10 @@ Returns: JSON, a map of strings.
       "HUMMING_CACHE_DIR" "humming"
       "TILELANG_CACHE_DIR" "tilelang"
       "CUDA_CACHE_PATH" "cuda" -}}
-{{- $_ := set $env $name (printf "/cache/%s" $folder) -}}
+{{- $_ := set $env $name (printf "%s/%s" $cache $folder) -}}
+{{- end -}}
+{{- if $values.cache.bundle.type -}}
+{{- $_ := set $env "MULTINODE_BUNDLE" "/bundle" -}}
 {{- end -}}
 {{- if gt (int $layout.data) 1 -}}
 {{- $_ := set $env "MULTINODE_DATA_PARALLEL_LOCAL" $layout.dataLocal -}}

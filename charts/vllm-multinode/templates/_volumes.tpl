@@ -6,7 +6,9 @@ Usage: include "vllm-multinode.volumeSource" .Values.cache | nindent 2
 Returns: YAML, fields of a volume.
 */}}
 {{- define "vllm-multinode.volumeSource" -}}
-{{- if eq .type "hostPath" -}}
+{{- if eq .type "image" -}}
+image: {reference: {{ .image | quote }}}
+{{- else if eq .type "hostPath" -}}
 hostPath: {path: {{ .hostPath }}, type: Directory}
 {{- else if eq .type "persistentVolumeClaim" -}}
 persistentVolumeClaim: {claimName: {{ .claimName }}}
@@ -30,8 +32,14 @@ Returns: YAML, a list.
   emptyDir: {medium: Memory, sizeLimit: {{ include "vllm-multinode.sharedMemory" . }}}
 - name: tmp
   emptyDir: {}
+{{- if ne .Values.cache.type "volumeClaimTemplate" }}
 - name: cache
   {{- include "vllm-multinode.volumeSource" .Values.cache | nindent 2 }}
+{{- end }}
+{{- if .Values.cache.bundle.type }}
+- name: bundle
+  {{- include "vllm-multinode.volumeSource" .Values.cache.bundle | nindent 2 }}
+{{- end }}
 - name: weights
   {{- include "vllm-multinode.volumeSource" .Values.weights.volume | nindent 2 }}
 {{- with .Values.extraVolumes }}
@@ -49,6 +57,9 @@ Returns: YAML, a list.
 - {name: dshm, mountPath: /dev/shm}
 - {name: tmp, mountPath: /tmp}
 - {name: cache, mountPath: /cache}
+{{- if .Values.cache.bundle.type }}
+- {name: bundle, mountPath: /bundle, readOnly: true}
+{{- end }}
 - name: weights
   mountPath: {{ .Values.weights.mountPath }}
   {{- if eq .Values.weights.source "volume" }}
@@ -57,4 +68,24 @@ Returns: YAML, a list.
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/*
+Claims that LeaderWorkerSet makes for each pod; they stay when the pod goes, for its successor of the same name.
+Usage: include "vllm-multinode.volumeClaimTemplates" . | nindent 6
+Returns: YAML, a list, or nothing.
+*/}}
+{{- define "vllm-multinode.volumeClaimTemplates" -}}
+{{- with .Values.cache -}}
+{{- if eq .type "volumeClaimTemplate" -}}
+- metadata:
+    name: cache
+  spec:
+    accessModes: [ReadWriteOnce]
+    {{- with .storageClassName }}
+    storageClassName: {{ . }}
+    {{- end }}
+    resources: {requests: {storage: {{ .size }}}}
+{{- end -}}
+{{- end -}}
 {{- end }}

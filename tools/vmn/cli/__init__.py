@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vmn import __version__
+from vmn.cli.cache import cache
 from vmn.cli.doctor import doctor
 from vmn.cli.generate import generate
 from vmn.cli.installtest import install_test
@@ -30,4 +31,5 @@ main.add_command(generate)
 main.add_command(validate)
 main.add_command(preflight)
 main.add_command(doctor)
+main.add_command(cache)
 main.add_command(install_test)

@@ -1,0 +1,191 @@
+"""Packing the caches of a group that serves, through ``kubectl exec``."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from vmn.adapters import ociarchive
+from vmn.adapters.cluster import Read, gather
+from vmn.adapters.programs import require, run
+from vmn.core.caches import CONTENT, DESCRIPTION, ROOT, Origin, Share, description, folders, is_taken, settings
+from vmn.core.doctor.release import Group, Pod, Release
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+ASK_SECONDS = 30
+TAR = (
+    f'cd "${ROOT}" && for one in "$@"; do [ ! -d "$one" ] || there+=("$one"); done && '
+    '{ tar --format=posix -czf - "${there[@]}" || [ $? = 1 ]; }'
+)
+"""Status 1: a file changed meanwhile, as a server that works compiles now and then; it is as good before as after."""
+GPU = "nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1; uname -m"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Names of the kernel, and of OCI images."""
+Say = Callable[[str], None]
+
+
+class NotPackedError(Exception):
+    """The release has no group whose caches can be packed; the message says why, and what to do."""
+
+
+def serving_group(client: ApiClient, namespace: str, release: str) -> Group:
+    """Return the first group of a release that serves.
+
+    Raises:
+        MissingError: the server can't be reached.
+        NotPackedError: there is none.
+    """
+    reads = [Read("leaderworkersets", "leaderworkerset.x-k8s.io/v1", namespace), Read("pods", "v1", namespace)]
+    groups = Release(release, namespace, gather(client, reads), 0.0).groups
+    if not groups:
+        raise NotPackedError(f"There is no LeaderWorkerSet {release} in namespace {namespace}.")
+    ready = next((group for group in groups if group.serving), None)
+    if ready is None:
+        raise NotPackedError(
+            f"No group of {release} serves, so its caches are not whole. Wait for it, or ask `vmn doctor {release}`."
+        )
+    return ready
+
+
+@contextmanager
+def reader(command: Sequence[str]) -> Iterator[IO[bytes]]:
+    """Give the standard output of a command, and check at the end that it went well.
+
+    Raises:
+        NotPackedError: it failed.
+    """
+    with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process:
+        assert process.stdout
+        try:
+            yield process.stdout
+        except (tarfile.TarError, EOFError) as error:
+            process.kill()
+            said.seek(0)
+            raise NotPackedError(f"{said.read().decode(errors='replace').strip() or error}") from error
+        process.stdout.read()
+        if process.wait():
+            said.seek(0)
+            raise NotPackedError(said.read().decode(errors="replace").strip())
+
+
+def add_share(bundle: tarfile.TarFile, pod: str, stream: IO[bytes], seen: set[str]) -> Share:
+    """Add what a pod has, and no pod before it had, to a bundle.
+
+    Args:
+        bundle: the archive.
+        pod: its name.
+        stream: its ``.tar.gz``.
+        seen: names that are there; grows.
+
+    Raises:
+        tarfile.TarError: the stream is broken.
+        EOFError: it ends too soon.
+    """
+    files = size = new = 0
+    with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+        for member in archive:
+            if not (member.isfile() or member.isdir()) or not is_taken(member.name):
+                continue
+            files, size = files + member.isfile(), size + member.size
+            if member.name in seen:
+                continue
+            seen.add(member.name)
+            new += member.isfile()
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            content = archive.extractfile(member) if member.isfile() else None
+            member.name = f"{CONTENT}/{member.name}"
+            bundle.addfile(member, content)
+    return Share(pod, files, size, new)
+
+
+def add_description(bundle: tarfile.TarFile, origin: Origin, shares: Sequence[Share]) -> None:
+    """Add what a bundle says of itself."""
+    text = description(origin, shares).encode()
+    member = tarfile.TarInfo(DESCRIPTION)
+    member.size, member.mode = len(text), 0o644
+    bundle.addfile(member, io.BytesIO(text))
+
+
+def pack(
+    kubectl: Sequence[str], group: Group, file: Path | None, oci: bool, say: Say
+) -> tuple[Path, Origin, list[Share]]:
+    """Write the bundle of a group's caches; the file appears when it is whole.
+
+    Args:
+        kubectl: the program, with options that choose cluster and namespace.
+        group: one that serves.
+        file: to write, named by the caches' key when None.
+        oci: as an OCI image, else as an archive.
+        say: gets a line for each pod.
+
+    Returns:
+        The file, where its content is from, and what each pod gave.
+
+    Raises:
+        MissingError: kubectl is not on PATH.
+        NotPackedError: a pod can't be read.
+        OSError: the file can't be written.
+    """
+    require(["kubectl"])
+    origin, shares, seen = _origin(kubectl, group.pods[0]), list[Share](), set[str]()
+    file = file or Path(f"{origin.key}{'.oci.tar' if oci else '.tar.gz'}")
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".vmn-cache-") as folder:
+        layer = Path(folder, "layer.tar.gz")
+        with tarfile.open(layer, "w:gz", format=tarfile.PAX_FORMAT) as bundle:
+            for pod in group.pods:
+                command = [*_exec(kubectl, pod), "bash", "-c", TAR, "tar", *_folders(pod)]
+                with reader(command) as stream:
+                    shares.append(add_share(bundle, pod.name, stream, seen))
+                last = shares[-1]
+                say(f"{pod.name}: {last.files} files, {last.size / 1e6:.1f} MB; {last.new} that no pod before it had")
+            add_description(bundle, origin, shares)
+        whole = layer
+        if oci:
+            whole = Path(folder, "image.tar")
+            ociarchive.write(whole, layer, origin.architecture, _annotations(origin), origin.key)
+        whole.replace(file)
+    return file, origin, shares
+
+
+def _annotations(origin: Origin) -> dict[str, str]:
+    return {
+        "org.opencontainers.image.created": origin.created,
+        "org.opencontainers.image.title": f"caches of {origin.key} on {origin.gpu}",
+    }
+
+
+def _folders(pod: Pod) -> list[str]:
+    try:
+        return folders(settings(pod.item, f"vllm-{pod.role}"))
+    except ValueError as error:
+        raise NotPackedError(f"{pod.name} can't be packed: {error}.") from error
+
+
+def _exec(kubectl: Sequence[str], pod: Pod) -> list[str]:
+    return [*kubectl, "exec", pod.name, "--container", f"vllm-{pod.role}", "--"]
+
+
+def _origin(kubectl: Sequence[str], leader: Pod) -> Origin:
+    _folders(leader)
+    done = run([*_exec(kubectl, leader), "bash", "-c", GPU], ASK_SECONDS)
+    if done.code:
+        raise NotPackedError(f"kubectl exec {leader.name} failed: {done.stderr.strip()}")
+    *names, machine = done.stdout.split("\n")[:-1]
+    return Origin(
+        key=Path(settings(leader.item, "vllm-leader")[ROOT]).name,
+        gpu=names[0] if names else "none",
+        architecture=ARCHITECTURES.get(machine, machine),
+        image=str(next(item["image"] for item in leader.item["spec"]["containers"] if item["name"] == "vllm-leader")),
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )

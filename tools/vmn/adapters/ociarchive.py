@@ -1,0 +1,82 @@
+"""An OCI image of one layer, as an archive that registries' clients push (``oci-archive:`` of skopeo and podman).
+
+By the image specification 1.1: a layout of blobs by digest, with an index.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+CHUNK = 2**20
+
+
+def write(archive: Path, layer: Path, architecture: str, annotations: dict[str, str], tag: str) -> None:
+    """Write an image.
+
+    Args:
+        archive: the file to write.
+        layer: a ``.tar.gz`` with the image's files.
+        architecture: such as ``amd64``.
+        annotations: of the manifest.
+        tag: its name in the layout.
+    """
+    described = _of_file(layer)
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [_uncompressed(layer)]},
+        "config": {},
+    }
+    config_blob = json.dumps(config).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": _described(config_blob, "application/vnd.oci.image.config.v1+json"),
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **described}],
+        "annotations": annotations,
+    }
+    manifest_blob = json.dumps(manifest).encode()
+    entry = _described(manifest_blob, "application/vnd.oci.image.manifest.v1+json")
+    entry |= {
+        "platform": {"architecture": architecture, "os": "linux"},
+        "annotations": {"org.opencontainers.image.ref.name": tag},
+    }
+    with tarfile.open(archive, "w") as out:
+        _add(out, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+        _add(out, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
+        for blob in (config_blob, manifest_blob):
+            _add(out, _place(hashlib.sha256(blob).hexdigest()), blob)
+        out.add(layer, _place(described["digest"].removeprefix("sha256:")))
+
+
+def _place(digest: str) -> str:
+    return f"blobs/sha256/{digest}"
+
+
+def _described(blob: bytes, media_type: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(blob).hexdigest()}", "size": len(blob)}
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as handle:
+        return {"digest": f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}", "size": path.stat().st_size}
+
+
+def _uncompressed(path: Path) -> str:
+    digest = hashlib.sha256()
+    with gzip.open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _add(out: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    out.addfile(member, io.BytesIO(content))

@@ -1,0 +1,71 @@
+"""``vmn cache``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from vmn.cli.options import FINDINGS, cluster_options, ends_with_status, note, output_option
+
+
+@click.group()
+def cache() -> None:
+    """Keep what a group has compiled, so that the next one on a new node need not."""
+
+
+@cache.command()
+@click.argument("release", default="vllm")
+@cluster_options
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What to write.  [default: the caches' key with .tar.gz or .oci.tar]",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["archive", "oci"]), default="archive", show_default=True,
+    help="A .tar.gz to unpack on a volume, or an OCI image to push for an image volume.",
+)  # fmt: skip
+@output_option
+@ends_with_status
+def pack(
+    release: str,
+    namespace: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    file: Path | None,
+    form: str,
+    output: str,
+) -> None:
+    """Pack the caches of RELEASE (default: vllm) into a bundle, from a group that serves.
+
+    Takes the folders of compiled kernels and graphs out of every pod of the group, each file once, and nothing else.
+    The chart fills an empty cache from it: see cache.bundle in its values.
+    """
+    from vmn.adapters.caches import NotPackedError, serving_group
+    from vmn.adapters.caches import pack as write
+    from vmn.adapters.cluster import connect
+    from vmn.core.caches import LARGE
+
+    client, active = connect(kubeconfig, context)
+    where = namespace or active
+    options = {"--kubeconfig": kubeconfig, "--context": context, "--namespace": where}
+    kubectl = ["kubectl", *(f"{name}={value}" for name, value in options.items() if value)]
+    try:
+        group = serving_group(client, where, release)
+        file, origin, shares = write(kubectl, group, file, form == "oci", note)
+    except NotPackedError as error:
+        note(f"vmn: {error}")
+        sys.exit(FINDINGS)
+    for share in shares:
+        if share.size > LARGE:
+            note(f"vmn: {share.pod} has more than {LARGE / 1e6:.0f} MB: the caches hold more than this model's start")
+    size = file.stat().st_size
+    if output == "json":
+        pods = [vars(share) for share in shares]
+        click.echo(json.dumps({"file": str(file), "bytes": size, **vars(origin), "pods": pods}, indent=2))
+    else:
+        click.echo(f"{file}: {size / 1e6:.1f} MB, caches of {origin.key} on GPU {origin.gpu}")
