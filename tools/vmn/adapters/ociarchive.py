@@ -24,7 +24,7 @@ def write(archive: Path, layer: Path, architecture: str, annotations: dict[str, 
         layer: a ``.tar.gz`` with the image's files.
         architecture: such as ``amd64``.
         annotations: of the manifest.
-        tag: its name in the layout.
+        tag: its name in the layout; containerd imports it as ``vllm-cache`` with this tag.
     """
     described = _of_file(layer)
     config = {
@@ -45,7 +45,10 @@ def write(archive: Path, layer: Path, architecture: str, annotations: dict[str, 
     entry = _described(manifest_blob, "application/vnd.oci.image.manifest.v1+json")
     entry |= {
         "platform": {"architecture": architecture, "os": "linux"},
-        "annotations": {"org.opencontainers.image.ref.name": tag},
+        "annotations": {
+            "org.opencontainers.image.ref.name": tag,
+            "io.containerd.image.name": f"docker.io/library/vllm-cache:{tag}",
+        },
     }
     with tarfile.open(archive, "w") as out:
         _add(out, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
