@@ -31,17 +31,18 @@ class Pod:
         return int(self.env["MULTINODE_PORT"])
 
 
-def read_pod(manifests: Path, checkpoint: Path, folder: Path, address: str) -> Pod:
+def read_pod(manifests: Path, backend: str, checkpoint: Path, folder: Path, address: str) -> Pod:
     """Lay out the leader of rendered manifests in a folder.
 
     Args:
         manifests: what ``helm template`` printed.
+        backend: that they must be of, ``ray`` or ``mp``.
         checkpoint: the model's folder, in the place of the rendered one.
         folder: an empty folder, in the place of the pod's volumes.
         address: of this machine, in the place of the pod's.
 
     Raises:
-        ValueError: the manifests have no leader of the Ray backend.
+        ValueError: the manifests have no leader of this backend.
     """
     documents = [document for document in yaml.safe_load_all(manifests.read_text(encoding="utf-8")) if document]
     groups = [document for document in documents if document["kind"] == "LeaderWorkerSet"]
@@ -50,8 +51,8 @@ def read_pod(manifests: Path, checkpoint: Path, folder: Path, address: str) -> P
     spec = groups[0]["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"]
     container = spec["containers"][0]
     settings = {item["name"]: item["value"] for item in container["env"] if "value" in item}
-    if settings.get("MULTINODE_BACKEND") != "ray":
-        raise ValueError(f"{manifests}: engine.backend is {settings.get('MULTINODE_BACKEND')}, not ray")
+    if settings.get("MULTINODE_BACKEND") != backend:
+        raise ValueError(f"{manifests}: engine.backend is {settings.get('MULTINODE_BACKEND')}, not {backend}")
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     local = {path: str(folder / name) for name, path in mounts.items() if name not in ("dshm", "tmp")}
     _fill(folder, documents, spec["volumes"])

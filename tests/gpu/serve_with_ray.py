@@ -7,46 +7,27 @@ GPU and util-linux are; nothing is downloaded. The README beside this file tells
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu.podprocesses import END_SECONDS, Server, own_address, say
 from gpu.renderedpod import Pod, read_pod
-from kit.scripts import OWN_SHARED_MEMORY, namespace, terminate
+from kit.scripts import terminate
 
 REQUEST: dict[str, Any] = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
 """The reference guide's request."""
 LONG = {**REQUEST, "max_tokens": 500, "ignore_eos": True}
 """A request that is still in flight when SIGTERM comes: nearly all of the checkpoint's 512 positions."""
-OWN_PROCESSES = f"mount -t proc proc /proc && {OWN_SHARED_MEMORY}"
-"""Ray looks its processes up in /proc: it gets one of its own."""
 RESERVED = r"^1\.0/[0-9.]+ GPU \(1\.0 used of 1\.0 reserved in placement groups\)"
 """What ``ray status`` says when an actor of vLLM's placement group holds a GPU."""
-END_SECONDS = 30
-"""What vLLM may take besides its drain: seconds, of which the chart's grace period has 20."""
-ANSWER_SECONDS = 60
-"""For one answer; the first one compiles."""
-
-
-def own_address() -> str:
-    """Return the address that Ray would take: of the way out, else of the host's name."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        try:
-            way.connect(("192.0.2.1", 9))  # of RFC 5737, and nothing is sent
-            found: str = way.getsockname()[0]
-        except OSError:
-            found = socket.gethostbyname(socket.gethostname())
-    return found
 
 
 @dataclass(frozen=True)
@@ -74,84 +55,6 @@ class Seen:
             f"exit status {self.status} instead of 0": self.status == 0,
         }
         return [problem for problem, good in checks.items() if not good]
-
-
-class Server:
-    """The pod's processes: PID 1 of a namespace of their own, which end with it, like a container's."""
-
-    def __init__(self, pod: Pod, log: Path) -> None:
-        """Start them, with the log in a file."""
-        self.pod, self.log = pod, log
-        inside = ["bash", "-c", OWN_PROCESSES, "pod", *pod.command]
-        with log.open("w", encoding="utf-8") as output:
-            self.process = subprocess.Popen(
-                [*namespace(), *inside], env=pod.env, stdout=output, stderr=subprocess.STDOUT, text=True
-            )
-
-    def children(self, process: int) -> list[int]:
-        """Return a process's children."""
-        try:
-            text = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
-        except FileNotFoundError:
-            return []
-        return [int(word) for word in text.split()]
-
-    def titles(self) -> Iterator[str]:
-        """Yield the command lines of all processes of the pod."""
-        left = self.children(self.process.pid)
-        while left:
-            process = left.pop()
-            left += self.children(process)
-            try:
-                line = Path(f"/proc/{process}/cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            yield line.replace(b"\0", b" ").decode(errors="replace").strip()
-
-    def call(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Return the answer to a request, parsed if it is JSON.
-
-        Raises:
-            OSError: no answer, or one that is no success.
-        """
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.pod.port}{path}", data, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the answer to a completion's request."""
-        name = self.call("/v1/models")["data"][0]["id"]
-        answer: dict[str, Any] = self.call("/v1/completions", {"model": name, **body})
-        return answer
-
-    def await_health(self, seconds: float) -> None:
-        """Wait for /health.
-
-        Raises:
-            TimeoutError: it did not come.
-            ChildProcessError: the pod's processes ended before.
-        """
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if (status := self.process.poll()) is not None:
-                raise ChildProcessError(f"ended with exit status {status} before it served")
-            try:
-                self.call("/health")
-            except OSError:
-                time.sleep(0.5)
-            else:
-                return
-        raise TimeoutError(f"no /health in {seconds:.0f} s")
-
-    def kill(self) -> None:
-        """End all that is left."""
-        if self.process.poll() is None:
-            self.process.kill()  # and the kernel its namespace
-            self.process.wait()
 
 
 def drain(server: Server) -> tuple[str, int]:
@@ -201,11 +104,6 @@ def serve(pod: Pod, log: Path, seconds: float) -> Seen:
         server.kill()
 
 
-def say(text: str) -> None:
-    """Print at once."""
-    print(text, flush=True)
-
-
 def main() -> int:
     """Serve once, and return 0 when vLLM ran in Ray's actor, answered, drained and ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -220,7 +118,9 @@ def main() -> int:
     log = asked.out / "vllm.log"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            pod = read_pod(asked.manifests, asked.checkpoint.resolve(), Path(folder), asked.address or own_address())
+            pod = read_pod(
+                asked.manifests, "ray", asked.checkpoint.resolve(), Path(folder), asked.address or own_address()
+            )
         except (OSError, ValueError) as error:
             parser.error(str(error))
         say(f"as rendered, but for {', '.join(pod.changed) or 'nothing'}, LWS_GROUP_SIZE 1, paths of this machine")
