@@ -226,3 +226,10 @@ def test_scenario_has_its_verdict(name: str) -> None:
     assert found.state is State.FAILED
     assert (found.findings[0].id, found.findings[0].pod) == (verdict, pod), found.findings
     assert found.findings[0].role is Role.CAUSE
+
+
+def test_group_that_is_just_made_anew_misses_no_pods() -> None:
+    world = World()
+    all_pods_away(world)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=5)
+    assert world.say().state is State.STARTING
