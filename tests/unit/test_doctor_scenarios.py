@@ -233,3 +233,12 @@ def test_group_that_is_just_made_anew_misses_no_pods() -> None:
     all_pods_away(world)
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=5)
     assert world.say().state is State.STARTING
+
+
+@pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])
+def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
+    world = World()
+    world.down("vllm-0")
+    for later in range(3):
+        world.recreated(ago=ago - later)
+    assert ("recreate-loop" in [finding.id for finding in world.say().findings]) is counts

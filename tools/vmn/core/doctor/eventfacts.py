@@ -83,8 +83,9 @@ def events(release: Release) -> list[Event]:
 
 
 def _is_own(release: Release, event: Event) -> bool:
-    if event.last is not None and event.last < release.now - RECENT:
-        return False
+    made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
+    if event.last is not None and event.last < max(made, release.now - RECENT):
+        return False  # nor do those count of a release of the same name that was there before
     return event.name == release.name or release.group_of(event.name) is not None
 
 
