@@ -13,7 +13,7 @@ from kit.cluster import Object, objects
 from kit.doctor import asked_all_the_time
 from kit.watching import states, watch_pods
 
-WATCHED = 60
+WATCHED = 75
 """Seconds; LeaderWorkerSet makes a failing group anew every 5, unless something waits."""
 
 
