@@ -242,3 +242,13 @@ def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, co
     for later in range(3):
         world.recreated(ago=ago - later)
     assert ("recreate-loop" in [finding.id for finding in world.say().findings]) is counts
+
+
+@pytest.mark.parametrize(("ago", "state"), [(20, State.STARTING), (700, State.FAILED)])
+def test_worker_whose_leader_was_just_deleted_is_no_failure(ago: float, state: State) -> None:
+    world = World()
+    world.remove("vllm-0")
+    said = "vllm-multinode: error: a pod of this group has closed its connection to port 29501"
+    world.log("vllm-0-1", said, start=15)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=ago, last=5, uid="uid-before")
+    assert world.say().state is state

@@ -47,11 +47,13 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
     lws = release.lws or {}
     sets = {item["metadata"]["name"] for item in release.snapshot.all("statefulsets")}
     if leader is None:
-        if not group.pods and release.now - _alone_since(release, group) > YOUNG:
-            what = "no pod" if release.name in sets else f"no pod, and no StatefulSet {release.name}"
-            yield f"group {group.index} has {what}", None, None
-        elif group.pods:
-            yield f"the leader {release.name}-{group.index} is missing", None, None
+        name = f"{release.name}-{group.index}"
+        if release.now - _missed_since(release, name) > YOUNG:
+            if group.pods:
+                yield f"the leader {name} is missing", None, None
+            else:
+                what = "no pod" if release.name in sets else f"no pod, and no StatefulSet {release.name}"
+                yield f"group {group.index} has {what}", None, None
         return
     if len(group.pods) >= group.size or leader.ends_since is not None:
         return
@@ -66,11 +68,11 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
         yield f"{', '.join(missing)} is missing: {there}", None, missing[0]
 
 
-def _alone_since(release: Release, group: Group) -> float:
-    """Return when a group without pods was wanted, or last had one as far as events tell."""
+def _missed_since(release: Release, leader: str) -> float:
+    """Return when a leader that is not there was wanted, or last was there as far as events tell."""
     made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
-    gone = [event.last for event in events(release) if release.group_of(event.name) == group.index]
-    return max([made, *(at for at in gone if at is not None)])
+    seen = [event.last for event in events(release) if event.name == leader]
+    return max([made, *(at for at in seen if at is not None)])
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Line]:
