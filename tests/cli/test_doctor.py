@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kit.fakecluster import FakeCluster
-from unit.doctor_data.world import HERE, NOW, World
+from unit.doctor_data.world import HERE, NOW, World, stamp
+from vmn.adapters.doctor import LEASE_SECONDS
 from vmn.cli import main
 
 Run = Callable[..., Result]
@@ -159,6 +160,26 @@ def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, mo
     fake.texts = {**fake.texts, "vllm-0:8080/metrics": counters}
     done = run("-o", "json")
     assert json.loads(done.stdout)["findings"][0]["id"] == "requests-hang"
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_lease_that_is_old_counts_when_it_is_not_renewed(
+    served: Served, monkeypatch: pytest.MonkeyPatch, renewed: bool
+) -> None:
+    world = World()
+    lease = world.objects["leases"][1]["spec"]
+    lease["renewTime"] = stamp(35)
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        lease["renewTime"] = stamp(0 if renewed else 35)
+
+    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    _, run = served(world)
+    found = json.loads(run("-o", "json").stdout)["findings"]
+    assert waited == [LEASE_SECONDS]
+    assert [item["id"] for item in found] == ([] if renewed else ["node-lost"])
 
 
 def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Served) -> None:

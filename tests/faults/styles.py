@@ -39,7 +39,7 @@ class Chart(Release):
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
-        self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/rolled": "yes"}}, replicas))
+        self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
         merged = copy.deepcopy(dict(change or {}))
@@ -62,7 +62,7 @@ class Reference(Release):
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
-        self._apply(None, {"example.com/rolled": "yes"}, replicas)
+        self._apply(None, {"example.com/upgraded": "yes"}, replicas)
 
     def uninstall(self, limit: float = 150) -> None:
         """Delete them, and wait until the pods are gone."""

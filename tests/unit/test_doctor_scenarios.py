@@ -226,3 +226,29 @@ def test_scenario_has_its_verdict(name: str) -> None:
     assert found.state is State.FAILED
     assert (found.findings[0].id, found.findings[0].pod) == (verdict, pod), found.findings
     assert found.findings[0].role is Role.CAUSE
+
+
+def test_group_that_is_just_made_anew_misses_no_pods() -> None:
+    world = World()
+    all_pods_away(world)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=5)
+    assert world.say().state is State.STARTING
+
+
+@pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])
+def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
+    world = World()
+    world.down("vllm-0")
+    for later in range(3):
+        world.recreated(ago=ago - later)
+    assert ("recreate-loop" in [finding.id for finding in world.say().findings]) is counts
+
+
+@pytest.mark.parametrize(("ago", "state"), [(20, State.STARTING), (700, State.FAILED)])
+def test_worker_whose_leader_was_just_deleted_is_no_failure(ago: float, state: State) -> None:
+    world = World()
+    world.remove("vllm-0")
+    said = "vllm-multinode: error: a pod of this group has closed its connection to port 29501"
+    world.log("vllm-0-1", said, start=15)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=ago, last=5, uid="uid-before")
+    assert world.say().state is state

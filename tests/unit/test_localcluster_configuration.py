@@ -65,6 +65,18 @@ def test_kwok_leaves_real_nodes_alone() -> None:
     assert kwok["manage-nodes-with-annotation-selector"]["value"] == "kwok.x-k8s.io/node=fake"
 
 
+def test_flags_that_kwokctl_ignores_are_found() -> None:
+    wanted = controlplane.configuration(6443)
+    components = [
+        {"name": patch["name"], "args": [f"--{entry['key']}={entry['value']}" for entry in patch["extraArgs"]]}
+        for patch in wanted["componentsPatches"]
+    ]
+    assert controlplane.ignored_flags(wanted, {"components": components}) == []
+    scheduler = next(item for item in components if item["name"] == "kube-scheduler")
+    scheduler["args"] = []
+    assert controlplane.ignored_flags(wanted, {"components": components}) == ["kube-scheduler --leader-elect=false"]
+
+
 def test_only_the_api_server_listens_beyond_this_machine() -> None:
     read = controlplane.configuration(6443)
     assert read["options"]["bindAddress"] == "127.0.0.1"

@@ -46,7 +46,8 @@ def create() -> None:
     work = _work_dir()
     work.mkdir(parents=True, exist_ok=True)
     settings = work / "kwokctl.yaml"
-    settings.write_text(yaml.safe_dump(configuration(_free_port())))
+    wanted = configuration(_free_port())
+    settings.write_text(yaml.safe_dump(wanted))
     draft = work / "kubeconfig"
     command: list[str | Path] = [programs / "kwokctl", "create", "cluster", "--name", CLUSTER, "--runtime", "binary"]
     command += ["--config", settings, "--kubeconfig", draft, "--wait", "60s"]
@@ -56,6 +57,9 @@ def create() -> None:
         run(launched(command), env=_environment(programs), timeout=_CREATE_TIMEOUT_S)
     except HostError as error:
         raise HostError(f"{error}{''.join(tail(log) for log in logs())}") from error
+    made = yaml.safe_load_all((_cluster_dir() / "kwok.yaml").read_text())
+    if ignored := ignored_flags(wanted, next(item for item in made if item["kind"] == wanted["kind"])):
+        raise HostError(f"kwokctl has ignored {', '.join(ignored)}: it overrides only what it sets itself")
     flat = run([programs / "kubectl", "--kubeconfig", draft, "config", "view", "--raw", "--flatten"])
     _write_private(kubeconfig(), flat)
     _write_private(node_kubeconfig(), yaml.safe_dump(for_nodes(yaml.safe_load(flat))))
@@ -81,13 +85,14 @@ def configuration(api_port: int) -> dict[str, Any]:
             "flex-volume-plugin-dir": str(state_dir() / "volume-plugins"),
             "kube-api-qps": "200",  # its 20 make it half a minute until 200 new nodes lose their not-ready taint
             "kube-api-burst": "400",
+            **ALONE,
         },
+        "kube-scheduler": ALONE,
         "kwok-controller": {"manage-nodes-with-annotation-selector": SIMULATED_ANNOTATION},
     }
     overrides: dict[str, dict[str, str]] = {
         "kube-apiserver": {"bind-address": "0.0.0.0"},
-        "kube-controller-manager": {"node-monitor-grace-period": "40s", "node-monitor-period": "5s", **ALONE},
-        "kube-scheduler": ALONE,
+        "kube-controller-manager": {"node-monitor-grace-period": "40s", "node-monitor-period": "5s"},
         "kwok-controller": {"manage-all-nodes": "false", "node-lease-duration-seconds": "40"},
     }
     return {
@@ -109,6 +114,17 @@ def configuration(api_port: int) -> dict[str, Any]:
             for name in sorted({*flags, *overrides})
         ],
     }
+
+
+def ignored_flags(wanted: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+    """Return the flags of a configuration that the cluster's programs did not get, each with its program."""
+    words = {component["name"]: component["args"] for component in made["components"]}
+    return [
+        f"{patch['name']} --{entry['key']}={entry['value']}"
+        for patch in wanted["componentsPatches"]
+        for entry in patch["extraArgs"]
+        if f"--{entry['key']}={entry['value']}" not in words[patch["name"]]
+    ]
 
 
 def for_nodes(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, Read, ask_text, gather
 from vmn.adapters.programs import MissingError
+from vmn.core.doctor.podfacts import silent_nodes
 from vmn.core.doctor.release import INSTANCE, Pod, Pulse, Release, own_pods
 from vmn.core.doctor.source import Log
 from vmn.core.lws import CONTROLLER, CRD
@@ -27,6 +28,9 @@ LOG_LINES = 2000
 """Of the end of a log that is longer."""
 PULSE_SECONDS = 10.0
 """Between two looks at a leader's counters."""
+LEASES = Read("leases", "coordination.k8s.io/v1", "kube-node-lease")
+LEASE_SECONDS = 12.0
+"""In which a kubelet that is there renews its lease, also after a failure (every 10 s, Kubernetes' nodelease)."""
 METRIC = re.compile(r"^vllm:(num_requests_running|generation_tokens_total)\{[^}]*\} (\S+)", re.MULTILINE)
 
 
@@ -39,7 +43,7 @@ def reads(namespace: str, release: str) -> Iterable[Read]:
     yield Read("poddisruptionbudgets", "policy/v1", namespace)
     yield Read("configmaps", "v1", namespace, labels=f"{INSTANCE}={release}")
     yield Read("nodes", "v1")
-    yield Read("leases", "coordination.k8s.io/v1", "kube-node-lease")
+    yield LEASES
     yield Read("customresourcedefinitions", "apiextensions.k8s.io/v1", name=CRD)
     yield Read("deployments", "apps/v1", fields=f"metadata.name={CONTROLLER}")
     yield Read("endpointslices", "discovery.k8s.io/v1", "kube-system", labels="kubernetes.io/service-name=kube-dns")
@@ -66,7 +70,20 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
         beats = {pod: pulse for pod, pulse in pulses if pulse is not None}
     logs = [item for item in answers if isinstance(item, Log)]
     unread = {pod: why for pod, why in (item for item in answers if isinstance(item, tuple))}
-    return replace(found, now=time(), logs=logs, unread=unread, pulses=beats)
+    snapshot = _with_new_leases(client, found)
+    return replace(found, snapshot=snapshot, now=time(), logs=logs, unread=unread, pulses=beats)
+
+
+def _with_new_leases(client: ApiClient, release: Release) -> Snapshot:
+    """Return what was read, with leases read again when a node looks silent.
+
+    All leases are old when the API server comes back after it was away, until each kubelet has asked again.
+    """
+    if not silent_nodes(release):
+        return release.snapshot
+    sleep(max(0.0, LEASE_SECONDS - (time() - release.now)))
+    again = gather(client, [LEASES])
+    return replace(release.snapshot, objects={**release.snapshot.objects, **again.objects})
 
 
 def _name(snapshot: Snapshot, namespace: str, release: str) -> str:

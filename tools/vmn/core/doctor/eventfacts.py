@@ -83,19 +83,27 @@ def events(release: Release) -> list[Event]:
 
 
 def _is_own(release: Release, event: Event) -> bool:
-    if event.last is not None and event.last < release.now - RECENT:
-        return False
+    made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
+    if event.last is not None and event.last < max(made, release.now - RECENT):
+        return False  # nor do those count of a release of the same name that was there before
     return event.name == release.name or release.group_of(event.name) is not None
 
 
 def taken_down_since(release: Release, group: Group) -> float | None:
     """Return when somebody began to take a group down, None when nobody did.
 
-    Kubelet says it by an event when it stops a container. A pod's own time moves: it is set again when its containers
-    have ended, and a finalizer then still holds the pod.
+    Kubelet says it by an event when it stops a container, also of a pod that is gone by now while the others are still
+    there. A pod's own time moves: it is set again when its containers have ended, and a finalizer then still holds it.
     """
-    uids = {pod.uid for pod in group.pods if pod.told_to_end is not None}
-    stopped = [event.first for event in events(release) if event.uid in uids and event.message.startswith(STOPPED)]
+    there = {pod.uid: pod for pod in group.pods}
+    newest = max((pod.created or 0.0 for pod in group.pods), default=0.0)
+    stopped = [
+        event.first
+        for event in events(release)
+        if event.message.startswith(STOPPED)
+        and release.group_of(event.name) == group.index
+        and (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > newest)
+    ]
     return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
 
 

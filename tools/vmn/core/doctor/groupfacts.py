@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.doctor.eventfacts import recreations
+from vmn.core.doctor.eventfacts import events, recreations
 from vmn.core.doctor.release import Group, Pod, Release
 from vmn.core.doctor.source import Source, seconds
 from vmn.core.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
@@ -46,13 +46,14 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
     leader = group.leader
     lws = release.lws or {}
     sets = {item["metadata"]["name"] for item in release.snapshot.all("statefulsets")}
-    made = seconds(lws.get("metadata", {}).get("creationTimestamp")) or 0.0
     if leader is None:
-        if release.now - made > YOUNG and not group.pods:
-            what = "no pod" if release.name in sets else f"no pod, and no StatefulSet {release.name}"
-            yield f"group {group.index} has {what}", None, None
-        elif group.pods:
-            yield f"the leader {release.name}-{group.index} is missing", None, None
+        name = f"{release.name}-{group.index}"
+        if release.now - _missed_since(release, name) > YOUNG:
+            if group.pods:
+                yield f"the leader {name} is missing", None, None
+            else:
+                what = "no pod" if release.name in sets else f"no pod, and no StatefulSet {release.name}"
+                yield f"group {group.index} has {what}", None, None
         return
     if len(group.pods) >= group.size or leader.ends_since is not None:
         return
@@ -65,6 +66,13 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
         missing = [f"{leader.name}-{index}" for index in range(1, group.size) if index not in there_are]
         there = "its StatefulSet is there" if leader.name in sets else f"there is no StatefulSet {leader.name} for it"
         yield f"{', '.join(missing)} is missing: {there}", None, missing[0]
+
+
+def _missed_since(release: Release, leader: str) -> float:
+    """Return when a leader that is not there was wanted, or last was there as far as events tell."""
+    made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
+    seen = [event.last for event in events(release) if event.name == leader]
+    return max([made, *(at for at in seen if at is not None)])
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Line]:

@@ -102,6 +102,12 @@ def _node(release: Release, pod: Pod) -> Iterator[tuple[str, float | None]]:
             yield f"node {pod.node} has {condition}: {_said(found)}", seconds(found.get("lastTransitionTime"))
 
 
+def silent_nodes(release: Release) -> set[str]:
+    """Return the nodes of a release's pods that have given no sign of life for long."""
+    nodes = {str(pod.node) for group in release.groups for pod in group.pods if pod.node}
+    return {node for node in nodes if _silence(release, node) > SILENT_NODE}
+
+
 def _silence(release: Release, node: str) -> float:
     """Return how much older a node's lease is than the newest of all: clocks of others don't matter."""
     times = {
