@@ -52,8 +52,9 @@ test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else 
 test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one
 	@$(TIERS) engine
 
-test-faults: ## break what serves, in every way, and write docs/reliability.md's table; two hours, on a local cluster
-	@export KEEP_FAULT_RESULTS=1; $(TIERS) faults
+STYLES ?= chart
+test-faults: ## break what serves, in every way, and write docs/reliability.md's table; STYLES="reference chart" for both columns
+	@export KEEP_FAULT_RESULTS=1 FAULT_STYLES="$(STYLES)"; $(TIERS) faults
 
 previous: ## keep the chart and the values files of a git REF as the release before: make previous REF=v0.1.0
 	@test -n "$(REF)" || { echo 'make previous REF=<tag or commit>' >&2; exit 2; }

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from faults.scene import Scene
-from faults.styles import STYLES, Style
+from faults.styles import ASKED, STYLES, Style
 
 
-@pytest.fixture(scope="module", params=list(STYLES))
+@pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     """Start the tiny model in a style; it is there for all tests of a module, each of which must leave it serving."""
     own = Scene(STYLES[request.param](namespace))
@@ -19,7 +19,7 @@ def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     own.style.uninstall()
 
 
-@pytest.fixture(params=list(STYLES))
+@pytest.fixture(params=ASKED)
 def style(request: pytest.FixtureRequest, namespace: str) -> Iterator[Style]:
     """Give a style that a test starts itself, and remove it at the end."""
     own: Style = STYLES[request.param](namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +89,5 @@ class Reference(Release):
 
 Style = Chart | Reference
 STYLES: Mapping[str, type[Chart] | type[Reference]] = {"reference": Reference, "chart": Chart}
+ASKED = tuple(name for name in STYLES if name in os.environ.get("FAULT_STYLES", "chart").split())
+"""The styles of this run; ``make test-faults STYLES=…`` sets the variable."""

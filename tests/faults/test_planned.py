@@ -8,7 +8,7 @@ import pytest
 
 from faults.results import keep, measured
 from faults.scene import Scene
-from faults.styles import STYLES, Chart, Style
+from faults.styles import ASKED, STYLES, Chart, Style
 from kit.cluster import LWS, kubectl
 from kit.traffic import BUSY
 
@@ -39,7 +39,7 @@ CHANGES: dict[str, Callable[[Style], None]] = {
 }
 
 
-@pytest.fixture(scope="module", params=list(STYLES))
+@pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     """Start two groups in a style."""
     own = Scene(STYLES[request.param](namespace))
