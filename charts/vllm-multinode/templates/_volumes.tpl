@@ -32,8 +32,7 @@ Returns: YAML, a list.
   emptyDir: {}
 - name: cache
   {{- include "vllm-multinode.volumeSource" .Values.cache | nindent 2 }}
-- name: weights
-  {{- include "vllm-multinode.volumeSource" .Values.weights.volume | nindent 2 }}
+{{- include "vllm-multinode.weightsVolumes" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -49,11 +48,13 @@ Returns: YAML, a list.
 - {name: dshm, mountPath: /dev/shm}
 - {name: tmp, mountPath: /tmp}
 - {name: cache, mountPath: /cache}
+{{- if ne .Values.weights.source "objectStore" }}
 - name: weights
   mountPath: {{ .Values.weights.mountPath }}
-  {{- if eq .Values.weights.source "volume" }}
+  {{- if ne .Values.weights.source "huggingFace" }}
   readOnly: true
   {{- end }}
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
