@@ -14,7 +14,6 @@ from pathlib import Path
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # the import reads them
 os.environ["HF_HUB_OFFLINE"] = "0"
 
-from folder import Asked, Problem
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -23,6 +22,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+from folder import Asked, Problem
 
 TEMPORARY = Path(".cache", "huggingface", "download")
 """Where huggingface_hub has files that are not complete, in the checkpoint's folder."""
