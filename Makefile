@@ -38,7 +38,7 @@ lint: ## style, types, layers, YAML, shell and workflows
 	@$(TIERS) lint
 
 format: ## rewrite the Python code in the project's style
-	@$(PY) -m ruff check --fix --quiet tools tests; $(PY) -m ruff format tools tests
+	@$(PY) -m ruff check --fix --quiet tools tests charts; $(PY) -m ruff format tools tests charts
 
 test: ## everything: lint, verify, and all three tiers of tests
 	@$(TIERS) lint verify fast slow cluster engine

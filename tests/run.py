@@ -75,8 +75,8 @@ def workflows() -> list[str]:
 def parts() -> dict[str, Part]:
     """Return every part by its name, in the order in which they make sense."""
     lint = [
-        [PYTHON, "-m", "ruff", "check", "tools", "tests"],
-        [PYTHON, "-m", "ruff", "format", "--check", "tools", "tests"],
+        [PYTHON, "-m", "ruff", "check", "tools", "tests", "charts"],
+        [PYTHON, "-m", "ruff", "format", "--check", "tools", "tests", "charts"],
         [PYTHON, "-m", "mypy"],
         ["lint-imports", "--no-logo"],
         ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],

@@ -19,10 +19,6 @@ from vmn.core.rules import rule_problems
 from vmn.core.schema import without_hints
 from vmn.core.values import merged, nested, parse_values
 
-INERT: Mapping[str, str] = {
-    "global": "values that a parent chart hands to all of its parts; the chart reads none",
-}
-"""Values that change nothing, each with the reason."""
 TRIED_PER_FILE = 4
 """Other values tried on top of one values file."""
 PLACES = [*CI_VALUES, *OVERLAYS, *valid_cases()]
@@ -63,11 +59,4 @@ def _changes(key: str, leaf: Mapping[str, Any], tried: list[str]) -> Iterator[bo
 def test_value_changes_what_is_rendered(key: str, leaf: Mapping[str, Any]) -> None:
     tried: list[str] = []
     changes = any(_changes(key, leaf, tried))
-    if key in INERT:
-        assert not changes, f"{key} is alive: take it off the list"
-    else:
-        assert changes, f"{key} changes nothing:\n" + "\n".join(tried)
-
-
-def test_the_list_of_inert_values_holds_only_values() -> None:
-    assert set(INERT) <= {key for key, _ in leaves()}
+    assert changes, f"{key} changes nothing:\n" + "\n".join(tried)

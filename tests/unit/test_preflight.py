@@ -168,6 +168,19 @@ def claim(mode: str, phase: str) -> Object:
     return named("models", spec={"accessModes": [mode]}, status={"phase": phase})
 
 
+ROX = claim("ReadOnlyMany", "Bound")
+
+
+def made_claim() -> Object:
+    return named("made", kind="PersistentVolumeClaim", spec={"accessModes": ["ReadWriteMany"]})
+
+
+def download_job(**container: Any) -> Object:
+    volumes = [{"name": "weights", "persistentVolumeClaim": {"claimName": "models"}}]
+    spec = {"containers": [{"name": "weights", **container}], "volumes": volumes}
+    return named("weights", kind="Job", spec={"template": {"spec": spec}})
+
+
 def quota(**hard: str) -> Object:
     given = {key.replace("__", "/").replace("_", "."): value for key, value in hard.items()}
     return named("all", spec={"hard": given}, status={"hard": given, "used": {}})
@@ -377,6 +390,28 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
         "Secret registry is not there, and pods can't start without it",
     ),
     "no claim": (MOUNT, "claims", Status.FAIL, "there is no claim models"),
+    "claim that is made without a class": (
+        lambda world: world.objects.append(made_claim()),
+        "claims",
+        Status.FAIL,
+        "names no StorageClass, and none is the default",
+    ),
+    "download to a claim that is read-only": (
+        both(MOUNT, lambda world: world.objects.append(download_job()), add("persistentvolumeclaims", ROX)),
+        "claims",
+        Status.FAIL,
+        "claim models is ReadOnlyMany, and the download's Job writes to it",
+    ),
+    "download without its Secret": (
+        both(
+            lambda world: world.objects.append(download_job(envFrom=[{"secretRef": {"name": "token"}}])),
+            MOUNT,
+            add("persistentvolumeclaims", claim("ReadWriteMany", "Bound")),
+        ),
+        "secrets",
+        Status.FAIL,
+        "Secret token is not there",
+    ),
     "claim of one node": (
         both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteOnce", "Bound"))),
         "claims",

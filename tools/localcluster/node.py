@@ -155,6 +155,15 @@ def import_image(node: Node, archive: Path) -> None:
     _ctr(node, ["--namespace", "k8s.io", "images", "import", archive])
 
 
+def remove_image(node: Node, reference: str) -> None:
+    """Take an image away from a node.
+
+    Raises:
+        HostError: containerd fails.
+    """
+    _ctr(node, ["--namespace", "k8s.io", "images", "remove", f"docker.io/{reference}"])
+
+
 def start_kubelet(node: Node) -> None:
     """Start a node's kubelet and kube-proxy, if they don't run; they find the API server when it is there.
 

@@ -35,11 +35,12 @@ Returns: YAML, a list of strings.
 {{- define "vllm-multinode.arguments" -}}
 {{- $values := .Values -}}
 {{- $layout := include "vllm-multinode.layout" . | fromJson -}}
-{{- $fromVolume := eq $values.weights.source "volume" -}}
-{{- $served := $values.model.servedName | default (ternary $values.model.name nil $fromVolume) -}}
+{{- $model := include "vllm-multinode.weightsModel" . -}}
+{{- $elsewhere := ne $values.weights.source "huggingFace" -}}{{- /* the model's argument is not its name */ -}}
+{{- $served := $values.model.servedName | default (ternary $values.model.name nil $elsewhere) -}}
 {{- $flags := dict
       "served-model-name" $served
-      "revision" $values.model.revision
+      "revision" (ternary nil $values.model.revision (or $values.weights.download.enabled (has $values.weights.source (list "image" "objectStore"))))
       "max-model-len" $values.model.maxLength
       "dtype" $values.model.dtype
       "quantization" $values.model.quantization
@@ -54,9 +55,11 @@ Returns: YAML, a list of strings.
       "distributed-executor-backend" (ternary "ray" nil (eq $values.engine.backend "ray")) -}}
 {{- /* Ranks meet when they have loaded: on slow or unequal disks later than torch's 600 s; with a download, as late
        as the start-up's budget. It also bounds how long a worker waits for a leader that is gone. */ -}}
-{{- $patience := ternary 1800 (include "vllm-multinode.startupSeconds" . | int) $fromVolume -}}
+{{- $patience := ternary (include "vllm-multinode.startupSeconds" . | int) 1800 (eq (include "vllm-multinode.weightsAreRemote" .) "true") -}}
 {{- $derived := ternary (dict) (dict "distributed-timeout-seconds" $patience) (eq (int $values.group.nodes) 1) -}}
-{{- $model := ternary $values.weights.path $values.model.name $fromVolume -}}
+{{- if eq $values.weights.source "objectStore" -}}
+{{- $_ := set $derived "load-format" "runai_streamer" -}}
+{{- end -}}
 {{- $own := include "vllm-multinode.flags" $flags | fromJsonArray -}}
 {{- $users := include "vllm-multinode.flags" (mergeOverwrite $derived $values.engine.args) | fromJsonArray -}}
 {{- concat (list $model) $own $users | toYaml -}}

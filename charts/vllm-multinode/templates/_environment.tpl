@@ -30,6 +30,20 @@ Returns: YAML, a list of one, or nothing.
 {{- end }}
 
 {{/*
+The hub's token.
+Usage: include "vllm-multinode.huggingFaceVariables" .
+Returns: YAML, a list, or nothing.
+*/}}
+{{- define "vllm-multinode.huggingFaceVariables" -}}
+{{- $hub := .Values.auth.huggingFace -}}
+{{- with include "vllm-multinode.huggingFaceSecret" . -}}
+{{- range $variable := list "HF_TOKEN" "HUGGING_FACE_HUB_TOKEN" }}
+{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" (include "vllm-multinode.huggingFaceSecret" $) "key" $hub.key "optional" $hub.optional) }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
 All variables. VLLM_HOST_IP comes first and from the pod: vLLM would otherwise ask the routing table for a way to a
 public address, which is wrong in air-gapped and multi-network pods.
 Usage: include "vllm-multinode.environment" . | nindent 4
@@ -44,10 +58,10 @@ Returns: YAML, a list.
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
-{{- with include "vllm-multinode.huggingFaceSecret" . }}
-{{- range $variable := list "HF_TOKEN" "HUGGING_FACE_HUB_TOKEN" }}
-{{- $hub := $.Values.auth.huggingFace }}
-{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" (include "vllm-multinode.huggingFaceSecret" $) "key" $hub.key "optional" $hub.optional) }}
+{{- include "vllm-multinode.huggingFaceVariables" . }}
+{{- with .Values.weights.objectStore.existingSecret }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" $.Values.weights.objectStore.existingSecret "key" .) }}
 {{- end }}
 {{- end }}
 {{- with include "vllm-multinode.apiKeyVariable" . }}

@@ -17,13 +17,13 @@ dataLocal: data-parallel ranks of a node}.
 {{- end }}
 
 {{/*
-Seconds from a container's start until /health must answer: 60 minutes to read weights, twice that to download them
-first (690 GB at 1 Gb/s alone take 92 minutes).
+Seconds from a container's start until /health must answer: 60 minutes to read weights, twice that for nodes that have
+to download them, each at its own speed (690 GB at 1 Gb/s alone take 92 minutes).
 Usage: include "vllm-multinode.startupSeconds" . | int
 Returns: the number.
 */}}
 {{- define "vllm-multinode.startupSeconds" -}}
-{{- $derived := ternary 7200 3600 (eq .Values.weights.source "huggingFace") -}}
+{{- $derived := ternary 7200 3600 (eq (include "vllm-multinode.weightsAreRemote" .) "true") -}}
 {{- .Values.startup.budgetSeconds | default $derived | int -}}
 {{- end }}
 

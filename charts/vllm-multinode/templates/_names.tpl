@@ -44,33 +44,32 @@ Returns: the name, empty when there is no token.
 {{- end }}
 
 {{/*
+An image in the registry that all come from, when there is one, instead of its own.
+Usage: include "vllm-multinode.mirrored" (dict "root" $ "reference" $reference)
+Returns: the reference.
+*/}}
+{{- define "vllm-multinode.mirrored" -}}
+{{- $parts := splitList "/" .reference -}}
+{{- $named := and (gt (len $parts) 1) (regexMatch "[.:]|^localhost$" (first $parts)) -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- printf "%s/%s" . (ternary (rest $parts) $parts $named | join "/") -}}
+{{- else -}}
+{{- .reference -}}
+{{- end -}}
+{{- end }}
+
+{{/*
 The image, by digest when there is one, else by tag.
 Usage: include "vllm-multinode.image" .
 Returns: the reference.
 */}}
 {{- define "vllm-multinode.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{- printf "%s@%s" .repository .digest -}}
-{{- else -}}
-{{- printf "%s:%s" .repository (.tag | default (printf "v%s" $.Chart.AppVersion)) -}}
+{{- $image := .Values.image -}}
+{{- $version := printf ":%s" ($image.tag | default (printf "v%s" .Chart.AppVersion)) -}}
+{{- with $image.digest -}}
+{{- $version = printf "@%s" . -}}
 {{- end -}}
-{{- end -}}
-{{- end }}
-
-{{/*
-Folder of the caches: what was compiled by another image, or for another model, is of no use. The GPU is not in it, as
-every cache has that in its own keys.
-Usage: include "vllm-multinode.cacheKey" .
-Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
-*/}}
-{{- define "vllm-multinode.cacheKey" -}}
-{{- $version := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
-{{- with .Values.image.digest -}}
-{{- $version = trunc 12 (trimPrefix "sha256:" .) -}}
-{{- end -}}
-{{- $model := .Values.model.name | lower | replace "/" "--" -}}
-{{- printf "%s-%s" $version (regexReplaceAll "[^a-z0-9._-]+" $model "-") -}}
+{{- include "vllm-multinode.mirrored" (dict "root" $ "reference" (print $image.repository $version)) -}}
 {{- end }}
 
 {{/*

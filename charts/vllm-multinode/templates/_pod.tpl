@@ -36,9 +36,14 @@ spec:
   {{- end }}
   securityContext:
     {{- include "vllm-multinode.podSecurity" $root | nindent 4 }}
-  {{- with $values.extraInitContainers }}
+  {{- if or $values.extraInitContainers $values.weights.download.enabled }}
   initContainers:
+    {{- with $values.extraInitContainers }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- if $values.weights.download.enabled }}
+    {{- include "vllm-multinode.weightsContainer" (dict "root" $root "script" (ternary "fill" "wait" (eq $values.weights.volume.type "hostPath"))) | nindent 4 }}
+    {{- end }}
   {{- end }}
   containers:
     - name: vllm-{{ .role }}

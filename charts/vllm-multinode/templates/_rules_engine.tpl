@@ -1,4 +1,4 @@
-{{/* Rules on the engine, the weights and the fabric. A message is: key: value why. Fix. */}}
+{{/* Rules on the engine and the fabric. A message is: key: value why. Fix. */}}
 
 {{/*
 Rules on the engine: its backend, and the flags and variables that other values stand for.
@@ -50,48 +50,6 @@ Returns: JSON, a list of messages.
 {{- end -}}
 {{- if eq ($values.image.tag | default "") "latest" -}}
 {{- $problems = append $problems "image.tag: latest changes under running groups, and leader and workers may get different versions. Use a version, such as v0.32.0, or image.digest." -}}
-{{- end -}}
-{{- toJson $problems -}}
-{{- end }}
-
-{{/*
-Rules on the weights and the cache: each type of volume needs its own key.
-Usage: include "vllm-multinode.rules.weights" . | fromJsonArray
-Returns: JSON, a list of messages.
-*/}}
-{{- define "vllm-multinode.rules.weights" -}}
-{{- $problems := list -}}
-{{- $weights := .Values.weights -}}
-{{- if eq $weights.source "volume" -}}
-{{- if eq $weights.volume.type "emptyDir" -}}
-{{- $problems = append $problems "weights.volume.type: emptyDir is empty when a pod starts, and source is volume. Use hostPath or persistentVolumeClaim." -}}
-{{- end -}}
-{{- if not (hasPrefix (printf "%s/" $weights.mountPath) (printf "%s/" $weights.path)) -}}
-{{- $problems = append $problems (printf "weights.path: %q is no folder in mountPath, and vLLM stays offline with source volume. Use the checkpoint's folder, such as %s/DeepSeek-R1." ($weights.path | default "") $weights.mountPath) -}}
-{{- end -}}
-{{- else if $weights.path -}}
-{{- $problems = append $problems (printf "weights.path: %q is not used with source huggingFace. Leave it out, or set weights.source to volume." $weights.path) -}}
-{{- end -}}
-{{- range $where, $volume := dict "weights.volume" $weights.volume "cache" .Values.cache "cache.bundle" .Values.cache.bundle -}}
-{{- $chosen := $volume.type | default "null" -}}
-{{- range $type, $key := dict "hostPath" "hostPath" "persistentVolumeClaim" "claimName" "image" "image" -}}
-{{- $value := get $volume $key -}}
-{{- if and (eq $chosen $type) (not $value) -}}
-{{- $problems = append $problems (printf "%s.%s: null is missing, and type is %s. Set it." $where $key $type) -}}
-{{- else if and (ne $chosen $type) $value -}}
-{{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $chosen $where $type) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- with .Values.cache -}}
-{{- if and (eq .type "volumeClaimTemplate") (not .size) -}}
-{{- $problems = append $problems "cache.size: null is missing, and a claim needs a size. Set 20Gi: caches of one model take less than 1 GiB, kept logs up to 20 MiB a group." -}}
-{{- else if and .storageClassName (ne .type "volumeClaimTemplate") -}}
-{{- $problems = append $problems (printf "cache.storageClassName: %q is not used with type %s. Leave it out, or set cache.type to volumeClaimTemplate." .storageClassName .type) -}}
-{{- end -}}
-{{- if regexMatch "@?:latest$" (.bundle.image | default "") -}}
-{{- $problems = append $problems (printf "cache.bundle.image: %q changes under running groups. Use another tag, or a digest." .bundle.image) -}}
-{{- end -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

@@ -49,10 +49,17 @@ Returns: JSON, a map of strings.
 {{- if gt (int $layout.data) 1 -}}
 {{- $_ := set $env "MULTINODE_DATA_PARALLEL_LOCAL" $layout.dataLocal -}}
 {{- end -}}
-{{- if eq $values.weights.source "volume" -}}
-{{- $env = merge $env (dict "HF_HUB_OFFLINE" 1 "TRANSFORMERS_OFFLINE" 1) -}}
-{{- else -}}
+{{- if eq $values.weights.source "huggingFace" -}}
 {{- $_ := set $env "HF_HOME" (printf "%s/huggingface" $values.weights.mountPath) -}}
+{{- with $values.weights.endpoint -}}
+{{- $_ := set $env "HF_ENDPOINT" . -}}
+{{- end -}}
+{{- else -}}
+{{- $env = merge $env (dict "HF_HUB_OFFLINE" 1 "TRANSFORMERS_OFFLINE" 1) -}}
+{{- end -}}
+{{- with $values.weights.objectStore.endpoint -}}
+{{- /* A store of one's own knows no names of buckets in DNS, and no metadata service of Amazon's. */ -}}
+{{- $env = merge $env (dict "AWS_ENDPOINT_URL" . "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING" 0 "AWS_EC2_METADATA_DISABLED" "true") -}}
 {{- end -}}
 {{- with $values.fabric.interface -}}
 {{- $env = merge $env (dict "NCCL_SOCKET_IFNAME" (printf "=%s" .) "GLOO_SOCKET_IFNAME" .) -}}
@@ -67,4 +74,14 @@ Returns: JSON, a map of strings.
 {{- $_ := set $env $name (toString $value) -}}
 {{- end -}}
 {{- mergeOverwrite $env $values.engine.env | toJson -}}
+{{- end }}
+
+{{/*
+Port of an address.
+Usage: include "vllm-multinode.portOf" "https://hub.example.com"
+Returns: the number: what it says, else 443, or 80 for http.
+*/}}
+{{- define "vllm-multinode.portOf" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "80" "443" (eq $url.scheme "http")) -}}
 {{- end }}

@@ -6,9 +6,7 @@ Usage: include "vllm-multinode.volumeSource" .Values.cache | nindent 2
 Returns: YAML, fields of a volume.
 */}}
 {{- define "vllm-multinode.volumeSource" -}}
-{{- if eq .type "image" -}}
-image: {reference: {{ .image | quote }}}
-{{- else if eq .type "hostPath" -}}
+{{- if eq .type "hostPath" -}}
 hostPath: {path: {{ .hostPath }}, type: Directory}
 {{- else if eq .type "persistentVolumeClaim" -}}
 persistentVolumeClaim: {claimName: {{ .claimName }}}
@@ -36,12 +34,8 @@ Returns: YAML, a list.
 - name: cache
   {{- include "vllm-multinode.volumeSource" .Values.cache | nindent 2 }}
 {{- end }}
-{{- if .Values.cache.bundle.type }}
-- name: bundle
-  {{- include "vllm-multinode.volumeSource" .Values.cache.bundle | nindent 2 }}
-{{- end }}
-- name: weights
-  {{- include "vllm-multinode.volumeSource" .Values.weights.volume | nindent 2 }}
+{{- include "vllm-multinode.bundleVolume" . }}
+{{- include "vllm-multinode.weightsVolumes" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -60,32 +54,14 @@ Returns: YAML, a list.
 {{- if .Values.cache.bundle.type }}
 - {name: bundle, mountPath: /bundle, readOnly: true}
 {{- end }}
+{{- if ne .Values.weights.source "objectStore" }}
 - name: weights
   mountPath: {{ .Values.weights.mountPath }}
-  {{- if eq .Values.weights.source "volume" }}
+  {{- if ne .Values.weights.source "huggingFace" }}
   readOnly: true
   {{- end }}
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
-{{- end }}
-
-{{/*
-Claims that LeaderWorkerSet makes for each pod; they stay when the pod goes, for its successor of the same name.
-Usage: include "vllm-multinode.volumeClaimTemplates" . | nindent 6
-Returns: YAML, a list, or nothing.
-*/}}
-{{- define "vllm-multinode.volumeClaimTemplates" -}}
-{{- with .Values.cache -}}
-{{- if eq .type "volumeClaimTemplate" -}}
-- metadata:
-    name: cache
-  spec:
-    accessModes: [ReadWriteOnce]
-    {{- with .storageClassName }}
-    storageClassName: {{ . }}
-    {{- end }}
-    resources: {requests: {storage: {{ .size }}}}
-{{- end -}}
-{{- end -}}
 {{- end }}

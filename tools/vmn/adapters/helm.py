@@ -28,14 +28,23 @@ def template_command(
     return [helm, "template", release, str(chart), *options, *extra]
 
 
-def manifests(chart: Path, files: Sequence[Path], release: str, namespace: str) -> list[dict[str, Any]]:
+def manifests(
+    chart: Path, files: Sequence[Path], release: str, namespace: str, options: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return the objects of a release, without its tests.
+
+    Args:
+        chart: the chart's folder.
+        files: values files, the last one wins.
+        release: its name.
+        namespace: where it goes.
+        options: more of Helm's options.
 
     Raises:
         MissingError: there is no Helm.
         RenderError: the chart refuses the values.
     """
-    extra = ["--namespace", namespace, "--skip-tests"]
+    extra = ["--namespace", namespace, "--skip-tests", *options]
     done = run(template_command(chart, files, release=release, extra=extra), TEMPLATE_LIMIT)
     if done.code:
         raise RenderError(done.stderr.strip())

@@ -8,6 +8,7 @@ from vmn import __version__
 from vmn.cli.cache import cache
 from vmn.cli.doctor import doctor
 from vmn.cli.generate import generate
+from vmn.cli.images import images
 from vmn.cli.installtest import install_test
 from vmn.cli.plan import plan
 from vmn.cli.preflight import preflight
@@ -29,6 +30,7 @@ def main() -> None:
 main.add_command(plan)
 main.add_command(generate)
 main.add_command(validate)
+main.add_command(images)
 main.add_command(preflight)
 main.add_command(doctor)
 main.add_command(cache)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Object, Snapshot
+from vmn.core.snapshot import Object, Snapshot, annotations_of
 
 SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
 def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
     volumes = [volume for pod in demand.pods for volume in pod.spec.get("volumes") or ()]
-    mounted = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+    mounted = [name for pod in demand.pods for name in _claims_of(pod.spec)]
     made = [volume["ephemeral"]["volumeClaimTemplate"] for volume in volumes if "ephemeral" in volume]
     names = list(dict.fromkeys(mounted))
     classes = list(dict.fromkeys(_class_of(item) for item in [*made, *demand.of_kind("PersistentVolumeClaim")]))
@@ -22,6 +23,8 @@ def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     foreign = [name for name in names if not demand.renders("PersistentVolumeClaim", name)]
     problems = [found for name in foreign if (found := _claim(name, demand, snapshot))]
     problems += [found for name in given if (found := _storage_class(name, snapshot))]
+    if None in classes and (found := _default_class(snapshot)):
+        problems.append(found)
     yield from problems
     if not names and not given:
         yield skipped("claims", "the release mounts no claim")
@@ -29,11 +32,25 @@ def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("claims", f"usable: {', '.join([*names, *given])}")
 
 
+def _claims_of(spec: Object) -> list[str]:
+    volumes = spec.get("volumes") or ()
+    return [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+
+
 def _storage_class(name: str, snapshot: Snapshot) -> Finding | None:
     if "storageclasses" in snapshot.denied or snapshot.named("storageclasses", name):
         return None
     known = ", ".join(item["metadata"]["name"] for item in snapshot.all("storageclasses")) or "none"
     return failed("claims", f"there is no StorageClass {name}", f"Use one that there is: {known}.")
+
+
+def _default_class(snapshot: Snapshot) -> Finding | None:
+    there = snapshot.all("storageclasses")
+    if "storageclasses" in snapshot.denied or any(annotations_of(item).get(DEFAULT) == "true" for item in there):
+        return None
+    known = ", ".join(item["metadata"]["name"] for item in there) or "none"
+    text = "the release makes a claim that names no StorageClass, and none is the default"
+    return failed("claims", text, f"Set weights.volume.storageClassName to one that shares volumes: {known}.")
 
 
 def _class_of(claim: Object) -> str | None:
@@ -52,6 +69,9 @@ def _claim(name: str, demand: Demand, snapshot: Snapshot) -> Finding | None:
     if pods > 1 and not set(modes) & set(SHARED_MODES):
         text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
         return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
+    if modes == ["ReadOnlyMany"] and any(name in _claims_of(spec) for spec in demand.jobs):
+        text = f"claim {name} is ReadOnlyMany, and the download's Job writes to it"
+        return failed("claims", text, "Use a claim with ReadWriteMany, or turn weights.download.enabled off.")
     phase = found.get("status", {}).get("phase")
     if phase == "Bound":
         return None

@@ -94,6 +94,11 @@ class Demand:
         return [leader, PodDemand("worker", workers, template["workerTemplate"])] if workers else [leader]
 
     @property
+    def jobs(self) -> list[Object]:
+        """The specifications of the pods of Jobs, such as a download's."""
+        return [item["spec"]["template"]["spec"] for item in self.of_kind("Job")]
+
+    @property
     def gpu_resource(self) -> str | None:
         """The resource that the nodes give GPUs as; None without one."""
         extended = [name for name in self.pods[0].requests if "/" in name]

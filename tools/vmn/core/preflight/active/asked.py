@@ -13,6 +13,8 @@ SHARED_MEMORY = "/dev/shm"
 FLEETING = ("emptyDir", "ephemeral")
 """Kinds of volumes that are empty when a pod starts."""
 NVIDIA = "nvidia.com/"
+DOWNLOAD = "weights"
+"""Name of the init container that brings the weights, or waits for them."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def _shared_memory(spec: Object) -> int | None:
 def _weights(spec: Object) -> str | None:
     """Return vLLM's first argument when it is a path whose volume has something in it before a start."""
     path = str(next(iter(spec["containers"][0].get("args") or ()), ""))
-    if not path.startswith("/"):
+    brought = any(item["name"] == DOWNLOAD for item in spec.get("initContainers") or ())
+    if brought or not path.startswith("/"):
         return None
     volume = volume_at(spec, path) or {}
     return None if any(kind in volume for kind in FLEETING) else path

@@ -1,0 +1,76 @@
+"""Lines of progress, for the log and for those who wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from folder import STATUS, Asked, gib, say, size_of, write
+from hub import TEMPORARY, File
+
+
+class Progress:
+    """Says every so often how far a download is."""
+
+    def __init__(self, asked: Asked, files: Iterable[File]) -> None:
+        """Look at what is there already."""
+        self.asked = asked
+        self.sizes = {file.name: file.size or 0 for file in files}
+        self.total = sum(self.sizes.values())
+        self.finished: set[str] = set()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._tell, daemon=True)
+        self.begun, self.before = time.monotonic(), self._there()
+
+    def __enter__(self) -> Progress:
+        """Begin to tell."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
+        """Tell a last time."""
+        self.over.set()
+        self.thread.join()
+        say(self._line())
+
+    def done(self, name: str) -> None:
+        """Count a file that is there and checked."""
+        self.finished.add(name)
+
+    def _tell(self) -> None:
+        while True:
+            line = self._line()
+            say(line)
+            try:
+                write(self.asked.path / STATUS, line)
+            except OSError as error:  # a full disk: the download itself says more
+                say(f"the progress can't be left on the volume: {error.strerror}")
+            if self.over.wait(self.asked.tick):
+                return
+
+    def _line(self) -> str:
+        there = self._there()
+        rate = (there - self.before) / max(time.monotonic() - self.begun, 0.001)
+        left = f", {(self.total - there) / rate / 60:.0f} min left" if rate > 0 and there < self.total else ""
+        return (
+            f"downloading: {len(self.finished)} of {len(self.sizes)} files checked, "
+            f"{gib(there)} of {gib(self.total)} there, {gib(rate)}/s{left}"
+        )
+
+    def _there(self) -> int:
+        """Return bytes on the disk: of files, and of what is not a file yet."""
+        parts = sum(map(_blocks, (self.asked.path / TEMPORARY).rglob("*.incomplete")))
+        files = sum(min(size_of(self.asked.path / name) or 0, size) for name, size in self.sizes.items())
+        return min(self.total, parts + files)
+
+
+def _blocks(file: Path) -> int:
+    """Return what is written of a file, which may have got its length beforehand."""
+    try:
+        state = file.stat()
+    except OSError:  # it has got its own name meanwhile
+        return 0
+    return min(state.st_blocks * 512, state.st_size)

@@ -1,0 +1,28 @@
+"""What ``vmn images`` found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from vmn.core.images import Needed
+
+MODEL = "hf://"
+"""What a model's line begins with, so that it is no image."""
+
+
+def text(found: Sequence[Needed]) -> str:
+    """Return a line for each thing: where it comes from, and where it is to go when that is another place."""
+    return "\n".join(map(_line, found))
+
+
+def _line(item: Needed) -> str:
+    if item.kind == "model":
+        return f"{MODEL}{item.source}"
+    return item.source if item.source == item.target else f"{item.source} {item.target}"
+
+
+def as_json(found: Sequence[Needed]) -> str:
+    """Return the same for programs."""
+    return json.dumps([asdict(item) for item in found], indent=2)
