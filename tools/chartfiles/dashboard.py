@@ -89,7 +89,12 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             width=4,
             single=True,
         ),
-        Panel("Serving", "1 while a group's leader answers.", "none", {"group {{group}}": f"max by (group) (up{{{SERIES}}})"}),
+        Panel(
+            "Serving",
+            "1 while a group's leader answers.",
+            "none",
+            {"group {{group}}": f"max by (group) (up{{{SERIES}}})"},
+        ),
         Panel(
             "Start-up",
             "Seconds from the leader's pod until it was ready, of the last start (kube-state-metrics).",
@@ -133,8 +138,15 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "reqps",
             {"{{status}}": f"sum by (status) (rate(http_requests_total{{{SERIES}}}{WINDOW}))"},
         ),
-        Panel("First token", "Seconds from a request until its first token.", "s", quantiles("time_to_first_token_seconds")),
-        Panel("Between tokens", "Seconds between two tokens of an answer.", "s", quantiles("inter_token_latency_seconds")),
+        Panel(
+            "First token",
+            "Seconds from a request until its first token.",
+            "s",
+            quantiles("time_to_first_token_seconds"),
+        ),
+        Panel(
+            "Between tokens", "Seconds between two tokens of an answer.", "s", quantiles("inter_token_latency_seconds")
+        ),
         Panel("Whole answer", "Seconds from a request until its end.", "s", quantiles("e2e_request_latency_seconds")),
     ),
     "Engine": (
@@ -142,7 +154,10 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "Tokens",
             "Tokens a second. None while requests run: a rank is stuck.",
             "none",
-            {"prompt, group {{group}}": by_group(rate("prompt_tokens")), "answer, group {{group}}": by_group(rate("generation_tokens"))},
+            {
+                "prompt, group {{group}}": by_group(rate("prompt_tokens")),
+                "answer, group {{group}}": by_group(rate("generation_tokens")),
+            },
         ),
         Panel(
             "KV cache in use",
@@ -162,7 +177,12 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "reqps",
             {"group {{group}}": by_group(rate("num_preemptions"))},
         ),
-        Panel("Time in the queue", "Seconds until a request was taken into work.", "s", quantiles("request_queue_time_seconds")),
+        Panel(
+            "Time in the queue",
+            "Seconds until a request was taken into work.",
+            "s",
+            quantiles("request_queue_time_seconds"),
+        ),
         Panel(
             "Tokens in a step",
             "Mean tokens of an engine's step: how well it batches.",
@@ -190,7 +210,9 @@ def dashboard_json() -> str:
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
         .with_variable(variable("namespace", "Namespace", "label_values(vllm:num_requests_running, namespace)"))
-        .with_variable(variable("job", "Release", 'label_values(vllm:num_requests_running{namespace="$namespace"}, job)'))
+        .with_variable(
+            variable("job", "Release", 'label_values(vllm:num_requests_running{namespace="$namespace"}, job)')
+        )
         .with_variable(
             variable("group", "Group", 'label_values(up{namespace="$namespace",job=~"$job"}, group)')
             .include_all(True)
@@ -220,12 +242,19 @@ def variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 def graphic(panel: Panel) -> stat.Panel | timeseries.Panel:
     """Return a panel in Grafana's types."""
-    shape = stat.Panel() if panel.single else course()
+    shape = number() if panel.single else course()
     shape = shape.title(panel.title).description(panel.says).unit(panel.unit).datasource(SOURCE)
     shape = shape.span(panel.width).height(HEIGHT)
     for letter, (legend, query) in zip("ABCDEF", panel.queries.items(), strict=False):
-        shape = shape.with_target(prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).datasource(SOURCE))
+        shape = shape.with_target(
+            prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).datasource(SOURCE)
+        )
     return shape
+
+
+def number() -> stat.Panel:
+    """Return the form of all single numbers: the last one."""
+    return stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
 def course() -> timeseries.Panel:
