@@ -34,7 +34,7 @@ def of(metric: str, group: int = 0, **labels: str) -> str:
 
 def engine(metric: str, **labels: str) -> str:
     """Return the name of a series of vLLM itself."""
-    return of(f"vllm:{metric}", engine="0", model_name="r1", **labels)
+    return of(f"vllm:{metric}", 0, **{"engine": "0", "model_name": "r1", **labels})
 
 
 def created(uid: str, pod: str = "vllm-0", instance: str = "a") -> str:

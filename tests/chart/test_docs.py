@@ -18,7 +18,8 @@ from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
 COMMANDED = [
-    *(CHECKOUT / name for name in ("README.md", "docs/failures.md", "docs/clusters.md", "docs/local-cluster.md")),
+    CHECKOUT / "README.md",
+    *(CHECKOUT / "docs" / f"{name}.md" for name in ("failures", "clusters", "local-cluster", "observability")),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
 ]
 """Files of which every block is checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -9,24 +10,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.reference import ask
 from faults.injections import LEADER, WORKER, kill_server, pod
 from faults.scene import START_LIMIT, Scene
 from faults.styles import OVERLAY, Chart
 from kit import nodeprocesses, prometheus
 from kit.cluster import background
+from kit.collector import PATH, Collector, collector
 from kit.dashboardpicture import Span, picture
 from kit.paths import CHECKOUT
+from kit.poddiscovery import discovered
 from kit.progress import say, step, wait_until
 from kit.render import render
 from kit.schemas import Document
 from kit.scripts import free_port
 from kit.simulated import is_local_cluster
 from kit.traffic import Load
+from localcluster.network import HOST_ADDRESS
 from localcluster.programs import single
 
 pytestmark = [
@@ -63,6 +67,7 @@ class Watched:
 
     scene: Scene
     server: prometheus.Prometheus
+    traces: Collector
     dashboard: Document
     begun: float
 
@@ -79,6 +84,11 @@ class Watched:
     def wait_firing(self, alert: str) -> None:
         """Wait until an alert fires."""
         wait_until(f"alert {alert}", lambda: alert in self.server.firing(), ALERT_LIMIT, state=self.server.firing)
+
+
+def told(endpoint: str) -> dict[str, Any]:
+    """Return values for traces, and for logs in JSON."""
+    return {"tracing": {"endpoint": endpoint, "protocol": "http/protobuf"}, "logging": {"format": "json"}}
 
 
 @contextmanager
@@ -98,21 +108,24 @@ def kube_state_metrics(namespace: str) -> Iterator[Document]:
 def watched(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Start Prometheus, then the tiny model."""
     manifests = render(WATCHED, OVERLAY, namespace=namespace)
-    scrape = prometheus.scrape(manifests.one("PodMonitor"), Path(os.environ["KUBECONFIG"]))
+    folder = tmp_path_factory.mktemp("prometheus")
+    scrape = prometheus.scrape(manifests.one("PodMonitor"), folder / "pods.json")
     rules = manifests.one("PrometheusRule")
     dashboard = prometheus.dashboard_of(manifests.one("ConfigMap", "vllm-dashboard"))
-    scene = Scene(Chart(namespace))
-    folder = tmp_path_factory.mktemp("prometheus")
+    release = Chart(namespace)
     with (
         kube_state_metrics(namespace) as state,
+        discovered(namespace, folder / "pods.json"),
         prometheus.running(folder, [scrape, state], rules, PERIOD) as server,
+        collector(HOST_ADDRESS) as traces,
     ):
         begun = time.time()
-        scene.style.start({**WATCHED, "monitoring": WITHOUT_OBJECTS})
-        scene.style.wait_available(START_LIMIT)
-        yield Watched(scene, server, dashboard, begun)
+        endpoint = f"http://{HOST_ADDRESS}:{traces.port}{PATH}"
+        release.start({**WATCHED, "monitoring": WITHOUT_OBJECTS, **told(endpoint)})
+        release.wait_available(START_LIMIT)
+        yield Watched(Scene(release), server, traces, dashboard, begun)
         with step("uninstall"):
-            scene.style.uninstall()
+            release.uninstall()
 
 
 def empty(watched: Watched) -> list[str]:
@@ -150,6 +163,16 @@ def test_group_that_starts_is_down_and_no_alert_fires_when_it_serves(watched: Wa
     down = watched.server.query('max_over_time(ALERTS{alertname="VllmDown",alertstate="firing"}[10m])')
     assert len(down) == 1
     wait_until("end of all alerts", lambda: not watched.server.firing(), 30, state=watched.server.firing)
+
+
+def test_traces_reach_a_collector_and_logs_are_json(watched: Watched) -> None:
+    ask(watched.scene.style.namespace)
+    wait_until("trace of a request", lambda: watched.traces.has(b"llm_request", b"vllm"), 30)
+    log = watched.scene.style.logs(LEADER, "vllm-leader")
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {"vllm", "uvicorn"} <= {line["name"].partition(".")[0] for line in lines}
+    plain = [line for line in log.splitlines() if " INFO " in line and not line.startswith("{")]
+    assert plain == []
 
 
 def test_every_panel_has_data_and_faults_fire_their_alerts(watched: Watched) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from kit.cluster import background
+from kit.poddiscovery import META, sanitized
 from kit.render import yaml_of
 from kit.schemas import Document
 from kit.scripts import free_port
@@ -22,7 +23,7 @@ from localcluster.monitoring import prometheus
 
 LIMIT = 10
 """Seconds for an answer."""
-POD_LABEL = "__meta_kubernetes_pod_label_"
+POD_LABEL = f"{META}_pod_label_"
 Series = dict[str, Any]
 """One result of a query: its labels under ``metric``, and a value or values."""
 
@@ -95,10 +96,14 @@ def running(folder: Path, scrapes: Sequence[Document], rules: Document, seconds:
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 
-def scrape(monitor: Document, kubeconfig: Path) -> Document:
+def scrape(monitor: Document, pods: Path) -> Document:
     """Return the scrape configuration that the Prometheus operator makes of a PodMonitor, as far as the chart's goes.
 
     It follows the operator's generatePodMonitorConfig (pkg/prometheus/promcfg.go): the same labels in the same order.
+
+    Args:
+        monitor: the PodMonitor.
+        pods: file with the pods of its namespace, as ``kit.poddiscovery`` writes it.
 
     Raises:
         NotUnderstood: the PodMonitor has a field that is not put into Prometheus' words here.
@@ -113,38 +118,27 @@ def scrape(monitor: Document, kubeconfig: Path) -> Document:
         "metrics_path": endpoint["path"],
         "scrape_interval": endpoint["interval"],
         "scrape_timeout": endpoint["interval"],
-        "kubernetes_sd_configs": [
-            {
-                "role": "pod",
-                "kubeconfig_file": str(kubeconfig),
-                "namespaces": {"names": [monitor["metadata"]["namespace"]]},
-            }
-        ],
+        "file_sd_configs": [{"files": [str(pods)]}],
         "relabel_configs": [*_relabelings(spec, endpoint)],
     }
 
 
 def _relabelings(spec: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Iterator[Document]:
-    yield {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "(Failed|Succeeded)", "action": "drop"}
+    yield {"source_labels": [f"{META}_pod_phase"], "regex": "(Failed|Succeeded)", "action": "drop"}
     for label, value in spec["selector"]["matchLabels"].items():
         name = POD_LABEL + sanitized(label)
         sources = [name, name.replace("_label_", "_labelpresent_")]
         yield {"source_labels": sources, "regex": f"({value});true", "action": "keep"}
-    port = "__meta_kubernetes_pod_container_port_name"
+    port = f"{META}_pod_container_port_name"
     yield {"source_labels": [port], "regex": endpoint["port"], "action": "keep"}
     for source, target in {"namespace": "namespace", "pod_container_name": "container", "pod_name": "pod"}.items():
-        yield {"source_labels": [f"__meta_kubernetes_{source}"], "target_label": target}
+        yield {"source_labels": [f"{META}_{source}"], "target_label": target}
     job = POD_LABEL + sanitized(spec["jobLabel"])
     yield {"source_labels": [job], "regex": "(.+)", "replacement": "${1}", "target_label": "job"}
     yield {"replacement": endpoint["port"], "target_label": "endpoint"}
     for relabeling in endpoint["relabelings"]:
         _only(relabeling, {"sourceLabels", "targetLabel"})
         yield {"source_labels": relabeling["sourceLabels"], "target_label": relabeling["targetLabel"]}
-
-
-def sanitized(label: str) -> str:
-    """Return a label's key as Prometheus writes it."""
-    return "".join(letter if letter.isalnum() else "_" for letter in label)
 
 
 def _only(fields: Mapping[str, Any], known: set[str]) -> None:

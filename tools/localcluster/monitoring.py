@@ -54,5 +54,5 @@ def _generate(target: Path) -> None:
     path = f"{go().parent}{os.pathsep}{os.environ['PATH']}"
     env = {"PATH": path, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto", "CGO_ENABLED": "0"}
     with step("making the Prometheus operator's kinds"):
-        command = [generator, "crd:crdVersions=v1", f"paths={TYPES}", f"output:crd:dir={target}"]
-        run(command, cwd=MODULES / "prometheus-operator", env=env)
+        options = ["crd:crdVersions=v1", f"paths={TYPES}", f"output:crd:dir={target}"]
+        run([generator, *options], cwd=MODULES / "prometheus-operator", env=env)
