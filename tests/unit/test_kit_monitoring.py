@@ -55,7 +55,13 @@ def test_picture_has_a_line_for_each_unbroken_part_of_a_series() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
-    [(0.5, "percentunit", "50.0%"), (0.25, "s", "250 ms"), (12.0, "s", "12 s"), (3.0, "reqps", "3/s"), (7.0, "none", "7")],
+    [
+        (0.5, "percentunit", "50.0%"),
+        (0.25, "s", "250 ms"),
+        (12.0, "s", "12 s"),
+        (3.0, "reqps", "3/s"),
+        (7.0, "none", "7"),
+    ],
 )
 def test_value_is_told_in_its_unit(value: float, unit: str, words: str) -> None:
     assert scaled(value, unit) == words
