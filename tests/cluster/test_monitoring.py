@@ -29,6 +29,11 @@ def definitions() -> list[Object]:
     return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in kinds()]
 
 
+def established(definition: Object) -> bool:
+    """Return whether the API server serves a kind."""
+    return condition(get(CRD, definition["metadata"]["name"]) or {}, "Established")
+
+
 @pytest.fixture
 def without_kinds() -> None:
     """Skip on a cluster that has the operator."""
@@ -43,9 +48,7 @@ def with_kinds() -> Iterator[None]:
     try:
         for item in made:
             create(item)
-        for item in made:
-            name = item["metadata"]["name"]
-            wait_until(f"kind {name}", lambda name=name: condition(get(CRD, name) or {}, "Established"), 30)
+        wait_until("kinds", lambda: all(map(established, made)), 30)
         yield
     finally:
         for item in made:
