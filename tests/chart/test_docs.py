@@ -18,8 +18,8 @@ from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
 COMMANDED = [
-    *(CHECKOUT / name for name in ("README.md", "docs/failures.md", "docs/clusters.md", "docs/local-cluster.md")),
-    *(CHECKOUT / "docs" / name for name in ("weights.md", "air-gap.md")),
+    CHECKOUT / "README.md",
+    *sorted((CHECKOUT / "docs").glob("*.md")),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
 ]
 """Files of which every block is checked."""

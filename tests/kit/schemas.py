@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -14,17 +15,18 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import relevance
 from referencing import Registry, Resource
 
+from localcluster.monitoring import kinds
 from localcluster.programs import chart_of
 
 KUBERNETES = "1.36"
 """The Kubernetes of the local cluster."""
 LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 UNCHECKED: Mapping[str, str] = {
-    "monitoring.coreos.com/v1": "the Prometheus operator's resources are checked by the tests that look at them",
     "keda.sh/v1alpha1": "KEDA's resources are checked by the tests that look at them",
     "gateway.networking.k8s.io/v1": "the Gateway API's resources are checked by the tests that look at them",
 }
 """API groups whose schemas are not at hand, with the reason why that is all right."""
+MONITORING = "monitoring.coreos.com/v1"
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 
 Document = dict[str, Any]
@@ -50,6 +52,8 @@ def _object_errors(document: Document) -> list[str]:
         return []
     if kind == "LeaderWorkerSet":
         return [f"{name}::{error}" for error in _leader_worker_set_errors(document)]
+    if api == MONITORING:
+        return [f"{name}::{error}" for error in _errors(_monitoring(kind), document)]
     try:
         validator = _builtin(kind, api)
     except FileNotFoundError:
@@ -98,7 +102,17 @@ def _definition(name: str) -> Any:
 
 @cache
 def _crd(api: str) -> Any:
-    crd = yaml.safe_load((chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8"))
+    return _closed_kind(chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD, api)
+
+
+@cache
+def _monitoring(kind: str) -> Any:
+    (file,) = (file for file in kinds() if file.stem.endswith(f"_{kind.lower()}s"))
+    return _closed_kind(file, MONITORING)
+
+
+def _closed_kind(file: Path, api: str) -> Any:
+    crd = yaml.safe_load(file.read_text(encoding="utf-8"))
     version = next(version for version in crd["spec"]["versions"] if api == f"{crd['spec']['group']}/{version['name']}")
     schema = closed(version["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own, left open in every CRD

@@ -29,6 +29,16 @@ def test_every_module_is_locked(name: str) -> None:
     assert (programs.MODULES / name / "go.sum").exists()
 
 
+def test_cluster_does_not_wait_for_what_only_some_tests_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(programs, "_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(programs, "build", asked.append)
+    monkeypatch.setattr(programs, "built", lambda *_: tmp_path)
+    programs.bin_dir()
+    assert set(asked) == set(programs.module_names()) - programs.ON_DEMAND
+    assert set(programs.module_names()) > programs.ON_DEMAND
+
+
 def test_key_follows_the_pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(programs.MODULES / "pause", tmp_path / "pause")
     monkeypatch.setattr(programs, "MODULES", tmp_path)

@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from chartfiles.catalogue import catalogue, picture
+from chartfiles.dashboard import dashboard_json
 from chartfiles.schema import generated_schema
 from chartfiles.tables import overlays_table, replaced, values_table
 from vmn.core.values import parse_values
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"
+DASHBOARD = CHART / "dashboards" / "vllm-multinode.json"
 PICTURE = CHECKOUT / "docs" / "deepseek-r1.svg"
 """The ledger of two nodes, in ``docs/planner.md``."""
 
@@ -28,7 +30,12 @@ def generated() -> Mapping[Path, str]:
     written = catalogue(CHECKOUT / "values")
     texts = {path: path.read_text(encoding="utf-8") for path in (CHECKOUT / "values").glob("*.yaml")} | written
     overlays = {path.relative_to(CHECKOUT): parse_values(texts[path]) for path in sorted(texts)}
-    files = {CHART / "values.schema.json": schema, PICTURE: picture("deepseek-r1"), **written}
+    files = {
+        CHART / "values.schema.json": schema,
+        PICTURE: picture("deepseek-r1"),
+        DASHBOARD: dashboard_json(),
+        **written,
+    }
     for readme, name, body in (
         (CHART / "README.md", "values", values_table(json.loads(schema), values)),
         (CHECKOUT / "README.md", "overlays", overlays_table(overlays, values)),
@@ -41,7 +48,7 @@ def generated() -> Mapping[Path, str]:
 @click.command()
 @click.option("--verify", is_flag=True, help="Write nothing; fail when a file is out of date.")
 def main(verify: bool) -> None:
-    """Write the chart's JSON schema, the catalogue of values files, a picture and the tables of the READMEs."""
+    """Write the chart's JSON schema, the dashboard, the values files, a picture and the READMEs' tables."""
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text("utf-8") != text]
     if verify:
         for path in stale:

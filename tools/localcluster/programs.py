@@ -33,6 +33,10 @@ _NICE_NAMES: Mapping[tuple[str, str], str] = {
 _MAIN_PACKAGES: Mapping[str, str] = {"kubernetes": "k8s.io/kubernetes", "lws": "sigs.k8s.io/lws"}
 
 
+ON_DEMAND = frozenset({"kube-state-metrics", "prometheus-operator"})
+"""Modules that the cluster does without: the tests that need one build it."""
+
+
 def module_names() -> list[str]:
     """Return the names of the Go modules, those that take longest to build first."""
     names = sorted(path.parent.name for path in MODULES.glob("*/go.mod"))
@@ -94,7 +98,7 @@ def bin_dir() -> Path:
     Raises:
         HostError: as for ``build``.
     """
-    names = module_names()
+    names = [name for name in module_names() if name not in ON_DEMAND]
     missing = [name for name in names if not _folder(name).is_dir()]
     for number, name in enumerate(missing, 1):
         start = time.monotonic()

@@ -52,6 +52,10 @@ Returns: YAML, a list of strings.
       "enable-expert-parallel" ($values.parallelism.expert | default nil)
       "decode-context-parallel-size" $values.parallelism.decodeContext
       "shutdown-timeout" $values.shutdown.drainSeconds
+      "otlp-traces-endpoint" $values.tracing.endpoint
+      "collect-detailed-traces" ($values.tracing.detail | default nil)
+      "enable-log-requests" ($values.logging.requests | default nil)
+      "logging-config" (ternary (dict "formatter" "json") nil (eq $values.logging.format "json"))
       "distributed-executor-backend" (ternary "ray" nil (eq $values.engine.backend "ray")) -}}
 {{- /* Ranks meet when they have loaded: on slow or unequal disks later than torch's 600 s; with a download, as late
        as the start-up's budget. It also bounds how long a worker waits for a leader that is gone. */ -}}

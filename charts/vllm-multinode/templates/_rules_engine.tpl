@@ -16,7 +16,9 @@ Returns: JSON, a list of messages.
       "enable-expert-parallel" "parallelism.expert" "decode-context-parallel-size" "parallelism.decodeContext"
       "shutdown-timeout" "shutdown.drainSeconds" "distributed-executor-backend" "engine.backend"
       "nnodes" "group.nodes" "master-port" "engine.masterPort" "data-parallel-rpc-port" "engine.masterPort"
-      "api-key" "auth.apiKey.existingSecret" -}}
+      "api-key" "auth.apiKey.existingSecret" "otlp-traces-endpoint" "tracing.endpoint"
+      "collect-detailed-traces" "tracing.detail" "enable-log-requests" "logging.requests"
+      "logging-config" "logging.format" -}}
 {{- $added := list "node-rank" "master-addr" "headless" "data-parallel-size-local" "data-parallel-address" "data-parallel-start-rank" "data-parallel-rank" "data-parallel-backend" -}}
 {{- range $flag, $value := $values.engine.args -}}
 {{- range $owned, $owner := $owners -}}

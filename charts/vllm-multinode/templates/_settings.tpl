@@ -24,7 +24,7 @@ Returns: JSON, a map of strings.
       "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .)
       "VLLM_NO_USAGE_STATS" 1
       "DO_NOT_TRACK" 1
-      "NCCL_DEBUG" "WARN"
+      "NCCL_DEBUG" $values.logging.nccl
       "USER" "vllm"
       "LOGNAME" "vllm" -}}
 {{- /* Every cache of a start, measured on an H200; what is left out lands in HOME. */ -}}
@@ -69,6 +69,13 @@ Returns: JSON, a map of strings.
 {{- end -}}
 {{- with $values.fabric.gidIndex -}}
 {{- $_ := set $env "NCCL_IB_GID_INDEX" . -}}
+{{- end -}}
+{{- if ne $values.logging.level "INFO" -}}
+{{- $_ := set $env "VLLM_LOGGING_LEVEL" $values.logging.level -}}
+{{- end -}}
+{{- if $values.tracing.endpoint -}}
+{{- $env = merge $env (dict "OTEL_SERVICE_NAME" (include "vllm-multinode.fullname" .)
+      "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" $values.tracing.protocol) -}}
 {{- end -}}
 {{- range $name, $value := $env -}}
 {{- $_ := set $env $name (toString $value) -}}

@@ -1,0 +1,272 @@
+"""The Grafana dashboard of the chart, in the types of Grafana's own library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.common import (
+    GraphDrawStyle,
+    LegendDisplayMode,
+    LegendPlacement,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+
+UID = "vllm-multinode"
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+SERIES = 'namespace="$namespace",job=~"$job",group=~"$group"'
+LEADERS = 'namespace="$namespace",pod=~"$job-[0-9]+"'
+"""The leaders' pods, as kube-state-metrics names them."""
+WINDOW = "[$__rate_interval]"
+WIDTH = 24
+"""Columns of Grafana's grid."""
+HEIGHT = 8
+"""Rows of it for a panel."""
+QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel.
+
+    Attributes:
+        title: what it shows.
+        says: how to read it.
+        unit: of Grafana's list.
+        queries: legend -> PromQL.
+        width: columns.
+        single: one number instead of a course.
+    """
+
+    title: str
+    says: str
+    unit: str
+    queries: Mapping[str, str]
+    width: int = 8
+    single: bool = False
+
+
+def quantiles(metric: str) -> dict[str, str]:
+    """Return the quantiles of a histogram by their names."""
+    rate = f"sum by (le) (rate(vllm:{metric}_bucket{{{SERIES}}}{WINDOW}))"
+    return {name: f"histogram_quantile({share}, {rate})" for name, share in QUANTILES.items()}
+
+
+def by_group(expression: str, more: str = "") -> str:
+    """Return a sum by group, and by more labels."""
+    return f"sum by (group{more}) ({expression})"
+
+
+def rate(metric: str) -> str:
+    """Return the rate of a counter of vLLM."""
+    return f"rate(vllm:{metric}_total{{{SERIES}}}{WINDOW})"
+
+
+def gauge(metric: str) -> str:
+    """Return a gauge of vLLM."""
+    return f"vllm:{metric}{{{SERIES}}}"
+
+
+ROWS: Mapping[str, Sequence[Panel]] = {
+    "Groups": (
+        Panel(
+            "Groups that serve",
+            "Leaders whose /metrics answers. Less than group.replicas: a group is down or starting.",
+            "none",
+            {"serving": f"count(up{{{SERIES}}} == 1) or vector(0)"},
+            width=4,
+            single=True,
+        ),
+        Panel(
+            "Requests that run",
+            "In vLLM's batches, over all groups.",
+            "none",
+            {"running": f"sum({gauge('num_requests_running')})"},
+            width=4,
+            single=True,
+        ),
+        Panel(
+            "Serving",
+            "1 while a group's leader answers.",
+            "none",
+            {"group {{group}}": f"max by (group) (up{{{SERIES}}})"},
+        ),
+        Panel(
+            "Start-up",
+            "Seconds from the leader's pod until it was ready, of the last start (kube-state-metrics).",
+            "s",
+            {
+                "{{pod}}": f"max by (pod) (kube_pod_status_ready_time{{{LEADERS}}} - on (namespace, pod, uid)"
+                f" kube_pod_start_time{{{LEADERS}}})"
+            },
+            width=4,
+        ),
+        Panel(
+            "Made anew",
+            "Times in an hour that a group got a new leader (kube-state-metrics).",
+            "none",
+            {
+                "{{pod}}": "count by (pod) (max by (namespace, pod, uid)"
+                f" (last_over_time(kube_pod_created{{{LEADERS}}}[1h]))) - 1"
+            },
+            width=4,
+        ),
+    ),
+    "Requests": (
+        Panel(
+            "Running and waiting",
+            "Waiting requests that stay: more groups, or a larger max-num-seqs if the KV cache has room.",
+            "none",
+            {
+                "running, group {{group}}": by_group(gauge("num_requests_running")),
+                "waiting, group {{group}}": by_group(gauge("num_requests_waiting")),
+            },
+        ),
+        Panel(
+            "Ends",
+            "Requests a second by the reason of their end: stop, length, abort (the client left), error.",
+            "reqps",
+            {"{{finished_reason}}": f"sum by (finished_reason) ({rate('request_success')})"},
+        ),
+        Panel(
+            "Answers",
+            "HTTP answers a second by status.",
+            "reqps",
+            {"{{status}}": f"sum by (status) (rate(http_requests_total{{{SERIES}}}{WINDOW}))"},
+        ),
+        Panel(
+            "First token",
+            "Seconds from a request until its first token.",
+            "s",
+            quantiles("time_to_first_token_seconds"),
+        ),
+        Panel(
+            "Between tokens", "Seconds between two tokens of an answer.", "s", quantiles("inter_token_latency_seconds")
+        ),
+        Panel("Whole answer", "Seconds from a request until its end.", "s", quantiles("e2e_request_latency_seconds")),
+    ),
+    "Engine": (
+        Panel(
+            "Tokens",
+            "Tokens a second. None while requests run: a rank is stuck.",
+            "none",
+            {
+                "prompt, group {{group}}": by_group(rate("prompt_tokens")),
+                "answer, group {{group}}": by_group(rate("generation_tokens")),
+            },
+        ),
+        Panel(
+            "KV cache in use",
+            "Share of the KV cache, of each data-parallel rank. Near 100 % requests wait or are preempted.",
+            "percentunit",
+            {"group {{group}}, rank {{engine}}": f"max by (group, engine) ({gauge('kv_cache_usage_perc')})"},
+        ),
+        Panel(
+            "Prefix cache",
+            "Share of the prompts' tokens that were cached.",
+            "percentunit",
+            {"group {{group}}": f"{by_group(rate('prefix_cache_hits'))} / {by_group(rate('prefix_cache_queries'))}"},
+        ),
+        Panel(
+            "Preemptions",
+            "Requests a second that lost their KV cache and start over: it is too small for what runs.",
+            "reqps",
+            {"group {{group}}": by_group(rate("num_preemptions"))},
+        ),
+        Panel(
+            "Time in the queue",
+            "Seconds until a request was taken into work.",
+            "s",
+            quantiles("request_queue_time_seconds"),
+        ),
+        Panel(
+            "Tokens in a step",
+            "Mean tokens of an engine's step: how well it batches.",
+            "none",
+            {
+                "group {{group}}": f"{by_group(f'rate(vllm:iteration_tokens_total_sum{{{SERIES}}}{WINDOW})')}"
+                f" / {by_group(f'rate(vllm:iteration_tokens_total_count{{{SERIES}}}{WINDOW})')}"
+            },
+        ),
+    ),
+}
+
+
+def dashboard_json() -> str:
+    """Return the dashboard as Grafana imports it."""
+    built = (
+        dashboard.Dashboard("vLLM on several nodes")
+        .uid(UID)
+        .description("Groups, requests and engine of vllm-multinode's releases. Written by make generate.")
+        .tags(["vllm", "vllm-multinode"])
+        .readonly()
+        .refresh("30s")
+        .time("now-1h", "now")
+        .timezone("browser")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(variable("namespace", "Namespace", "label_values(vllm:num_requests_running, namespace)"))
+        .with_variable(
+            variable("job", "Release", 'label_values(vllm:num_requests_running{namespace="$namespace"}, job)')
+        )
+        .with_variable(
+            variable("group", "Group", 'label_values(up{namespace="$namespace",job=~"$job"}, group)')
+            .include_all(True)
+            .all_value(".*")
+            .multi(True)
+            .current(models.VariableOption(selected=True, text="All", value="$__all"))
+        )
+    )
+    for title, panels in ROWS.items():
+        built = built.with_row(dashboard.Row(title))
+        for panel in panels:
+            built = built.with_panel(graphic(panel))
+    return JSONEncoder(sort_keys=True, indent=1).encode(built.build()) + "\n"
+
+
+def variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """Return a variable with the values of a label."""
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .query(query)
+        .datasource(SOURCE)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def graphic(panel: Panel) -> stat.Panel | timeseries.Panel:
+    """Return a panel in Grafana's types."""
+    shape = number() if panel.single else course()
+    shape = shape.title(panel.title).description(panel.says).unit(panel.unit).datasource(SOURCE)
+    shape = shape.span(panel.width).height(HEIGHT)
+    for letter, (legend, query) in zip("ABCDEF", panel.queries.items(), strict=False):
+        shape = shape.with_target(
+            prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).datasource(SOURCE)
+        )
+    return shape
+
+
+def number() -> stat.Panel:
+    """Return the form of all single numbers: the last one."""
+    return stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+
+
+def course() -> timeseries.Panel:
+    """Return the form of all courses."""
+    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+    return (
+        timeseries.Panel()
+        .draw_style(GraphDrawStyle.LINE)
+        .line_width(1)
+        .fill_opacity(10)
+        .min(0)
+        .show_points(VisibilityMode.NEVER)
+        .legend(legend.show_legend(True))
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+    )
