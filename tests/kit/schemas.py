@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import relevance
 from referencing import Registry, Resource
 
+from localcluster import crds
 from localcluster.programs import chart_of
 
 KUBERNETES = "1.36"
@@ -21,10 +22,14 @@ KUBERNETES = "1.36"
 LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 UNCHECKED: Mapping[str, str] = {
     "monitoring.coreos.com/v1": "the Prometheus operator's resources are checked by the tests that look at them",
-    "keda.sh/v1alpha1": "KEDA's resources are checked by the tests that look at them",
-    "gateway.networking.k8s.io/v1": "the Gateway API's resources are checked by the tests that look at them",
 }
 """API groups whose schemas are not at hand, with the reason why that is all right."""
+PUBLISHED: Mapping[str, str] = {
+    "gateway.networking.k8s.io/v1": "gateway-api",
+    "inference.networking.k8s.io/v1": "inference-extension",
+    "keda.sh/v1alpha1": "keda",
+}
+"""API groups whose definitions the local cluster has from their makers, by their name there."""
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 
 Document = dict[str, Any]
@@ -48,6 +53,9 @@ def _object_errors(document: Document) -> list[str]:
         return [f"{name}: kind and apiVersion must be given"]
     if api in UNCHECKED:
         return []
+    if api in PUBLISHED:
+        crd = next(crd for crd in crds.definitions(PUBLISHED[api]) if crd["spec"]["names"]["kind"] == kind)
+        return [f"{name}::{error}" for error in _errors(_validator(crd, api), document)]
     if kind == "LeaderWorkerSet":
         return [f"{name}::{error}" for error in _leader_worker_set_errors(document)]
     try:
@@ -98,7 +106,12 @@ def _definition(name: str) -> Any:
 
 @cache
 def _crd(api: str) -> Any:
-    crd = yaml.safe_load((chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8"))
+    text = (chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8")
+    return _validator(yaml.safe_load(text), api)
+
+
+def _validator(crd: Document, api: str) -> Any:
+    """Return a closed validator of one version of a custom resource."""
     version = next(version for version in crd["spec"]["versions"] if api == f"{crd['spec']['group']}/{version['name']}")
     schema = closed(version["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own, left open in every CRD
