@@ -1,4 +1,4 @@
-"""Groups follow the load: the real HorizontalPodAutoscaler on the real LeaderWorkerSet, with numbers set by the test."""
+"""Groups follow the load: the real HorizontalPodAutoscaler on the real LeaderWorkerSet, numbers set by the test."""
 
 from __future__ import annotations
 
