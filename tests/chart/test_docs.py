@@ -19,6 +19,7 @@ from vmn.core.values import parse_values
 
 COMMANDED = [
     *(CHECKOUT / name for name in ("README.md", "docs/failures.md", "docs/clusters.md", "docs/local-cluster.md")),
+    *(CHECKOUT / "docs" / name for name in ("scheduling.md", "scaling.md")),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
 ]
 """Files of which every block is checked."""
