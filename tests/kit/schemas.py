@@ -15,18 +15,20 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import relevance
 from referencing import Registry, Resource
 
+from localcluster import crds
 from localcluster.monitoring import kinds
 from localcluster.programs import chart_of
 
 KUBERNETES = "1.36"
 """The Kubernetes of the local cluster."""
 LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
-UNCHECKED: Mapping[str, str] = {
-    "keda.sh/v1alpha1": "KEDA's resources are checked by the tests that look at them",
-    "gateway.networking.k8s.io/v1": "the Gateway API's resources are checked by the tests that look at them",
-}
-"""API groups whose schemas are not at hand, with the reason why that is all right."""
 MONITORING = "monitoring.coreos.com/v1"
+PUBLISHED: Mapping[str, str] = {
+    "gateway.networking.k8s.io/v1": "gateway-api",
+    "inference.networking.k8s.io/v1": "inference-extension",
+    "keda.sh/v1alpha1": "keda",
+}
+"""API groups whose definitions the local cluster has from their makers, by their name there."""
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 
 Document = dict[str, Any]
@@ -50,6 +52,9 @@ def _object_errors(document: Document) -> list[str]:
         return [f"{name}: kind and apiVersion must be given"]
     if api in UNCHECKED:
         return []
+    if api in PUBLISHED:
+        crd = next(crd for crd in crds.definitions(PUBLISHED[api]) if crd["spec"]["names"]["kind"] == kind)
+        return [f"{name}::{error}" for error in _errors(_validator(crd, api), document)]
     if kind == "LeaderWorkerSet":
         return [f"{name}::{error}" for error in _leader_worker_set_errors(document)]
     if api == MONITORING:
@@ -102,17 +107,18 @@ def _definition(name: str) -> Any:
 
 @cache
 def _crd(api: str) -> Any:
-    return _closed_kind(chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD, api)
+    text = (chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8")
+    return _validator(yaml.safe_load(text), api)
 
 
 @cache
 def _monitoring(kind: str) -> Any:
     (file,) = (file for file in kinds() if file.stem.endswith(f"_{kind.lower()}s"))
-    return _closed_kind(file, MONITORING)
+    return _validator(yaml.safe_load(file.read_text(encoding="utf-8")), MONITORING)
 
 
-def _closed_kind(file: Path, api: str) -> Any:
-    crd = yaml.safe_load(file.read_text(encoding="utf-8"))
+def _validator(crd: Document, api: str) -> Any:
+    """Return a closed validator of one version of a custom resource."""
     version = next(version for version in crd["spec"]["versions"] if api == f"{crd['spec']['group']}/{version['name']}")
     schema = closed(version["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own, left open in every CRD

@@ -16,7 +16,7 @@ from localcluster.images import archive, layer_of
 from localcluster.kubectl import apply, kubeconfig, kubectl, kubectl_environment
 from localcluster.node import FIRST
 from localcluster.processes import wait_until
-from localcluster.programs import chart_of, module_version, program
+from localcluster.programs import ON_DEMAND, chart_of, module_version, program, single
 
 LWS_NAMESPACE = "lws-system"
 HOME = {"kubernetes.io/hostname": FIRST.name}
@@ -74,7 +74,7 @@ class Image:
         Raises:
             HostError: the program can't be built.
         """
-        source = program(self.program).resolve()
+        source = (single if self.program in ON_DEMAND else program)(self.program).resolve()
         key = content_key([str(source), self.reference, self.path, self.user])
         return built("images", f"{self.name}-{key}", lambda out: self._write(source, out)) / "image.tar"
 

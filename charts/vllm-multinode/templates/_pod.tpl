@@ -17,7 +17,8 @@ metadata:
   annotations:
     {{- /* A mesh's sidecar breaks the traffic between ranks. */}}
     {{- $scripts := ($root.Files.Glob "files/*.sh").AsConfig | sha256sum }}
-    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $values.podAnnotations | toYaml | nindent 4 }}
+    {{- $topology := include "vllm-multinode.topologyAnnotations" $root | fromYaml }}
+    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $topology $values.podAnnotations | toYaml | nindent 4 }}
 spec:
   {{- include "vllm-multinode.placement" $root | nindent 2 }}
   serviceAccountName: {{ include "vllm-multinode.serviceAccountName" $root }}

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from vmn.adapters.cluster import AT_ONCE, Read, ask, gather, message
 from vmn.adapters.programs import MissingError
 from vmn.core.lws import API, CONTROLLER, CRD
+from vmn.core.preflight import queues, routes
 from vmn.core.preflight.demand import Demand, references
 from vmn.core.preflight.objects import PLURALS
-from vmn.core.snapshot import Object, Snapshot
+from vmn.core.snapshot import Object, Snapshot, labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -74,13 +75,33 @@ def _reads(demand: Demand) -> Iterable[Read]:
         yield Read(plural, "v1", here)
     yield Read("networkpolicies", "networking.k8s.io/v1", here)
     yield Read("leaderworkersets", API, here)
-    yield Read("localqueues", "kueue.x-k8s.io/v1beta1", here)
+    yield from _reads_of_others(demand)
     for plural in ("podmonitors", "prometheusrules"):
         yield Read(plural, "monitoring.coreos.com/v1", here)
     asked = {(item.kind, item.name) for pod in demand.pods for item in references(pod.spec)}
     for kind, name in sorted(asked):
         if not demand.renders(kind, name):
             yield Read(PLURALS[kind], "v1", here, name)
+
+
+def _reads_of_others(demand: Demand) -> Iterable[Read]:
+    """Yield what the release's own objects lead to: queues, Gateways, autoscalers; nobody needs rights for the rest."""
+    here = demand.namespace
+    if queues.KUEUE in labels_of(demand.lws):
+        yield Read("localqueues", "kueue.x-k8s.io/v1beta1", here)
+        yield Read("topologies", "kueue.x-k8s.io/v1beta1")
+    if any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods):
+        yield Read("queues", "scheduling.volcano.sh/v1beta1")
+    for route in demand.of_kind("HTTPRoute"):
+        yield Read("httproutes", "gateway.networking.k8s.io/v1", here)
+        for where in sorted({ref.get("namespace") or here for ref in routes.parents(route)}):
+            yield Read("gateways", "gateway.networking.k8s.io/v1", where)
+    if demand.of_kind("InferencePool"):
+        yield Read("inferencepools", "inference.networking.k8s.io/v1", here)
+    if demand.of_kind("ScaledObject"):
+        yield Read("scaledobjects", "keda.sh/v1alpha1", here)
+    if demand.of_kind("HorizontalPodAutoscaler"):
+        yield Read("apiservices", "apiregistration.k8s.io/v1")
 
 
 def _trials(demand: Demand) -> Iterable[tuple[str, str, str, Object]]:

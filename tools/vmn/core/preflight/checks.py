@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vmn.core.preflight import claims, gpus, namespace, nodes, objects, server
+from vmn.core.preflight import claims, gpus, namespace, nodes, objects, queues, routes, server
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, warned
 from vmn.core.snapshot import Snapshot
@@ -32,7 +32,14 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (objects.classes, ""),
     (objects.networks, ""),
     (objects.collisions, "services"),
-    (objects.queues, ""),
+    (queues.kueue, ""),
+    (queues.topology, ""),
+    (queues.volcano, ""),
+    (routes.gateways, ""),
+    (routes.gateway_policy, ""),
+    (routes.picker, ""),
+    (routes.metrics, ""),
+    (routes.growth, "nodes"),
     (objects.monitors, ""),
 )
 """Each check, and the kind that it can say nothing without."""

@@ -68,8 +68,10 @@ class Demand:
 
     @property
     def replicas(self) -> int:
-        """Groups."""
-        return int(self.lws["spec"].get("replicas", 1))
+        """Groups; with an autoscaler, those that it keeps at least."""
+        least = [item["spec"]["minReplicas"] for item in self.of_kind("HorizontalPodAutoscaler")]
+        least += [item["spec"]["minReplicaCount"] for item in self.of_kind("ScaledObject")]
+        return int(self.lws["spec"].get("replicas", max([1, *least])))
 
     @property
     def size(self) -> int:

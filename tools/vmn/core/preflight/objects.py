@@ -10,7 +10,6 @@ from vmn.core.snapshot import Object, Snapshot, annotations_of
 
 RELEASE = "meta.helm.sh/release-name"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
-QUEUE = "kueue.x-k8s.io/queue-name"
 PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
 
@@ -115,20 +114,6 @@ def _is_own(item: Object, demand: Demand) -> bool:
     if any(owner["kind"] == "LeaderWorkerSet" and owner["name"] == mine for owner in owners):
         return True
     return annotations_of(item).get(RELEASE) == demand.release
-
-
-def queues(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 26: the queue that the release waits in exists."""
-    name = (demand.lws["metadata"].get("labels") or {}).get(QUEUE)
-    if not name:
-        yield skipped("queue", "the release waits in no queue")
-    elif not snapshot.served("localqueues"):
-        yield failed("queue", "the cluster has no Kueue", "Install Kueue, or leave the queue out.")
-    elif "localqueues" in snapshot.objects and not snapshot.named("localqueues", name):
-        fix = "kubectl get localqueues lists those there are."
-        yield failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
-    elif "localqueues" in snapshot.objects:
-        yield passed("queue", f"LocalQueue {name} is there")
 
 
 def monitors(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:

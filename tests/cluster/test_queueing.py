@@ -1,0 +1,166 @@
+"""Kueue, the real one: groups wait for their GPUs in a queue, and are placed in one block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from kit import simulated
+from kit.cluster import Object, create, kubectl, objects
+from kit.paths import CHECKOUT
+from kit.progress import step, wait_until
+from kit.release import Release
+from localcluster import queueing
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not simulated.is_local_cluster(), reason="installs Kueue, which others may have"),
+    pytest.mark.usefixtures("simulated_nodes", "kueue"),
+]
+OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+API = "kueue.x-k8s.io/v1beta2"
+BLOCK = "vllm-test/block"
+LIMIT = 90
+"""Seconds."""
+QUIET = 8
+"""Seconds for which what must not happen is looked out for."""
+
+
+@pytest.fixture(scope="module")
+def kueue() -> Iterator[None]:
+    """Have Kueue."""
+    with step("install Kueue"):
+        queueing.install()
+    try:
+        yield
+    finally:
+        queueing.remove()
+
+
+def thing(kind: str, name: str, **spec: Any) -> Object:
+    """Return one of Kueue's objects."""
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+@contextmanager
+def queue(namespace: str, groups: int, *, topology: bool = False) -> Iterator[None]:
+    """Have LocalQueue ``gpus`` with GPUs for so many groups of two nodes."""
+    levels = [{"nodeLabel": BLOCK}, {"nodeLabel": "kubernetes.io/hostname"}]
+    taint = {"key": "kwok.x-k8s.io/node", "operator": "Exists"}
+    flavor: dict[str, Any] = {"nodeLabels": {"type": "kwok"}, "tolerations": [taint]}
+    quota = [
+        {"name": "nvidia.com/gpu", "nominalQuota": groups * 16},
+        *({"name": name, "nominalQuota": "100000Gi"} for name in ("cpu", "memory", "ephemeral-storage")),
+    ]
+    resources = {
+        "coveredResources": [entry["name"] for entry in quota],
+        "flavors": [{"name": "vllm-test", "resources": quota}],
+    }
+    documents = [thing("Topology", "vllm-test", levels=levels)] if topology else []
+    documents += [
+        thing("ResourceFlavor", "vllm-test", **flavor, **({"topologyName": "vllm-test"} if topology else {})),
+        thing("ClusterQueue", "vllm-test", namespaceSelector={}, resourceGroups=[resources]),
+        thing("LocalQueue", "gpus", clusterQueue="vllm-test"),
+    ]
+    try:
+        for document in documents:
+            create(document, namespace if document["kind"] == "LocalQueue" else None)
+        yield
+    finally:
+        for document in reversed(documents):
+            where = namespace if document["kind"] == "LocalQueue" else None
+            name = document["metadata"]["name"]
+            kubectl("delete", f"{document['kind']}.kueue.x-k8s.io", name, "--ignore-not-found", namespace=where)
+
+
+def values(**scheduling: Any) -> dict[str, Any]:
+    """Return values for simulated nodes, in the queue."""
+    return {"scheduling": {**simulated.VALUES["scheduling"], "queueName": "gpus", **scheduling}}
+
+
+def gated(release: Release) -> list[str]:
+    """Return the pods that Kueue keeps from the scheduler."""
+    return [pod["metadata"]["name"] for pod in release.pods() if pod["spec"].get("schedulingGates")]
+
+
+def workloads(namespace: str) -> object:
+    """Return what Kueue says."""
+    found = objects("workloads.kueue.x-k8s.io", namespace=namespace)
+    return [(item["metadata"]["name"], item.get("status", {}).get("conditions")) for item in found]
+
+
+def test_second_release_waits_until_the_first_is_gone(namespace: str) -> None:
+    first, second = Release(namespace, "first"), Release(namespace, "second")
+    with queue(namespace, groups=1):
+        try:
+            first.install(OVERLAY, values=values())
+            first.wait_available(LIMIT)
+            second.install(OVERLAY, values=values())
+            wait_until("gated leader", lambda: gated(second), 30, state=second.describe)
+            with pytest.raises(AssertionError):
+                wait_until("a pod on a node", lambda: placed(second), QUIET)
+            first.uninstall()
+            wait_until("second", lambda: second.available(), LIMIT, state=lambda: workloads(namespace))
+            assert gated(second) == []
+        finally:
+            first.uninstall()
+            second.uninstall()
+
+
+def placed(release: Release) -> list[str]:
+    """Return the nodes that the release's pods have."""
+    return [pod["spec"]["nodeName"] for pod in release.pods() if pod["spec"].get("nodeName")]
+
+
+def test_group_that_is_made_anew_keeps_its_place(release: Release) -> None:
+    with queue(release.namespace, groups=1):
+        release.install(OVERLAY, values=values())
+        release.wait_available(LIMIT)
+        before = release.uids()
+        kubectl("delete", "pod", "vllm-0-1", "--wait=false", namespace=release.namespace)
+        release.wait_available(LIMIT, without=before)
+        release.uninstall()
+
+
+def test_rollout_with_a_surge_comes_to_its_end(release: Release) -> None:
+    """Kueue before 0.17 left the pods of the group more gated (kueue#8769)."""
+    rollout = {"rollout": {"maxUnavailable": 0, "maxSurge": 1}}
+    with queue(release.namespace, groups=2):
+        release.install(OVERLAY, values=values() | rollout)
+        release.wait_available(LIMIT)
+        before = release.uids()
+        release.upgrade(OVERLAY, values=values() | rollout | {"engine": {"args": {"max-num-seqs": 7}}})
+        release.wait_available(LIMIT, without=before)
+        release.uninstall()
+
+
+def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> None:
+    with queue(release.namespace, groups=1):
+        release.install(OVERLAY, values=values())
+        refused = release.upgrade(OVERLAY, values=values(queueName="other"), check=False)
+        assert refused.code != 0
+        assert "field is immutable" in refused.stderr
+        release.uninstall()
+
+
+def test_group_lands_in_one_block(release: Release) -> None:
+    """Nodes of two blocks take turns: whoever ignores blocks takes one node of each."""
+    nodes = [node["metadata"]["name"] for node in simulated.nodes()][:4]
+    blocks = {name: f"block-{index % 2}" for index, name in enumerate(nodes)}
+    try:
+        for name, block in blocks.items():
+            kubectl("label", "--overwrite", "node", name, f"{BLOCK}={block}")
+        with queue(release.namespace, groups=2, topology=True):
+            release.install(OVERLAY, values=values(topology={"required": BLOCK}))
+            release.wait_available(LIMIT)
+            found = placed(release)
+            assert len(set(found)) == 2
+            assert len({blocks[name] for name in found}) == 1, json.dumps(found)
+            release.uninstall()
+    finally:
+        for name in nodes:
+            kubectl("label", "node", name, f"{BLOCK}-", check=False)

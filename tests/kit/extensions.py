@@ -1,0 +1,46 @@
+"""Kinds of other programs on a cluster, for as long as a test needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kit.cluster import condition, create, get, kubectl
+from kit.progress import wait_until
+from localcluster import crds
+
+LIMIT = 30
+"""Seconds until the API server serves a new kind."""
+
+
+@contextmanager
+def defined(source: str, *kinds: str) -> Iterator[None]:
+    """Have kinds of a maker's definitions; those that were there before stay.
+
+    Args:
+        source: name in ``localcluster.crds.SOURCES``.
+        kinds: such as ``HTTPRoute``.
+
+    Raises:
+        ProgramFailed: the API server refuses one.
+        TooLate: it does not serve one.
+    """
+    wanted = [item for item in crds.definitions(source) if item["spec"]["names"]["kind"] in kinds]
+    assert len(wanted) == len(kinds), f"{source} has not all of {kinds}"
+    missing = [item for item in wanted if not get("customresourcedefinition", item["metadata"]["name"])]
+    names = [item["metadata"]["name"] for item in missing]
+    try:
+        for item in missing:
+            create(item)
+        for name in names:
+            wait_until(name, lambda name=name: served(name), LIMIT)  # type: ignore[misc]
+        yield
+    finally:
+        if names:
+            kubectl("delete", "customresourcedefinition", *names, "--ignore-not-found")
+
+
+def served(name: str) -> bool:
+    """Return whether the API server serves a kind, by its definition's name, as Helm would find out."""
+    found = get("customresourcedefinition", name)
+    return bool(found and condition(found, "Established") and not kubectl("get", name, check=False).code)

@@ -1,0 +1,42 @@
+"""CustomResourceDefinitions of programs that a release may work with, as their makers publish them in Go modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localcluster.cache import built
+from localcluster.programs import copy_source, module_key
+
+MODULE = "crds"
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
+    "inference-extension": ("sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases"),
+    "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
+}
+"""Name -> Go module, and its folder with the definitions."""
+
+
+def folder(name: str) -> Path:
+    """Return a folder with definitions, by a name of ``SOURCES``.
+
+    Raises:
+        HostError: the Go module can't be fetched.
+    """
+    package, inside = SOURCES[name]
+    key = f"{MODULE}-{name}-{module_key(MODULE)}"
+    return built("sources", key, lambda out: copy_source(MODULE, package, inside, out / "crds")) / "crds"
+
+
+def definitions(name: str) -> list[dict[str, Any]]:
+    """Return definitions by a name of ``SOURCES``.
+
+    Raises:
+        HostError: the Go module can't be fetched.
+    """
+    files = sorted(folder(name).glob("*.yaml"))
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    return [document for document in documents if document and document["kind"] == "CustomResourceDefinition"]

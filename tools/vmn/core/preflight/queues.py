@@ -1,0 +1,69 @@
+"""Queues in which groups wait: Kueue's and Volcano's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding, failed, passed, skipped
+from vmn.core.snapshot import Snapshot, annotations_of, labels_of
+
+KUEUE = "kueue.x-k8s.io/queue-name"
+VOLCANO = "scheduling.volcano.sh/queue-name"
+TOPOLOGIES = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
+
+
+def kueue(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 26: the queue that the release waits in exists, and admits."""
+    name = labels_of(demand.lws).get(KUEUE)
+    if not name:
+        yield skipped("queue", "the release waits in no queue")
+    elif not snapshot.served("localqueues"):
+        yield failed("queue", "the cluster has no Kueue", "Install Kueue, or leave scheduling.queueName out.")
+    elif "localqueues" in snapshot.objects:
+        yield _local_queue(name, demand, snapshot)
+
+
+def _local_queue(name: str, demand: Demand, snapshot: Snapshot) -> Finding:
+    found = snapshot.named("localqueues", name)
+    if not found:
+        fix = "Make it, or set scheduling.queueName to one that kubectl get localqueues lists."
+        return failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    bad = next((item for item in conditions if item["type"] == "Active" and item["status"] != "True"), None)
+    if bad:
+        fix = "Mend its ClusterQueue: kubectl describe clusterqueue says what it lacks."
+        return failed("queue", f"LocalQueue {name} is not active: {bad.get('message') or bad.get('reason')}", fix)
+    return passed("queue", f"LocalQueue {name} is there")
+
+
+def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """The node label that pods name is a level of one of Kueue's Topologies."""
+    asked = [annotations_of(pod.template).get(key) for pod in demand.pods for key in TOPOLOGIES]
+    level = next((item for item in asked if item), None)
+    if not level:
+        yield skipped("queue-topology", "the release names no topology")
+    elif "topologies" in snapshot.objects:
+        known = {item["nodeLabel"] for one in snapshot.all("topologies") for item in one["spec"]["levels"]}
+        if level in known:
+            yield passed("queue-topology", f"{level} is a level of a Topology")
+        else:
+            there = ", ".join(sorted(known)) or "none"
+            fix = f"Use a level that one has in scheduling.topology: {there}."
+            yield failed("queue-topology", f"{level} is a level of no Topology of Kueue", fix)
+
+
+def volcano(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Volcano is there, with the queue, where pods name its scheduler."""
+    if not any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods):
+        yield skipped("volcano", "pods do not name Volcano")
+        return
+    name = annotations_of(demand.lws).get(VOLCANO)
+    if not snapshot.served("queues"):
+        fix = "Install Volcano, or set scheduling.volcano.enabled to false."
+        yield failed("volcano", "the cluster has no Volcano", fix)
+    elif name and "queues" in snapshot.objects and not snapshot.named("queues", name):
+        known = ", ".join(item["metadata"]["name"] for item in snapshot.all("queues")) or "none"
+        yield failed("volcano", f"there is no Queue {name}", f"Set scheduling.volcano.queue to one that is: {known}.")
+    elif "queues" in snapshot.objects:
+        yield passed("volcano", f"Volcano is there{f', with Queue {name}' if name else ''}")

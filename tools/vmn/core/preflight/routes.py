@@ -1,0 +1,126 @@
+"""What leads clients to the groups, and what changes their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmn.core.preflight.demand import Demand
+from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.nodes import Placement
+from vmn.core.snapshot import Object, Snapshot
+
+APIS = {"Pods": "custom.metrics.k8s.io", "Object": "custom.metrics.k8s.io", "External": "external.metrics.k8s.io"}
+"""Type of a metric -> API group that answers it; ``Resource`` is not asked of vLLM."""
+
+
+def gateways(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """The Gateways that the route names are there."""
+    routes = demand.of_kind("HTTPRoute")
+    if not routes:
+        yield skipped("gateway", "the release has no HTTPRoute")
+    elif not snapshot.served("httproutes"):
+        fix = "Install the Gateway API, or leave routing.httpRoute out."
+        yield failed("gateway", "the cluster does not know HTTPRoute", fix)
+    elif "gateways" in snapshot.objects:
+        there = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in snapshot.all("gateways")}
+        asked = [(ref.get("namespace") or demand.namespace, ref["name"]) for ref in parents(routes[0])]
+        missing = [f"{name} in {where}" for where, name in asked if (where, name) not in there]
+        if missing:
+            fix = "Set routing.httpRoute.parentRefs to one that kubectl get gateways --all-namespaces lists."
+            yield failed("gateway", f"there is no Gateway {missing[0]}", fix)
+        else:
+            yield passed("gateway", f"there: {', '.join(name for _, name in asked)}")
+
+
+def parents(route: Object) -> list[Object]:
+    """Return the Gateways among a route's parents, which may be of other kinds."""
+    return [ref for ref in route["spec"]["parentRefs"] if ref.get("kind", "Gateway") == "Gateway"]
+
+
+def gateway_policy(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """A Gateway of another namespace is let through by the release's NetworkPolicy."""
+    away = [ref["name"] for route in demand.of_kind("HTTPRoute") for ref in parents(route) if _elsewhere(ref, demand)]
+    policies = demand.of_kind("NetworkPolicy")
+    if not away or not policies:
+        yield skipped("gateway-policy", "no Gateway of another namespace must pass a NetworkPolicy")
+        return
+    peers = [peer for rule in policies[0]["spec"]["ingress"] if rule.get("ports") for peer in rule.get("from", ())]
+    if any({"namespaceSelector", "ipBlock"} & set(peer) for peer in peers):
+        yield passed("gateway-policy", "networkPolicy.clients has peers of other namespaces")
+    else:
+        text = (
+            f"the release's NetworkPolicy lets only pods of {demand.namespace} in, and Gateway {away[0]} is elsewhere"
+        )
+        yield warned("gateway-policy", text, "Add the namespace of the Gateway's pods to networkPolicy.clients.")
+
+
+def _elsewhere(ref: Object, demand: Demand) -> bool:
+    return str(ref.get("namespace") or demand.namespace) != demand.namespace
+
+
+def picker(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """The endpoint picker that the InferencePool names is there."""
+    pools = demand.of_kind("InferencePool")
+    if not pools:
+        yield skipped("endpoint-picker", "the release has no InferencePool")
+        return
+    name = pools[0]["spec"]["endpointPickerRef"]["name"]
+    if not snapshot.served("inferencepools"):
+        fix = "Install the Gateway API Inference Extension, or leave routing.inferencePool out."
+        yield failed("endpoint-picker", "the cluster does not know InferencePool", fix)
+    elif "services" in snapshot.objects and not snapshot.named("services", name):
+        fix = "Install it in this namespace, or name its Service in routing.inferencePool.endpointPicker."
+        yield failed("endpoint-picker", f"there is no Service {name} in {demand.namespace}", fix)
+    elif "services" in snapshot.objects:
+        yield passed("endpoint-picker", f"Service {name} is there")
+
+
+def metrics(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """What the autoscaler asks for its numbers is there."""
+    autoscalers, scaled = demand.of_kind("HorizontalPodAutoscaler"), demand.of_kind("ScaledObject")
+    if scaled and not snapshot.served("scaledobjects"):
+        fix = "Install KEDA, or use another autoscaling.type."
+        yield failed("metrics", "the cluster does not know ScaledObject", fix)
+    elif scaled:
+        yield passed("metrics", "the cluster has KEDA")
+    elif not autoscalers:
+        yield skipped("metrics", "the number of groups is fixed")
+    elif "apiservices" in snapshot.objects:
+        yield _metrics_api(autoscalers[0], snapshot)
+
+
+def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> Finding:
+    wanted = {APIS[item["type"]] for item in autoscaler["spec"]["metrics"] if item["type"] in APIS}
+    answering = {item["spec"]["group"] for item in snapshot.all("apiservices") if _available(item)}
+    missing = sorted(wanted - answering)
+    if missing:
+        fix = (
+            "Install prometheus-adapter with rules for vLLM's metrics (docs/scaling.md), or use autoscaling.type keda."
+        )
+        return failed("metrics", f"nobody answers {missing[0]}, so the number of groups never changes", fix)
+    return passed("metrics", f"answered: {', '.join(sorted(wanted)) or 'nothing but Kubernetes'}")
+
+
+def _available(service: Object) -> bool:
+    conditions = (service.get("status") or {}).get("conditions") or ()
+    return any(item["type"] == "Available" and item["status"] == "True" for item in conditions)
+
+
+def growth(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+    """Check 6: nodes have room for as many groups as the autoscaler may ask for."""
+    most = max(
+        [item["spec"]["maxReplicas"] for item in demand.of_kind("HorizontalPodAutoscaler")]
+        + [item["spec"]["maxReplicaCount"] for item in demand.of_kind("ScaledObject")],
+        default=0,
+    )
+    if not most:
+        yield skipped("room-to-grow", "the number of groups is fixed")
+        return
+    room, needed = Placement(demand, snapshot).room(most), most * demand.size
+    if room >= needed:
+        yield passed("room-to-grow", f"room for {most} groups")
+    else:
+        fix = (
+            "The groups that find none wait: add nodes (or let a cluster autoscaler), or lower autoscaling.maxReplicas."
+        )
+        yield warned("room-to-grow", f"room for {room} of the {needed} pods of {most} groups", fix)
