@@ -22,6 +22,7 @@ LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 UNCHECKED: Mapping[str, str] = {
     "monitoring.coreos.com/v1": "the Prometheus operator's resources are checked by the tests that look at them",
     "keda.sh/v1alpha1": "KEDA's resources are checked by the tests that look at them",
+    "resource.nvidia.com/v1beta1": "the DRA driver's resources are checked by the tests that look at them",
     "gateway.networking.k8s.io/v1": "the Gateway API's resources are checked by the tests that look at them",
 }
 """API groups whose schemas are not at hand, with the reason why that is all right."""

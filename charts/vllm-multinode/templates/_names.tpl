@@ -44,18 +44,22 @@ Returns: the name, empty when there is no token.
 {{- end }}
 
 {{/*
-The image, by digest when there is one, else by tag.
+vLLM's image; its tag follows the chart's appVersion.
 Usage: include "vllm-multinode.image" .
 Returns: the reference.
 */}}
 {{- define "vllm-multinode.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{- printf "%s@%s" .repository .digest -}}
-{{- else -}}
-{{- printf "%s:%s" .repository (.tag | default (printf "v%s" $.Chart.AppVersion)) -}}
-{{- end -}}
-{{- end -}}
+{{- $tag := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- include "vllm-multinode.reference" (merge (dict "tag" $tag) .Values.image) -}}
+{{- end }}
+
+{{/*
+An image's reference, by digest when there is one, else by tag.
+Usage: include "vllm-multinode.reference" (dict "repository" $name "tag" $tag "digest" nil)
+Returns: the reference.
+*/}}
+{{- define "vllm-multinode.reference" -}}
+{{- ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository .tag) (not (empty .digest)) -}}
 {{- end }}
 
 {{/*

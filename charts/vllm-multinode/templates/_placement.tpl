@@ -13,6 +13,10 @@ Returns: YAML, fields of a pod's spec.
       "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .)))
       "matchLabelKeys" (list "leaderworkerset.sigs.k8s.io/group-index") -}}
 {{- $affinity := dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $group)) -}}
+{{- if (include "vllm-multinode.fabric" . | fromJson).computeDomain -}}
+{{- $domain := merge (dict "topologyKey" "nvidia.com/gpu.clique") $group -}}
+{{- $_ := set $affinity "podAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $domain)) -}}
+{{- end -}}
 affinity:
   {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}
 tolerations:

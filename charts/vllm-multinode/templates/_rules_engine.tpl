@@ -1,4 +1,4 @@
-{{/* Rules on the engine, the weights and the fabric. A message is: key: value why. Fix. */}}
+{{/* Rules on the engine and the weights. A message is: key: value why. Fix. */}}
 
 {{/*
 Rules on the engine: its backend, and the flags and variables that other values stand for.
@@ -81,30 +81,6 @@ Returns: JSON, a list of messages.
 {{- $problems = append $problems (printf "%s.%s: %q is not used with type %s. Leave it out, or set %s.type to %s." $where $key $value $volume.type $where $type) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- toJson $problems -}}
-{{- end }}
-
-{{/*
-Rules on the network between nodes.
-Usage: include "vllm-multinode.rules.fabric" . | fromJsonArray
-Returns: JSON, a list of messages.
-*/}}
-{{- define "vllm-multinode.rules.fabric" -}}
-{{- $problems := list -}}
-{{- $fabric := .Values.fabric -}}
-{{- if and (ne $fabric.profile "tcp") (not $fabric.resourceName) -}}
-{{- $problems = append $problems (printf "fabric.profile: %s without fabric.resourceName gives the pods no RDMA device. Set resourceName to the device plugin's resource, such as rdma/hca_shared_devices_a." $fabric.profile) -}}
-{{- end -}}
-{{- if eq $fabric.profile "tcp" -}}
-{{- range $key, $value := pick $fabric "resourceName" "gidIndex" -}}
-{{- if not (kindIs "invalid" $value) -}}
-{{- $problems = append $problems (printf "fabric.%s: %s is for RDMA, and fabric.profile is tcp. Leave it out, or set the profile to infiniband or roce." $key (toJson $value)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if and $fabric.hostNetwork (not $fabric.interface) -}}
-{{- $problems = append $problems "fabric.interface: null leaves Gloo to the node's own name, which resolves to 127.0.0.1, and hostNetwork is on. Set the interface that reaches the other nodes, such as eth0." -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

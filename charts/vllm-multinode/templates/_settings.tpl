@@ -48,15 +48,7 @@ Returns: JSON, a map of strings.
 {{- else -}}
 {{- $_ := set $env "HF_HOME" (printf "%s/huggingface" $values.weights.mountPath) -}}
 {{- end -}}
-{{- with $values.fabric.interface -}}
-{{- $env = merge $env (dict "NCCL_SOCKET_IFNAME" (printf "=%s" .) "GLOO_SOCKET_IFNAME" .) -}}
-{{- end -}}
-{{- if ne $values.fabric.profile "tcp" -}}
-{{- $_ := set $env "NCCL_NET" "IB" -}}
-{{- end -}}
-{{- with $values.fabric.gidIndex -}}
-{{- $_ := set $env "NCCL_IB_GID_INDEX" . -}}
-{{- end -}}
+{{- $env = merge $env (include "vllm-multinode.fabricEnvironment" . | fromJson) -}}
 {{- range $name, $value := $env -}}
 {{- $_ := set $env $name (toString $value) -}}
 {{- end -}}

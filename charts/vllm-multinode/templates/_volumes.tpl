@@ -34,6 +34,10 @@ Returns: YAML, a list.
   {{- include "vllm-multinode.volumeSource" .Values.cache | nindent 2 }}
 - name: weights
   {{- include "vllm-multinode.volumeSource" .Values.weights.volume | nindent 2 }}
+{{- range $folder, $name := (include "vllm-multinode.fabric" . | fromJson).volumes }}
+- name: {{ $name }}
+  hostPath: {path: {{ $folder }}, type: Directory}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -54,6 +58,10 @@ Returns: YAML, a list.
   {{- if eq .Values.weights.source "volume" }}
   readOnly: true
   {{- end }}
+{{- $fabric := include "vllm-multinode.fabric" . | fromJson }}
+{{- range $path, $folder := $fabric.mounts }}
+- {name: {{ get $fabric.volumes $folder }}, mountPath: {{ $path }}{{ if not (hasPrefix "/dev/" $path) }}, readOnly: true{{ end }}}
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
