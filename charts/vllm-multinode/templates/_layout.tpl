@@ -48,9 +48,11 @@ Returns: YAML.
 {{- with .Values.group.gpuResource -}}
 {{- $_ := set $limits . (int $gpus) -}}
 {{- end -}}
-{{- with .Values.fabric.resourceName -}}
+{{- $fabric := include "vllm-multinode.fabric" . | fromJson -}}
+{{- with .Values.fabric.resourceName | default $fabric.resource -}}
 {{- $_ := set $limits . (int $.Values.fabric.resourceCount) -}}
 {{- end -}}
+{{- $limits = merge $limits ($fabric.limits | default dict) -}}
 {{- with .Values.weights.volume -}}
 {{- if and .size (eq .type "emptyDir") -}}
 {{- $_ := set $requests "ephemeral-storage" .size -}}
@@ -61,5 +63,9 @@ requests:
 {{- with mergeOverwrite $limits .Values.resources.limits }}
 limits:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if $fabric.computeDomain }}
+claims:
+  - name: channel
 {{- end }}
 {{- end }}

@@ -59,17 +59,23 @@ Returns: the reference.
 {{- end }}
 
 {{/*
-The image, by digest when there is one, else by tag.
+vLLM's image; its tag follows the chart's appVersion.
 Usage: include "vllm-multinode.image" .
 Returns: the reference.
 */}}
 {{- define "vllm-multinode.image" -}}
-{{- $image := .Values.image -}}
-{{- $version := printf ":%s" ($image.tag | default (printf "v%s" .Chart.AppVersion)) -}}
-{{- with $image.digest -}}
-{{- $version = printf "@%s" . -}}
-{{- end -}}
-{{- include "vllm-multinode.mirrored" (dict "root" $ "reference" (print $image.repository $version)) -}}
+{{- $tag := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- include "vllm-multinode.reference" (merge (dict "root" $ "tag" $tag) .Values.image) -}}
+{{- end }}
+
+{{/*
+An image's reference, by digest when there is one, else by tag, in the registry that all come from.
+Usage: include "vllm-multinode.reference" (dict "root" $ "repository" $name "tag" $tag "digest" nil)
+Returns: the reference.
+*/}}
+{{- define "vllm-multinode.reference" -}}
+{{- $reference := ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository .tag) (not (empty .digest)) -}}
+{{- include "vllm-multinode.mirrored" (dict "root" .root "reference" $reference) -}}
 {{- end }}
 
 {{/*

@@ -13,9 +13,17 @@ Returns: YAML, fields of a pod's spec.
       "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .)))
       "matchLabelKeys" (list "leaderworkerset.sigs.k8s.io/group-index") -}}
 {{- $affinity := dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $group)) -}}
+{{- $near := dict -}}
 {{- with $scheduling.preferredTopologyKey -}}
-{{- $near := dict "weight" 100 "podAffinityTerm" (merge (dict "topologyKey" .) $group) -}}
-{{- $_ := set $affinity "podAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $near)) -}}
+{{- $term := dict "weight" 100 "podAffinityTerm" (merge (dict "topologyKey" .) $group) -}}
+{{- $_ := set $near "preferredDuringSchedulingIgnoredDuringExecution" (list $term) -}}
+{{- end -}}
+{{- if (include "vllm-multinode.fabric" . | fromJson).computeDomain -}}
+{{- $domain := merge (dict "topologyKey" "nvidia.com/gpu.clique") $group -}}
+{{- $_ := set $near "requiredDuringSchedulingIgnoredDuringExecution" (list $domain) -}}
+{{- end -}}
+{{- with $near -}}
+{{- $_ := set $affinity "podAffinity" . -}}
 {{- end -}}
 affinity:
   {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}

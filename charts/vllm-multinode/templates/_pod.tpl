@@ -8,6 +8,8 @@ Returns: YAML. The roles differ in labels, in the container's name, ports, probe
 {{- define "vllm-multinode.pod" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
+{{- $fabric := include "vllm-multinode.fabric" .root | fromJson -}}
+{{- $daemon := include "vllm-multinode.fabricDaemon" .root -}}
 metadata:
   labels:
     {{- include "vllm-multinode.selectorLabels" $root | nindent 4 }}
@@ -16,9 +18,10 @@ metadata:
     {{- mergeOverwrite (dict "sidecar.istio.io/inject" "false") $values.podLabels | toYaml | nindent 4 }}
   annotations:
     {{- /* A mesh's sidecar breaks the traffic between ranks. */}}
-    {{- $scripts := ($root.Files.Glob "files/*.sh").AsConfig | sha256sum }}
+    {{- $scripts := include "vllm-multinode.scripts" $root | sha256sum }}
+    {{- $attached := include "vllm-multinode.fabricAnnotations" $root | fromJson }}
     {{- $topology := include "vllm-multinode.topologyAnnotations" $root | fromYaml }}
-    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $topology $values.podAnnotations | toYaml | nindent 4 }}
+    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $attached $topology $values.podAnnotations | toYaml | nindent 4 }}
 spec:
   {{- include "vllm-multinode.placement" $root | nindent 2 }}
   serviceAccountName: {{ include "vllm-multinode.serviceAccountName" $root }}
@@ -37,8 +40,15 @@ spec:
   {{- end }}
   securityContext:
     {{- include "vllm-multinode.podSecurity" $root | nindent 4 }}
-  {{- if or $values.extraInitContainers $values.weights.download.enabled }}
+  {{- with include "vllm-multinode.claimTemplate" $root }}
+  resourceClaims:
+    - {name: channel, resourceClaimTemplateName: {{ . }}}
+  {{- end }}
+  {{- if or $daemon $values.extraInitContainers $values.weights.download.enabled }}
   initContainers:
+    {{- with $daemon }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with $values.extraInitContainers }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -50,7 +60,7 @@ spec:
     - name: vllm-{{ .role }}
       image: {{ include "vllm-multinode.image" $root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      command: [/bin/bash, /etc/vllm-multinode/entrypoint.sh]
+      command: [/bin/bash, /etc/vllm-multinode/{{ ternary "fabric" "entrypoint" $fabric.prepared }}.sh]
       args:
         {{- include "vllm-multinode.arguments" $root | nindent 8 }}
       env:

@@ -1,4 +1,4 @@
-{{/* Rules on the engine and the fabric. A message is: key: value why. Fix. */}}
+{{/* Rules on the engine. A message is: key: value why. Fix. */}}
 
 {{/*
 Rules on the engine: its backend, and the flags and variables that other values stand for.
@@ -52,30 +52,6 @@ Returns: JSON, a list of messages.
 {{- end -}}
 {{- if eq ($values.image.tag | default "") "latest" -}}
 {{- $problems = append $problems "image.tag: latest changes under running groups, and leader and workers may get different versions. Use a version, such as v0.32.0, or image.digest." -}}
-{{- end -}}
-{{- toJson $problems -}}
-{{- end }}
-
-{{/*
-Rules on the network between nodes.
-Usage: include "vllm-multinode.rules.fabric" . | fromJsonArray
-Returns: JSON, a list of messages.
-*/}}
-{{- define "vllm-multinode.rules.fabric" -}}
-{{- $problems := list -}}
-{{- $fabric := .Values.fabric -}}
-{{- if and (ne $fabric.profile "tcp") (not $fabric.resourceName) -}}
-{{- $problems = append $problems (printf "fabric.profile: %s without fabric.resourceName gives the pods no RDMA device. Set resourceName to the device plugin's resource, such as rdma/hca_shared_devices_a." $fabric.profile) -}}
-{{- end -}}
-{{- if eq $fabric.profile "tcp" -}}
-{{- range $key, $value := pick $fabric "resourceName" "gidIndex" -}}
-{{- if not (kindIs "invalid" $value) -}}
-{{- $problems = append $problems (printf "fabric.%s: %s is for RDMA, and fabric.profile is tcp. Leave it out, or set the profile to infiniband or roce." $key (toJson $value)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if and $fabric.hostNetwork (not $fabric.interface) -}}
-{{- $problems = append $problems "fabric.interface: null leaves Gloo to the node's own name, which resolves to 127.0.0.1, and hostNetwork is on. Set the interface that reaches the other nodes, such as eth0." -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

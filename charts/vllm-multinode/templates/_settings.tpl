@@ -61,15 +61,6 @@ Returns: JSON, a map of strings.
 {{- /* A store of one's own knows no names of buckets in DNS, and no metadata service of Amazon's. */ -}}
 {{- $env = merge $env (dict "AWS_ENDPOINT_URL" . "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING" 0 "AWS_EC2_METADATA_DISABLED" "true") -}}
 {{- end -}}
-{{- with $values.fabric.interface -}}
-{{- $env = merge $env (dict "NCCL_SOCKET_IFNAME" (printf "=%s" .) "GLOO_SOCKET_IFNAME" .) -}}
-{{- end -}}
-{{- if ne $values.fabric.profile "tcp" -}}
-{{- $_ := set $env "NCCL_NET" "IB" -}}
-{{- end -}}
-{{- with $values.fabric.gidIndex -}}
-{{- $_ := set $env "NCCL_IB_GID_INDEX" . -}}
-{{- end -}}
 {{- if ne $values.logging.level "INFO" -}}
 {{- $_ := set $env "VLLM_LOGGING_LEVEL" $values.logging.level -}}
 {{- end -}}
@@ -77,6 +68,7 @@ Returns: JSON, a map of strings.
 {{- $env = merge $env (dict "OTEL_SERVICE_NAME" (include "vllm-multinode.fullname" .)
       "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" $values.tracing.protocol) -}}
 {{- end -}}
+{{- $env = merge $env (include "vllm-multinode.fabricEnvironment" . | fromJson) -}}
 {{- range $name, $value := $env -}}
 {{- $_ := set $env $name (toString $value) -}}
 {{- end -}}

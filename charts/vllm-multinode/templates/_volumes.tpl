@@ -36,6 +36,10 @@ Returns: YAML, a list.
 {{- end }}
 {{- include "vllm-multinode.bundleVolume" . }}
 {{- include "vllm-multinode.weightsVolumes" . }}
+{{- range $folder, $name := (include "vllm-multinode.fabric" . | fromJson).volumes }}
+- name: {{ $name }}
+  hostPath: {path: {{ $folder }}, type: Directory}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -60,6 +64,10 @@ Returns: YAML, a list.
   {{- if ne .Values.weights.source "huggingFace" }}
   readOnly: true
   {{- end }}
+{{- end }}
+{{- $fabric := include "vllm-multinode.fabric" . | fromJson }}
+{{- range $path, $folder := $fabric.mounts }}
+- {name: {{ get $fabric.volumes $folder }}, mountPath: {{ $path }}{{ if not (hasPrefix "/dev/" $path) }}, readOnly: true{{ end }}}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}

@@ -12,6 +12,7 @@ from vmn.adapters.programs import MissingError
 from vmn.core.lws import API, CONTROLLER, CRD
 from vmn.core.preflight import queues, routes
 from vmn.core.preflight.demand import Demand, references
+from vmn.core.preflight.fabrics import DOMAINS, GOOGLE_NETWORKS, claim_templates, google_names
 from vmn.core.preflight.objects import PLURALS
 from vmn.core.snapshot import Object, Snapshot, labels_of
 
@@ -71,6 +72,12 @@ def _reads(demand: Demand) -> Iterable[Read]:
     yield Read("runtimeclasses", "node.k8s.io/v1")
     yield Read("priorityclasses", "scheduling.k8s.io/v1")
     yield Read("network-attachment-definitions", "k8s.cni.cncf.io/v1")
+    if google_names(demand):
+        yield Read(GOOGLE_NETWORKS, "networking.gke.io/v1")
+    if claim_templates(demand):
+        yield Read("deviceclasses", "resource.k8s.io/v1")
+        yield Read("resourceclaimtemplates", "resource.k8s.io/v1", here)
+        yield Read(DOMAINS, "resource.nvidia.com/v1beta1", here)
     for plural in ("services", "persistentvolumeclaims", "resourcequotas", "limitranges"):
         yield Read(plural, "v1", here)
     yield Read("networkpolicies", "networking.k8s.io/v1", here)

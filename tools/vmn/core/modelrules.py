@@ -20,7 +20,8 @@ KEYS = {
     "expert": "parallelism.expert",
     "decode_context": "parallelism.decodeContext",
 }
-NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "roce": "roce"}
+NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "mnnvl": "nvlink"}
+"""The planner's network of a ``fabric.profile``; the others are as fast as RoCE."""
 PRODUCT_LABEL = "nvidia.com/gpu.product"
 Values = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def layout_of(values: Values) -> Layout:
 def _cluster(values: Values) -> Cluster:
     # The chart can't know that a site wants tensor parallelism over TCP; it is slow, and it works.
     group = values["group"]
-    return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS[values["fabric"]["profile"]], forced=True)
+    return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS.get(values["fabric"]["profile"], "roce"), forced=True)
 
 
 def _layout(values: Values, model: Architecture) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vmn.core.preflight import claims, gpus, namespace, nodes, objects, queues, routes, server
+from vmn.core.preflight import claims, fabrics, gpus, namespace, nodes, objects, queues, routes, server
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, warned
 from vmn.core.snapshot import Snapshot
@@ -31,6 +31,8 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (claims.claims, ""),
     (objects.classes, ""),
     (objects.networks, ""),
+    (fabrics.google_networks, ""),
+    (fabrics.domains, ""),
     (objects.collisions, "services"),
     (queues.kueue, ""),
     (queues.topology, ""),

@@ -17,7 +17,7 @@ NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
 
 def no_rdma(asked: Asked) -> str | None:
     """Return why RDMA is not needed."""
-    return None if asked.rdma else "fabric.profile is tcp"
+    return None if asked.rdma else "fabric.profile is neither infiniband nor roce"
 
 
 def no_gpus(asked: Asked) -> str | None:

@@ -21,9 +21,10 @@ SLACK = 30
 KEPT = 300
 """Seconds after which Kubernetes removes an ended Job itself, should vmn have been killed."""
 GRACE = 5
-LEFT_OUT = ("initContainers", "priorityClassName", "hostname", "setHostnameAsFQDN")
-"""Of the pod: init containers may download or wait for long; with a priority the pods could preempt others."""
-MIRRORED = ("image", "imagePullPolicy", "resources", "securityContext")
+LEFT_OUT = ("initContainers", "priorityClassName", "hostname", "setHostnameAsFQDN", "resourceClaims")
+"""Of the pod: init containers may download or wait for long; with a priority the pods could preempt others; templates
+of claims come with the release."""
+MIRRORED = ("image", "imagePullPolicy", "securityContext")
 RENDERED = ("configMap", "secret")
 """Volumes of a container that no check looks at, and that the release may not have made yet."""
 
@@ -155,9 +156,11 @@ def _container(spec: Object, settings: Mapping[str, Any]) -> dict[str, Any]:
         for item in original.get("volumeMounts") or ()
         if not any(kind in sources.get(item["name"], {}) for kind in RENDERED)
     ]
+    resources = {key: value for key, value in (original.get("resources") or {}).items() if key != "claims"}
     plain = [item for item in original.get("env") or () if "value" in item or "fieldRef" in item.get("valueFrom", {})]
     return {
         **{key: original[key] for key in MIRRORED if key in original},
+        "resources": resources,
         "name": "preflight",
         "command": ["python3", "-B", "-E", "-S", "-m", "inpod"],
         "workingDir": ROOT,

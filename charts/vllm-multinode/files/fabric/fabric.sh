@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Before entrypoint.sh, with profiles that need it: takes over what the vendor's script sets, puts its libraries first,
+# and finds the network interface that leads to the leader. What the pod template sets wins.
+set -uo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=charts/vllm-multinode/files/common.sh
+source "$here/common.sh"
+
+# Print the interface of the route to an IPv4 ADDRESS: of all that match the one with the longest mask.
+interface_to() {
+  local name target mask flags best=-1 bits found="" _
+  local -a part
+  IFS=. read -r -a part <<<"$1"
+  local number=$((part[3] << 24 | part[2] << 16 | part[1] << 8 | part[0])) # as the kernel prints it
+  while read -r name target _ flags _ _ _ mask _; do
+    [[ $target =~ ^[0-9A-F]{8}$ ]] || continue
+    (((0x$flags & 0x201) == 1)) || continue # up, and no reject route
+    (((number & 0x$mask) == 0x$target)) || continue
+    bits=0
+    for ((mask = 0x$mask; mask; mask &= mask - 1)); do bits=$((bits + 1)); done
+    [ "$bits" -le "$best" ] || best=$bits found=$name
+  done <"${ROUTES:-/proc/net/route}"
+  echo "$found"
+}
+
+# Set NCCL's and Gloo's interface, once the leader has an address; start.sh waits for it, and tells, where it has none.
+find_interface() {
+  local address="" name deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))
+  until address=$(leader_address) && [ -n "$address" ]; do
+    [ "$SECONDS" -lt "$deadline" ] || return 0
+    sleep 1
+  done
+  if [[ $address == *:* ]]; then
+    say "the leader has the IPv6 address $address: set fabric.interface, NCCL and Gloo choose by themselves now"
+    return
+  fi
+  name=$(interface_to "$address")
+  if [ -z "$name" ]; then
+    say "error: there is no route to the leader at $address: set fabric.interface"
+    exit 1
+  fi
+  say "the way to the leader at $address is $name"
+  export NCCL_SOCKET_IFNAME="${NCCL_SOCKET_IFNAME:-=$name}" GLOO_SOCKET_IFNAME="${GLOO_SOCKET_IFNAME:-$name}"
+}
+
+trap 'exit 143' TERM INT
+[ -z "${MULTINODE_LIBRARIES:-}" ] || export LD_LIBRARY_PATH="$MULTINODE_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+if [ -n "${MULTINODE_NCCL_SCRIPT:-}" ]; then
+  if [ ! -r "$MULTINODE_NCCL_SCRIPT" ]; then
+    say "error: $MULTINODE_NCCL_SCRIPT is not there: the node lacks the vendor's NCCL plugin (docs/fabrics.md)"
+    exit 1
+  fi
+  own=$(export -p) # not in a function, whose own these variables would then be
+  set +u
+  # shellcheck disable=SC1090 # the node's
+  source "$MULTINODE_NCCL_SCRIPT"
+  set -u
+  eval "$own"
+fi
+[ "${MULTINODE_INTERFACE:-}" != auto ] || find_interface
+exec /bin/bash "$here/entrypoint.sh" "$@"
