@@ -118,7 +118,9 @@ def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -
     values = downloaded(name, **claim)
     with storage(name):
         with step("helm install with a download to a claim"):
-            release.install(OVERLAY, values=values)
+            notes = release.install(OVERLAY, values=values).stdout
+        assert f"kubectl logs -n {name} -l app.kubernetes.io/component=weights -f" in notes
+        assert "WARNING: model.revision is not set" in notes
         release.wait_available(START_LIMIT)
         assert ask(name) == (ANSWER, USAGE)
 

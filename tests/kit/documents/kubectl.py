@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kit.documents.release import (
     LWS_NAMESPACE,
     crd,
+    job_labels,
     lws_objects,
     names,
     pod_labels,
@@ -61,7 +62,8 @@ def check_kubectl(words: Sequence[str]) -> None:
         assert {word for word in options.words if "/" in word} <= lws_objects(), f"LWS has {sorted(lws_objects())}"
         return
     label = options.first("-l", "--selector").partition("=")
-    assert not label[0] or pod_labels().get(label[0]) == label[2], f"pods have {pod_labels()}"
+    if label[0] and pod_labels().get(label[0]) != label[2]:
+        assert job_labels().get(label[0]) == label[2], f"pods have {pod_labels()}, and a download's {job_labels()}"
     assert verb in _RULES, f"no rule covers kubectl {verb}"
     _RULES[verb](options)
 

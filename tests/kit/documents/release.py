@@ -7,13 +7,14 @@ from typing import Any
 
 import yaml
 
-from kit.paths import CHECKOUT
+from kit.paths import CASES, CHECKOUT
 from kit.render import Manifests, helm_template, render
 from kit.schemas import LWS_CRD
 from localcluster.programs import chart_of
 
 RELEASE = "vllm"
 MODEL = CHECKOUT / "values" / "deepseek-r1.yaml"
+DOWNLOAD = CASES / "valid" / "download-to-a-claim.yaml"
 WITH_KEY = {"auth": {"apiKey": {"existingSecret": "vllm-api-key"}}}
 LWS_NAMESPACE = "lws-system"
 
@@ -36,6 +37,15 @@ def pod_labels() -> dict[str, str]:
     """Return the labels by which documents may select all pods of the release."""
     labels: dict[str, str] = pods()[f"{RELEASE}-0"]["metadata"]["labels"]
     return {"leaderworkerset.sigs.k8s.io/name": RELEASE, **labels}
+
+
+def job_labels() -> dict[str, str]:
+    """Return the labels by which documents may select the pod and the Job of a download."""
+    jobs = render(None, DOWNLOAD, release=RELEASE).all("Job")
+    job = next(item for item in jobs if "-weights-" in item["metadata"]["name"])
+    labels: dict[str, str] = job["spec"]["template"]["metadata"]["labels"]
+    own: dict[str, str] = job["metadata"]["labels"]
+    return {name: value for name, value in labels.items() if own.get(name) == value}
 
 
 def secret_keys() -> set[tuple[str, str]]:
