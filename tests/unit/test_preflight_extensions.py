@@ -218,7 +218,7 @@ def test_values_that_fixes_name_exist() -> None:
         for finding in say(case, read):
             for section in ("scheduling", "routing", "autoscaling", "networkPolicy"):
                 for word in (finding.fix or "").split():
-                    path = word.strip(".,()").split(".")
+                    path = word.strip(".,:()").split(".")
                     if path[0] == section and len(path) > 1:
                         here: Any = defaults
                         for part in path:

@@ -37,6 +37,6 @@ def definitions(name: str) -> list[dict[str, Any]]:
     Raises:
         HostError: the Go module can't be fetched.
     """
-    files = sorted(folder(name).glob("*.yaml"))
-    documents = [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    texts = [file.read_text(encoding="utf-8") for file in sorted(folder(name).glob("*.yaml"))]
+    documents = [document for text in texts for document in yaml.load_all(text, yaml.CSafeLoader)]
     return [document for document in documents if document and document["kind"] == "CustomResourceDefinition"]
