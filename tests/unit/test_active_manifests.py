@@ -198,3 +198,10 @@ def test_rights_are_those_of_the_objects_and_are_said_as_rules() -> None:
         '{apiGroups: [""], resources: [pods/log], verbs: [get]}.'
     )
     assert needed[-1].attributes("models")["subresource"] == "log"
+
+
+def test_run_claims_no_devices_whose_template_comes_with_the_release() -> None:
+    pod = pod_of(run_of(demand({"fabric": {"profile": "mnnvl"}})))
+    assert "resourceClaims" not in pod
+    assert "claims" not in pod["containers"][0]["resources"]
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": 8}

@@ -1,0 +1,48 @@
+"""What ``helm install`` prints at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.paths import CHART
+from kit.render import helm_program
+
+MODEL = {"model": {"name": "deepseek-ai/DeepSeek-R1"}}
+GIB = {"profile": "gib", "networks": ["rdma-0"]}
+
+
+def notes(folder: Path, values: Mapping[str, Any]) -> str:
+    """Return NOTES, from an install that needs no cluster."""
+    file = folder / "values.yaml"
+    file.write_text(json.dumps({**MODEL, **values}), encoding="utf-8")
+    command = [helm_program(), "install", "vllm", CHART, "--dry-run=client", "--values", file]
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.partition("NOTES:")[2]
+
+
+@pytest.mark.parametrize(
+    ("fabric", "said"),
+    [
+        (GIB, ["fabric.profile gib opens:", "- containers run as root with IPC_LOCK", "- hostPath volumes"]),
+        ({"profile": "mnnvl"}, ["fabric.profile mnnvl opens:", "share memory over NVLink"]),
+        ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is on"]),
+    ],
+)
+def test_notes_say_what_the_fabric_opens(tmp_path: Path, fabric: Mapping[str, Any], said: list[str]) -> None:
+    text = notes(tmp_path, {"fabric": fabric})
+    assert [words for words in said if words not in text] == []
+
+
+def test_notes_of_tcp_open_nothing(tmp_path: Path) -> None:
+    text = notes(tmp_path, {})
+    assert "helm test" in text
+    assert "opens:" not in text
+    assert "WARNING" not in text
