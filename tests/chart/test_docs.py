@@ -17,14 +17,17 @@ from kit.paths import CHART, CHECKOUT, OVERLAYS, name_of
 from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
+NEEDS_A_RELEASE = ("reliability", "weights", "caches")
+"""Guides whose commands ask for a release, nodes or files that are the reader's: only their keys and links are checked."""
 COMMANDED = [
     CHECKOUT / "README.md",
-    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
 ]
 """Files of which every block is checked."""
 DOCUMENTS = [
     *COMMANDED,
+    *(CHECKOUT / "docs" / f"{name}.md" for name in NEEDS_A_RELEASE),
     *(CHECKOUT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "images/vllm-ray/README.md")),
     *sorted((CHECKOUT / "docs" / "decisions").glob("*.md")),
 ]

@@ -17,7 +17,7 @@ from kit.render import HelmFailed, render
 from vmn.core.schema import known_keys, nearest, schema_problems, without_hints
 from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
 
-VALUES_BUDGET = 250
+VALUES_BUDGET = 300
 """Lines of values.yaml, at most."""
 
 

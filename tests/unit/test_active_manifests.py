@@ -169,7 +169,8 @@ def test_what_is_asked_comes_from_the_template() -> None:
     plain = asked_of(demand())
     assert (plain.gpus, plain.resource, plain.counts_gpus) == (8, "nvidia.com/gpu", True)
     assert (plain.weights, plain.rdma, plain.interface) == (None, False, None)
-    assert (plain.shared_memory, plain.writable) == (32 * 2**30, ("/cache/home", "/models/huggingface"))
+    home = "/cache/v0.32.0-deepseek-ai--deepseek-r1/home"
+    assert (plain.shared_memory, plain.writable) == (32 * 2**30, (home, "/models/huggingface"))
     fabric = asked_of(demand(RDMA))
     assert (fabric.rdma, fabric.gid, fabric.interface, fabric.gpus) == (True, 3, "eth0", 8)
     volume = asked_of(demand({**CLAIM, "engine": {"masterPort": 30000}}))
