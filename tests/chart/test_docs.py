@@ -18,7 +18,7 @@ from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
 NEEDS_A_RELEASE = ("reliability", "weights", "caches")
-"""Guides whose commands ask for a release, nodes or files that are the reader's: only their keys and links are checked."""
+"""Guides whose commands ask for a release, nodes or files of the reader: only their keys and links are checked."""
 COMMANDED = [
     CHECKOUT / "README.md",
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
