@@ -174,7 +174,11 @@ def test_what_is_asked_comes_from_the_template() -> None:
     fabric = asked_of(demand(RDMA))
     assert (fabric.rdma, fabric.gid, fabric.interface, fabric.gpus) == (True, 3, "eth0", 8)
     volume = asked_of(demand({**CLAIM, "engine": {"masterPort": 30000}}))
-    assert (volume.weights, volume.port, volume.writable) == ("/models/R1", 30000, ("/cache/home",))
+    assert (volume.weights, volume.port, volume.writable) == (
+        "/models/R1",
+        30000,
+        ("/cache/v0.32.0-deepseek-ai--deepseek-r1/home",),
+    )
     tiny = asked_of(demand(None, TINY))
     assert (tiny.gpus, tiny.resource, tiny.weights) == (0, None, "/models/tiny")
 
