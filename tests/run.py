@@ -93,8 +93,8 @@ def parts() -> dict[str, Part]:
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
         Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
-        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1200, cluster=True),
-        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 1800, cluster=True),
+        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1800, cluster=True),
+        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 2700, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
