@@ -52,7 +52,7 @@ def queue(namespace: str, groups: int, *, topology: bool = False) -> Iterator[No
     levels = [{"nodeLabel": BLOCK}, {"nodeLabel": "kubernetes.io/hostname"}]
     taint = {"key": "kwok.x-k8s.io/node", "operator": "Exists"}
     flavor: dict[str, Any] = {"nodeLabels": {"type": "kwok"}, "tolerations": [taint]}
-    quota = [
+    quota: list[dict[str, Any]] = [
         {"name": "nvidia.com/gpu", "nominalQuota": groups * 16},
         *({"name": name, "nominalQuota": "100000Gi"} for name in ("cpu", "memory", "ephemeral-storage")),
     ]
