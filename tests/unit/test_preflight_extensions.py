@@ -49,7 +49,7 @@ def nodes(count: int) -> list[Object]:
 
 def healthy(case: str) -> dict[str, list[Object]]:
     """Return what a cluster has on which the release of a case starts."""
-    adapter: dict[str, Any] = {"spec": {"group": "custom.metrics.k8s.io"}, "status": conditions("Available", "True")}
+    adapter: Object = {"spec": {"group": "custom.metrics.k8s.io"}, "status": conditions("Available", "True")}
     everything: Mapping[str, dict[str, list[Object]]] = {
         "kueue": {
             "localqueues": [named("inference", status=conditions("Active", "True"))],
@@ -193,7 +193,7 @@ def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
 def test_gateway_of_another_namespace_is_let_in_by_clients_only() -> None:
     warned = [item for item in say("autoscaled", healthy("autoscaled")) if item.check == "gateway-policy"]
     assert [item.status for item in warned] == [Status.WARN]
-    clients: Mapping[str, Any] = {"networkPolicy": {"clients": [{"namespaceSelector": {}}]}}
+    clients: Object = {"networkPolicy": {"clients": [{"namespaceSelector": {}}]}}
     opened = Demand("vllm", HERE, render(clients, CASES / "valid" / "autoscaled.yaml").documents)
     found = list(routes.gateway_policy(opened, Snapshot((1, 36))))
     assert [item.status for item in found] == [Status.PASS]
