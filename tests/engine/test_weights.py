@@ -152,7 +152,7 @@ def test_nodes_disk_is_filled_by_one_pod_while_the_other_one_waits(release: Rele
     assert ask(release.namespace) == (ANSWER, USAGE)
     said = init_logs(release)
     say(f"init containers: {json.dumps(said)}")
-    assert len([text for text in said if "files checked" in text]) == 1, "the nodes of this test share a disk"
+    assert len([text for text in said if "tiny at main is commit" in text]) == 1, "the nodes of this test share a disk"
     assert all("is complete: tiny at main" in text for text in said)
     assert jobs(release) == []
 

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-PIECE = 2**16
 LARGE = (".safetensors", ".bin", ".pth", ".gguf")
 """Endings of files that the hub keeps in LFS, with a SHA-256; of the others it has git's own hash."""
 
@@ -34,13 +32,13 @@ class Faults:
         refuse: status and error code of every answer, such as ``(401, "GatedRepo")``.
         torn: file -> how often it comes with a byte changed.
         lies: file -> a hash that is said to be its own.
-        pause: seconds between two pieces of a file.
+        held: file -> what its second half waits for.
     """
 
     refuse: tuple[int, str] | None = None
     torn: dict[str, int] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
-    pause: float = 0
+    held: dict[str, threading.Event] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,23 +135,36 @@ class _Handler(BaseHTTPRequestHandler):
             if self.hub.faults.torn.get(name, 0):
                 self.hub.faults.torn[name] -= 1
                 content = bytes([content[0] ^ 1]) + content[1:]
-        self._send(content, {"ETag": f'"{self.hub.hash_of(name)}"', "X-Repo-Commit": self.hub.commit}, body=body)
+        headers = {"ETag": f'"{self.hub.hash_of(name)}"', "X-Repo-Commit": self.hub.commit}
+        self._send(content, headers, body=body, held=self.hub.faults.held.get(name))
 
     def _refuse(self, status: int, code: str) -> None:
         self._send(b"", {"X-Error-Code": code, "X-Error-Message": code}, body=False, status=status)
 
-    def _send(self, content: bytes, headers: Mapping[str, str], *, body: bool, status: int = HTTPStatus.OK) -> None:
+    def _send(
+        self,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        body: bool,
+        status: int = HTTPStatus.OK,
+        held: threading.Event | None = None,
+    ) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        for start in range(0, len(content) if body else 0, PIECE):
-            try:
-                self.wfile.write(content[start : start + PIECE])
-                self.wfile.flush()
-            except OSError:  # whoever asked is gone
-                return
-            time.sleep(self.hub.faults.pause)
+        if not body:
+            return
+        half = len(content) // 2
+        try:
+            self.wfile.write(content[:half])
+            self.wfile.flush()
+            if held:
+                held.wait()
+            self.wfile.write(content[half:])
+        except OSError:  # whoever asked is gone
+            self.close_connection = True
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +37,18 @@ def container(tmp_path: Path, endpoint: str) -> Container:
     return Container(tmp_path / "models" / "tiny", endpoint)
 
 
-def wait_for(process: subprocess.Popen[str], path: Path) -> None:
-    """Wait until a file is there."""
+def hold(hub: SmallHub, name: str) -> threading.Event:
+    """Let a file stop in its middle until the event that is returned is set."""
+    hub.faults.held[name] = threading.Event()
+    return hub.faults.held[name]
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, *patterns: str) -> None:
+    """Wait until files of all patterns are there."""
     deadline = time.monotonic() + LIMIT
-    while not path.exists():
+    while not all(any(folder.rglob(pattern)) for pattern in patterns):
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, f"no {path}"
+        assert time.monotonic() < deadline, f"not all of {patterns} in {folder}"
         time.sleep(0.02)
 
 
@@ -92,14 +99,13 @@ def test_file_that_went_missing_is_downloaded_again(hub: SmallHub, container: Co
 
 
 def test_killed_download_goes_on_with_what_is_not_there_yet(hub: SmallHub, container: Container) -> None:
-    (hub.folder / SHARDS[1]).write_bytes((hub.folder / SHARDS[1]).read_bytes() * 20)
-    hub.faults.pause = 0.05
+    rest = hold(hub, SHARDS[1])
     with container.start() as process:
-        wait_for(process, container.path / SHARDS[0])
+        wait_for(process, container.path, SHARDS[0], "*.incomplete")
         process.kill()
+    rest.set()
     assert not (container.path / SHARDS[1]).exists()
     assert list(container.path.rglob("*.incomplete"))
-    hub.faults.pause = 0
     code, said = container.run()
     assert code == 0, said
     assert container.files() == WANTED
@@ -184,13 +190,16 @@ def test_volume_without_room_is_told_before_the_download(hub: SmallHub, containe
 
 
 def test_volume_that_fills_up_is_told(hub: SmallHub, container: Container) -> None:
-    hub.faults.pause = 0.5
-    container.path.parent.mkdir(parents=True)
-    folder = container.path.parent
+    rest = hold(hub, SHARDS[1])
+    folder, outside = container.path.parent, hub.folder.parent
+    folder.mkdir(parents=True)
     fill = f"(until ls {folder}/tiny/.cache/huggingface/download/*.incomplete; do sleep 0.1; done"
-    fill += f"; head -c 3M /dev/zero >{folder}/other) >/dev/null 2>&1 &"
-    code, said = container.run(inside=f"mount -t tmpfs -o size=2m none {folder}\n{fill}")
-    assert code == 1, said
+    fill += f"; head -c 3M /dev/zero >{folder}/other; touch {outside}/is-full) >/dev/null 2>&1 &"
+    with container.start(inside=f"mount -t tmpfs -o size=2m none {folder}\n{fill}") as process:
+        wait_for(process, outside, "is-full")
+        rest.set()
+        said, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 1, said
     assert f"error: the volume at {container.path} is full." in said
 
 
@@ -230,24 +239,27 @@ def test_commit_of_a_marker_is_the_same_as_its_revision(hub: SmallHub, endpoint:
 
 
 def test_pods_of_one_node_download_once(hub: SmallHub, container: Container) -> None:
-    hub.faults.pause = 0.2
+    rest = hold(hub, SHARDS[0])
     with container.start() as first:
-        wait_for(first, container.path / ".vllm-multinode.status")
-        code, said = container.run()
-        assert first.wait(LIMIT) == 0, first.communicate()[0]
-    assert code == 0, said
-    assert "another pod fills it: downloading: " in said
+        wait_for(first, container.path, "*.incomplete", ".vllm-multinode.status")
+        with container.start() as second:
+            assert second.stdout
+            waiting = second.stdout.readline()
+            rest.set()
+            said = [process.communicate(timeout=LIMIT)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert "another pod fills it: downloading: " in waiting
     assert hub.downloads == dict.fromkeys(WANTED, 1)
 
 
 def test_sigterm_ends_a_download_at_once(hub: SmallHub, container: Container) -> None:
-    hub.faults.pause = 5
+    rest = hold(hub, SHARDS[0])
     with container.start() as process:
-        wait_for(process, container.path / ".vllm-multinode.status")
-        begun = time.monotonic()
+        wait_for(process, container.path, "*.incomplete")
         process.terminate()
         assert process.wait(LIMIT) == 143
-        assert time.monotonic() - begun < 5
+    assert not rest.is_set()
+    rest.set()
 
 
 def test_waiting_pod_tells_the_progress_and_goes_on_when_all_is_there(container: Container) -> None:

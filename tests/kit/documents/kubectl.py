@@ -23,7 +23,7 @@ NOT_THE_CHARTS = frozenset({"nodes", "namespace", "events"})
 """Kinds of objects of which documents may name any."""
 OF_THE_SYSTEM = frozenset({"/dev/infiniband", "/sys/class/net", "/proc/net/route"})
 """Paths in a container that no manifest shows."""
-SINGULAR = {"svc": "service", "pods": "pod", "networkpolicies": "networkpolicy", "secrets": "secret"}
+SINGULAR = {"svc": "service", "pods": "pod", "jobs": "job", "networkpolicies": "networkpolicy", "secrets": "secret"}
 _SHORT = frozenset({"-n", "-l", "-c", "-o", "-f", "-L"})
 _LONG = frozenset({"namespace", "selector", "container", "output", "filename", "values", "set", "timeout", "tail"})
 _WITH_VALUE = _SHORT | {f"--{name}" for name in _LONG} | {"--sort-by", "--field-selector", "--from-literal"}

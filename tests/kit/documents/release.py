@@ -65,6 +65,7 @@ def names(kind: str) -> set[str]:
         "secret": {name for name, _ in secret_keys()},
         "service": {lws} | {one["metadata"]["name"] for one in release().all("Service")},
         "networkpolicy": {one["metadata"]["name"] for one in release().all("NetworkPolicy")},
+        "job": {one["metadata"]["name"] for one in release().all("Job")},
         "crd": {str(crd()["metadata"]["name"])},
     }
     assert kind in own, f"no rule says which {kind} there are"
