@@ -22,10 +22,10 @@ def notes(folder: Path, values: Mapping[str, Any]) -> str:
     """Return NOTES, from an install that needs no cluster."""
     file = folder / "values.yaml"
     file.write_text(json.dumps({**MODEL, **values}), encoding="utf-8")
-    command: list[str | Path] = [helm_program(), "install", "vllm", CHART, "--dry-run=client", "--values", file]
+    command = [str(helm_program()), "install", "vllm", str(CHART), "--dry-run=client", "--values", str(file)]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
-    return str(done.stdout.partition("NOTES:")[2])
+    return done.stdout.partition("NOTES:")[2]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def complete(namespace: str, key: str) -> str:
     with background(*command, ready=r"127\.0\.0\.1:(\d+) -> 8080") as started:
         url = f"http://127.0.0.1:{started[1]}/v1"
         with OpenAI(base_url=url, api_key=key, timeout=ANSWER_LIMIT, max_retries=0) as client:
-            return str(client.completions.create(model="tiny", **REQUEST).choices[0].text)
+            answer: str = client.completions.create(model="tiny", **REQUEST).choices[0].text
+    return answer
 
 
 def test_arbitrary_user_serves(serving: Release) -> None:
