@@ -230,7 +230,16 @@ def test_what_can_not_be_removed_is_told_with_the_command(fake: JobCluster, monk
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_leaves_nothing(fake: JobCluster, sign: signal.Signals) -> None:
     fake.statuses = [RUNNING, RUNNING]
-    command = [sys.executable, "-c", "from vmn.cli import main; main()", "preflight", "-f", str(OVERLAY), "--active"]
+    vmn = [sys.executable, "-c", "from vmn.cli import main; main()"]
+    command = [
+        "env",
+        "--default-signal=INT",
+        *vmn,
+        "preflight",
+        "-f",
+        str(OVERLAY),
+        "--active",
+    ]  # a shell's & ignores it
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr

@@ -28,6 +28,16 @@ from vmn.core.caches import ROOT, Origin, folders
 REGISTRY = CHECKOUT / "tools/vmn/facts/models"
 SHAPES = [(1, 1000), (8, 300), (32, 700), (100, 37)]
 """Requests at once, and tokens of each prompt: facts of how long a first request of a new shape stalls."""
+BESIDE = {
+    "deepseek_v3": {
+        "scoring_func": "sigmoid",
+        "norm_topk_prob": True,
+        "n_group": 8,
+        "topk_group": 4,
+        "routed_scaling_factor": 2.5,
+    }
+}
+"""What vLLM needs of a model's type, and the planner does not: the values of DeepSeek-R1's own config.json."""
 FILLED = "filled the caches from the bundle"
 
 
@@ -43,6 +53,9 @@ def write_checkpoint(folder: Path, model: str, layers: int | None, tokenizer: Pa
     shutil.copytree(tokenizer, folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
     config = json.loads((REGISTRY / f"{model.replace('/', '--')}.json").read_text(encoding="utf-8"))["config"]
     config |= {"num_hidden_layers": layers} if layers else {}
+    config |= BESIDE.get(config["model_type"], {})
+    if (quantization := config.get("quantization_config", {})).get("quant_method") == "fp8":
+        quantization.setdefault("activation_scheme", "dynamic")
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 

@@ -78,7 +78,17 @@ def test_shares_add_up_to_one_tree_that_anybody_can_read() -> None:
     assert list(members) == ["cache/triton/a", "cache/vllm/0", "cache/vllm/8"]
     assert {member.uid for member in members.values()} == {0}
     assert (members["cache/triton/a"].mode, members["cache/vllm/8"].mode) == (0o755, 0o644)
-    assert members["cache/triton/a"].mtime == 1.5
+    assert {member.mtime for member in members.values()} == {1}
+
+
+@pytest.mark.parametrize("name", ["triton/" + "k" * 150 + "/kernel.so", "vllm/é/graph"])
+def test_names_that_tar_writes_in_another_way_are_below_the_root_as_well(name: str) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as bundle:
+        add_share(bundle, "vllm-0", archive({name: b"one"}), set())
+    made.seek(0)
+    with tarfile.open(fileobj=made) as bundle:
+        assert bundle.getnames() == [f"cache/{name}"]
 
 
 def test_broken_stream_is_an_error() -> None:

@@ -102,6 +102,8 @@ def add_share(bundle: tarfile.TarFile, pod: str, stream: IO[bytes], seen: set[st
             new += member.isfile()
             member.uid = member.gid = 0
             member.uname = member.gname = ""
+            member.pax_headers = {}  # a long name would stay the old one
+            member.mtime = int(member.mtime)  # whole: who unpacks may round, and ninja builds anew what is newer
             member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
             content = archive.extractfile(member) if member.isfile() else None
             member.name = f"{CONTENT}/{member.name}"
