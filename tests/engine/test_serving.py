@@ -22,11 +22,18 @@ WORKER = re.compile(r"\(Worker_(\w+) pid=")
 
 @dataclass(frozen=True)
 class Layout:
-    """Values, and what vLLM must then call its workers in each pod; one that is alone has no name."""
+    """Values, and what vLLM must then call its workers in each pod; one that is alone has no name.
+
+    Attributes:
+        rendezvous: the flag by which pods find each other, none when there is one.
+        copies: engines that each have a world of their own.
+    """
 
     name: str
     values: Mapping[str, Any]
     workers: Mapping[str, set[str]]
+    rendezvous: str = "--nnodes"
+    copies: int = 1
 
 
 LAYOUTS = [
@@ -37,7 +44,14 @@ LAYOUTS = [
         {"group": {"gpusPerNode": 2}},
         {"vllm-0": {"PP0_TP0", "PP0_TP1"}, "vllm-0-1": {"PP1_TP0", "PP1_TP1"}},
     ),
-    Layout("one-node", {"group": {"nodes": 1}}, {"vllm-0": set()}),
+    Layout(
+        "data-2",
+        {"parallelism": {"data": 2}},
+        {"vllm-0": set(), "vllm-0-1": set()},
+        rendezvous="--data-parallel-address",
+        copies=2,
+    ),
+    Layout("one-node", {"group": {"nodes": 1}}, {"vllm-0": set()}, rendezvous=""),
 ]
 
 
@@ -91,16 +105,17 @@ def test_logs_command_of_the_reference_shows_that_the_server_started(serving: Se
 def test_every_pod_runs_its_ranks_and_no_more(serving: Serving) -> None:
     logs = serving.logs()
     assert {pod: set(WORKER.findall(log)) for pod, log in logs.items()} == serving.layout.workers
-    total = sum(len(names) or 1 for names in serving.layout.workers.values())
+    total = sum(len(names) or 1 for names in serving.layout.workers.values()) // serving.layout.copies
     ranks = [(int(size), int(rank)) for log in logs.values() for size, rank in RANK.findall(log)]
-    assert sorted(ranks) == [(total, rank) for rank in range(total)]
+    assert sorted(ranks) == [(total, rank) for rank in range(total) for _ in range(serving.layout.copies)]
 
 
-def test_group_of_one_node_has_no_rendezvous_flags(serving: Serving) -> None:
+def test_pods_find_each_other_by_the_layout_s_flag(serving: Serving) -> None:
     log = serving.release.logs("vllm-0", "vllm-leader")
     command = re.search(r"exec vllm serve (.*)", log)
     assert command
-    assert ("--nnodes" in command[1]) is (len(serving.layout.workers) > 1)
+    flags = {flag for flag in ("--nnodes", "--data-parallel-address") if flag in command[1]}
+    assert flags == ({serving.layout.rendezvous} if serving.layout.rendezvous else set())
 
 
 def test_helm_test_asks_the_server(serving: Serving) -> None:
