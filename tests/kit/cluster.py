@@ -156,7 +156,7 @@ def inventory(namespace: str) -> set[tuple[str, str]]:
 
 def condition(item: Mapping[str, Any], kind: str) -> bool:
     """Return whether an object's status has a condition, such as ``Available``."""
-    entries = item.get("status", {}).get("conditions", [])
+    entries = (item.get("status") or {}).get("conditions") or []
     return any(entry["type"] == kind and entry["status"] == "True" for entry in entries)
 
 
