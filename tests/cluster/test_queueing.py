@@ -17,7 +17,7 @@ from kit.release import Release
 from localcluster import queueing
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.queueing,
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="installs Kueue, which others may have"),
     pytest.mark.usefixtures("simulated_nodes", "kueue"),
 ]
