@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from kit import simulated
-from kit.cluster import Object, condition, create, get, kubectl
-from kit.progress import step, wait_until
+from kit.cluster import Object, get
+from kit.extensions import present_definitions
+from kit.progress import step
 from kit.release import Release
 from kit.render import render
 from kit.subset import lost_paths
@@ -29,11 +30,6 @@ def definitions() -> list[Object]:
     return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in kinds()]
 
 
-def established(definition: Object) -> bool:
-    """Return whether the API server serves a kind."""
-    return condition(get(CRD, definition["metadata"]["name"]) or {}, "Established")
-
-
 @pytest.fixture
 def without_kinds() -> None:
     """Skip on a cluster that has the operator."""
@@ -44,15 +40,8 @@ def without_kinds() -> None:
 @pytest.fixture
 def with_kinds() -> Iterator[None]:
     """Have the kinds, and take away again what was not there."""
-    made = [item for item in definitions() if not get(CRD, item["metadata"]["name"])]
-    try:
-        for item in made:
-            create(item)
-        wait_until("kinds", lambda: all(map(established, made)), 30)
+    with present_definitions(definitions()):
         yield
-    finally:
-        for item in made:
-            kubectl("delete", CRD, item["metadata"]["name"], check=False)
 
 
 @pytest.mark.usefixtures("without_kinds")

@@ -73,9 +73,14 @@ def release(namespace: str) -> Iterator[Release]:
         pod = ["pod/hub", "--for=condition=Ready", f"--timeout={READY_LIMIT}s"]
         kubectl("wait", *pod, namespace=namespace, limit=READY_LIMIT + 10)
         yield own
-        remove = ["exec", "vllm-0", "--container", "vllm-leader", "--", "rm", "-rf", f"/cache/{namespace}"]
-        kubectl(*remove, namespace=namespace, check=False)
+        remove_downloaded(namespace, check=False)
         own.uninstall()
+
+
+def remove_downloaded(namespace: str, *, check: bool = True) -> None:
+    """Remove what a test has downloaded, which all of its pods see."""
+    remove = ["exec", "vllm-0", "--container", "vllm-leader", "--", "rm", "-rf", f"/cache/{namespace}"]
+    kubectl(*remove, namespace=namespace, check=check)
 
 
 def downloaded(namespace: str, **volume: Any) -> Mapping[str, Any]:
@@ -136,8 +141,7 @@ def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -
         assert [item["metadata"]["uid"] for item in jobs(release)] == [job["metadata"]["uid"]]
         assert release.uids() == before
 
-        remove = ["exec", "vllm-0", "--container", "vllm-leader", "--", "rm", "-rf", f"/cache/{name}"]
-        kubectl(*remove, namespace=name)
+        remove_downloaded(name)
         release.uninstall()
         kept = get("persistentvolumeclaim", "vllm-weights", name)
         assert kept, "the claim went with the release"

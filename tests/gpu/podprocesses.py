@@ -8,11 +8,12 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpu.renderedpod import Pod
-from kit.scripts import OWN_SHARED_MEMORY, namespace
+from kit.scripts import OWN_SHARED_MEMORY, namespace, terminate
 
 OWN_PROCESSES = f"mount -t proc proc /proc && {OWN_SHARED_MEMORY}"
 """Ray looks its processes up in /proc: it gets one of its own."""
@@ -104,11 +105,35 @@ class Server:
                 return
         raise TimeoutError(f"no /health in {seconds:.0f} s")
 
+    def end(self) -> int:
+        """Send SIGTERM, and return the exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: the pod does not end.
+        """
+        terminate(self.process)
+        return self.process.wait(timeout=int(self.pod.env["MULTINODE_DRAIN_SECONDS"]) + END_SECONDS)
+
     def kill(self) -> None:
         """End all that is left."""
         if self.process.poll() is None:
             self.process.kill()  # and the kernel its namespace
             self.process.wait()
+
+
+@contextmanager
+def serving(pod: Pod, log: Path, seconds: float) -> Iterator[tuple[Server, float]]:
+    """Give a pod's processes once they serve, and the seconds that it took; end what is left of them afterwards.
+
+    Raises:
+        OSError: they ended before they served, or do not serve in time.
+    """
+    begin, server = time.monotonic(), Server(pod, log)
+    try:
+        server.await_health(seconds)
+        yield server, time.monotonic() - begin
+    finally:
+        server.kill()
 
 
 def say(text: str) -> None:

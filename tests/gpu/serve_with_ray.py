@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu.podprocesses import END_SECONDS, Server, own_address, say
+from gpu.podprocesses import Server, own_address, say, serving
 from gpu.renderedpod import Pod, read_pod
-from kit.scripts import terminate
 
 REQUEST: dict[str, Any] = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
 """The reference guide's request."""
@@ -77,8 +76,7 @@ def drain(server: Server) -> tuple[str, int]:
     time.sleep(0.2)
     if not request.is_alive():
         raise TimeoutError(f"the long request was over before SIGTERM: {told}")
-    terminate(server.process)
-    status = server.process.wait(timeout=int(server.pod.env["MULTINODE_DRAIN_SECONDS"]) + END_SECONDS)
+    status = server.end()
     request.join()
     return told[0], status
 
@@ -90,18 +88,14 @@ def serve(pod: Pod, log: Path, seconds: float) -> Seen:
         OSError: it ended before it served, did not answer, or did not serve in time.
         subprocess.TimeoutExpired: it did not end.
     """
-    begin, server = time.monotonic(), Server(pod, log)
-    try:
-        server.await_health(seconds)
-        say(f"/health after {time.monotonic() - begin:.1f} s")
+    with serving(pod, log, seconds) as (server, ready):
+        say(f"/health after {ready:.1f} s")
         text = server.complete(REQUEST)["choices"][0]["text"]
         titles = sorted({title for title in server.titles() if title.startswith("ray::")})
         command = ["ray", "status", "--address", f"{pod.env['VLLM_HOST_IP']}:{pod.env['MULTINODE_MASTER_PORT']}"]
         usage = subprocess.run(command, env=pod.env, capture_output=True, text=True, timeout=60, check=False).stdout
         found = re.search(r".* GPU .*", usage)
         return Seen(text, titles, found[0].strip() if found else "", *drain(server))
-    finally:
-        server.kill()
 
 
 def main() -> int:

@@ -18,12 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu.podprocesses import END_SECONDS, Server, own_address, say
+from gpu.podprocesses import Server, own_address, say, serving
 from gpu.renderedpod import Pod, read_pod
 from kit.paths import CHECKOUT
-from kit.scripts import terminate
-from vmn.adapters.caches import TAR, add_description, add_share, reader
-from vmn.core.caches import ROOT, Origin, folders
+from vmn.adapters.caches import printing, write_archive
+from vmn.core.caches import ROOT, Origin
 
 REGISTRY = CHECKOUT / "tools/vmn/facts/models"
 SHAPES = [(1, 1000), (8, 300), (32, 700), (100, 37)]
@@ -77,15 +76,9 @@ def start(pod: Pod, log: Path, seconds: float) -> dict[str, Any]:
         OSError: it ended before it served, did not answer, or did not serve in time.
         subprocess.TimeoutExpired: it did not end.
     """
-    begin, server = time.monotonic(), Server(pod, log)
-    try:
-        server.await_health(seconds)
-        ready = time.monotonic() - begin
+    with serving(pod, log, seconds) as (server, ready):
         answers = first_answers(server)
-        terminate(server.process)
-        server.process.wait(timeout=int(pod.env["MULTINODE_DRAIN_SECONDS"]) + END_SECONDS)
-    finally:
-        server.kill()
+        server.end()
     return {
         "ready_s": round(ready, 1),
         "first_requests_s": answers,
@@ -100,11 +93,9 @@ def pack(pod: Pod, bundle: Path) -> dict[str, Any]:
         ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=True
     ).stdout.splitlines()[0]
     file = bundle.with_suffix(".tar.gz")
-    with tarfile.open(file, "w:gz", format=tarfile.PAX_FORMAT) as out:
-        command = ["env", f"{ROOT}={root}", "bash", "-c", TAR, "tar", *folders(pod.env)]
-        with reader(command) as stream:
-            share = add_share(out, "vllm-0", stream, set())
-        add_description(out, Origin(root.name, gpu, "amd64", "on this machine", "2026-01-01T00:00:00Z"), [share])
+    origin = Origin(root.name, gpu, "amd64", "on this machine", "2026-01-01T00:00:00Z")
+    command = ["env", f"{ROOT}={root}", *printing(pod.env)]
+    (share,) = write_archive(file, origin, {"vllm-0": command}, say)
     with tarfile.open(file) as packed:
         packed.extractall(bundle, filter="data")
     return {"files": share.files, "mb": round(share.size / 1e6, 1), "packed_mb": round(file.stat().st_size / 1e6, 1)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from kit.prometheus import Prometheus, Series
+from kit.prometheus import Prometheus, Series, filled
 from kit.schemas import Document
 
 COLUMN, ROW = 46, 22
@@ -61,10 +61,7 @@ def picture(dashboard: Document, server: Prometheus, span: Span, variables: dict
 
 
 def _lines(server: Prometheus, target: Document, span: Span, variables: dict[str, str]) -> Iterator[Line]:
-    expression: str = target["expr"]
-    for name, value in variables.items():
-        expression = expression.replace(f"${name}", value)
-    for series in server.course(expression, span.start, span.end, span.step):
+    for series in server.course(filled(target["expr"], variables), span.start, span.end, span.step):
         points = [(float(at), float(value)) for at, value in series["values"] if math.isfinite(float(value))]
         if points:
             yield Line(legend(target["legendFormat"], series), points)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from kit.cluster import condition, create, get, kubectl
+from kit.cluster import Object, condition, create, get, kubectl
 from kit.progress import wait_until
 from localcluster import crds
 
@@ -27,6 +27,18 @@ def defined(source: str, *kinds: str) -> Iterator[None]:
     """
     wanted = [item for item in crds.definitions(source) if item["spec"]["names"]["kind"] in kinds]
     assert len(wanted) == len(kinds), f"{source} has not all of {kinds}"
+    with present_definitions(wanted):
+        yield
+
+
+@contextmanager
+def present_definitions(wanted: Sequence[Object]) -> Iterator[None]:
+    """Have kinds by their definitions; those that were there before stay.
+
+    Raises:
+        ProgramFailed: the API server refuses one.
+        TooLate: it does not serve one.
+    """
     missing = [item for item in wanted if not get("customresourcedefinition", item["metadata"]["name"])]
     names = [item["metadata"]["name"] for item in missing]
     try:

@@ -151,11 +151,15 @@ def queries(dashboard: Document, **variables: str) -> dict[str, str]:
     found = {}
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
-            expression: str = target["expr"]
-            for name, value in variables.items():
-                expression = expression.replace(f"${name}", value)
-            found[f"{panel['title']} {target['refId']}"] = expression
+            found[f"{panel['title']} {target['refId']}"] = filled(target["expr"], variables)
     return found
+
+
+def filled(expression: str, variables: Mapping[str, str]) -> str:
+    """Return a query of a dashboard with its variables filled in."""
+    for name, value in variables.items():
+        expression = expression.replace(f"${name}", value)
+    return expression
 
 
 def dashboard_of(config: Document) -> Document:

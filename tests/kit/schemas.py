@@ -56,8 +56,7 @@ def _object_errors(document: Document) -> list[str]:
     if api in UNCHECKED:
         return []
     if api in PUBLISHED:
-        crd = next(crd for crd in crds.definitions(PUBLISHED[api]) if crd["spec"]["names"]["kind"] == kind)
-        return [f"{name}::{error}" for error in _errors(_validator(crd, api), document)]
+        return [f"{name}::{error}" for error in _errors(_published(kind, api), document)]
     if kind == "LeaderWorkerSet":
         return [f"{name}::{error}" for error in _leader_worker_set_errors(document)]
     if api == MONITORING:
@@ -112,6 +111,12 @@ def _definition(name: str) -> Any:
 def _crd(api: str) -> Any:
     text = (chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8")
     return _validator(yaml.safe_load(text), api)
+
+
+@cache
+def _published(kind: str, api: str) -> Any:
+    crd = next(crd for crd in crds.definitions(PUBLISHED[api]) if crd["spec"]["names"]["kind"] == kind)
+    return _validator(crd, api)
 
 
 @cache

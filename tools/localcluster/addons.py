@@ -16,7 +16,7 @@ from localcluster.images import archive, layer_of
 from localcluster.kubectl import apply, kubeconfig, kubectl, kubectl_environment
 from localcluster.node import FIRST
 from localcluster.processes import wait_until
-from localcluster.programs import ON_DEMAND, chart_of, module_version, program, single
+from localcluster.programs import chart_of, module_version, program
 
 LWS_NAMESPACE = "lws-system"
 HOME = {"kubernetes.io/hostname": FIRST.name}
@@ -74,7 +74,7 @@ class Image:
         Raises:
             HostError: the program can't be built.
         """
-        source = (single if self.program in ON_DEMAND else program)(self.program).resolve()
+        source = program(self.program).resolve()
         key = content_key([str(source), self.reference, self.path, self.user])
         return built("images", f"{self.name}-{key}", lambda out: self._write(source, out)) / "image.tar"
 
@@ -100,6 +100,16 @@ def install_dns() -> None:
     apply(dns_manifests())
 
 
+def helm(namespace: str, arguments: Sequence[str | Path], *, stdin: str | None = None, timeout: float = 600) -> None:
+    """Run Helm on the local cluster.
+
+    Raises:
+        HostError: it fails, or does not end in time.
+    """
+    command = [program("helm"), "--kubeconfig", kubeconfig(), "--namespace", namespace, *arguments]
+    run(command, env=kubectl_environment(), stdin=stdin, timeout=timeout)
+
+
 def install_lws() -> None:
     """Install LeaderWorkerSet from the Helm chart in its own module.
 
@@ -112,10 +122,9 @@ def install_lws() -> None:
         "podSecurityContext": {"runAsNonRoot": True, "runAsUser": _NOBODY},
         "nodeSelector": HOME,
     }
-    helm: list[str | Path] = [program("helm"), "--kubeconfig", kubeconfig(), "--namespace", LWS_NAMESPACE]
     chart = chart_of("lws") / "charts" / "lws"
-    helm += ["upgrade", "--install", "--create-namespace", "lws", chart, "--values", "-"]
-    run(helm, env=kubectl_environment(), stdin=yaml.safe_dump(values))
+    install: list[str | Path] = ["upgrade", "--install", "--create-namespace", "lws", chart, "--values", "-"]
+    helm(LWS_NAMESPACE, install, stdin=yaml.safe_dump(values))
 
 
 def wait_ready() -> None:

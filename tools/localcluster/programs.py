@@ -115,11 +115,13 @@ def bin_dir() -> Path:
 
 
 def program(name: str) -> Path:
-    """Return one program by its name, such as ``kubectl``.
+    """Return one program by its name, such as ``kubectl``; one that the cluster does without is built now.
 
     Raises:
         HostError: no module has it, or as for ``build``.
     """
+    if name in ON_DEMAND:
+        return single(name)
     path = bin_dir() / name
     if not path.exists():
         raise HostError(f"{name}: no Go module under {MODULES} builds it")

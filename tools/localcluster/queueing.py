@@ -7,11 +7,10 @@ from typing import Any
 
 import yaml
 
-from localcluster.addons import HOME, Image
+from localcluster.addons import HOME, Image, helm
 from localcluster.cluster import load_image
-from localcluster.host import run
-from localcluster.kubectl import kubeconfig, kubectl, kubectl_environment
-from localcluster.programs import chart_of, module_version, program
+from localcluster.kubectl import kubectl
+from localcluster.programs import chart_of, module_version
 
 NAMESPACE = "kueue-system"
 KUEUE = Image("kueue-manager", "kueue", "manager", module_version("kueue"), "65532")
@@ -39,8 +38,17 @@ def install() -> None:
         "controllerManager": {"manager": manager, "nodeSelector": HOME},
         "managerConfig": {"controllerManagerConfigYaml": yaml.safe_dump(config)},
     }
-    command = [*_helm(), "upgrade", "--install", "--create-namespace", "--wait", "--timeout", "3m", "kueue", chart]
-    run([*command, "--values", "-"], env=kubectl_environment(), stdin=yaml.safe_dump(values), timeout=240)
+    install: list[str | Path] = [
+        "upgrade",
+        "--install",
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        "3m",
+        "kueue",
+        chart,
+    ]
+    helm(NAMESPACE, [*install, "--values", "-"], stdin=yaml.safe_dump(values), timeout=240)
 
 
 def remove() -> None:
@@ -49,9 +57,5 @@ def remove() -> None:
     Raises:
         HostError: Helm fails.
     """
-    run([*_helm(), "uninstall", "kueue", "--ignore-not-found", "--wait"], env=kubectl_environment(), timeout=180)
+    helm(NAMESPACE, ["uninstall", "kueue", "--ignore-not-found", "--wait"], timeout=180)
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout=120)
-
-
-def _helm() -> list[str | Path]:
-    return [program("helm"), "--kubeconfig", kubeconfig(), "--namespace", NAMESPACE]

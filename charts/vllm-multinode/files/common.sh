@@ -20,6 +20,15 @@ leader_address() {
   fi
 }
 
+# Wait until the leader has an address, and leave it in $address; fail when it has none in time.
+await_leader_address() {
+  local deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))
+  until address=$(leader_address) && [ -n "$address" ]; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 1
+  done
+}
+
 # Open a TCP connection to HOST PORT within $patience seconds, or say on standard error why not.
 patience=3
 dial() {

@@ -23,12 +23,8 @@ mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): 
 seed_cache
 
 # vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
-deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))
-until address=$(leader_address) && [ -n "$address" ]; do
-  [ "$SECONDS" -lt "$deadline" ] || fail "the leader's name $LWS_LEADER_ADDRESS did not resolve in" \
-    "$MULTINODE_LEADER_ADDRESS_SECONDS s: is the leader's pod there, and does DNS answer in this pod?"
-  sleep 1
-done
+await_leader_address || fail "the leader's name $LWS_LEADER_ADDRESS did not resolve in" \
+  "$MULTINODE_LEADER_ADDRESS_SECONDS s: is the leader's pod there, and does DNS answer in this pod?"
 say "rank $rank of $nodes node(s), leader at $address, backend $MULTINODE_BACKEND"
 
 rendezvous=()

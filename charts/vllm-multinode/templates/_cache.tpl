@@ -7,7 +7,7 @@ Usage: include "vllm-multinode.cacheKey" .
 Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
 */}}
 {{- define "vllm-multinode.cacheKey" -}}
-{{- $version := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- $version := include "vllm-multinode.tag" . -}}
 {{- with .Values.image.digest -}}
 {{- $version = trunc 12 (trimPrefix "sha256:" .) -}}
 {{- end -}}

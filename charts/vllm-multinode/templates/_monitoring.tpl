@@ -23,13 +23,3 @@ annotations:
   summary: {{ printf "%s/%s: %s" .root.Release.Namespace (include "vllm-multinode.fullname" .root) .summary | quote }}
   runbook_url: {{ printf "%s#%s" $page (lower .name) | quote }}
 {{- end }}
-
-{{/*
-Port of a collector of traces: what its URL says, else the protocol's own.
-Usage: include "vllm-multinode.tracingPort" .Values.tracing.endpoint
-Returns: the port.
-*/}}
-{{- define "vllm-multinode.tracingPort" -}}
-{{- $url := urlParse . -}}
-{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
-{{- end }}

@@ -59,13 +59,21 @@ Returns: the reference.
 {{- end }}
 
 {{/*
-vLLM's image; its tag follows the chart's appVersion.
+Tag of vLLM's image; it follows the chart's appVersion.
+Usage: include "vllm-multinode.tag" .
+Returns: the tag.
+*/}}
+{{- define "vllm-multinode.tag" -}}
+{{- .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
+{{- end }}
+
+{{/*
+vLLM's image.
 Usage: include "vllm-multinode.image" .
 Returns: the reference.
 */}}
 {{- define "vllm-multinode.image" -}}
-{{- $tag := .Values.image.tag | default (printf "v%s" .Chart.AppVersion) -}}
-{{- include "vllm-multinode.reference" (merge (dict "root" $ "tag" $tag) .Values.image) -}}
+{{- include "vllm-multinode.reference" (merge (dict "root" $ "tag" (include "vllm-multinode.tag" .)) .Values.image) -}}
 {{- end }}
 
 {{/*

@@ -6,7 +6,7 @@ import io
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from vmn.adapters.cluster import Read, gather
 from vmn.adapters.programs import require, run
 from vmn.core.caches import CONTENT, DESCRIPTION, ROOT, Origin, Share, description, folders, is_taken, settings
 from vmn.core.doctor.release import Group, Pod, Release
+from vmn.core.snapshot import Object
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -65,16 +66,16 @@ def reader(command: Sequence[str]) -> Iterator[IO[bytes]]:
     """
     with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process:
         assert process.stdout
+        broken: Exception | None = None
         try:
             yield process.stdout
+            process.stdout.read()
         except (tarfile.TarError, EOFError) as error:
             process.kill()
+            broken = error
+        if process.wait() or broken:
             said.seek(0)
-            raise NotPackedError(f"{said.read().decode(errors='replace').strip() or error}") from error
-        process.stdout.read()
-        if process.wait():
-            said.seek(0)
-            raise NotPackedError(said.read().decode(errors="replace").strip())
+            raise NotPackedError(said.read().decode(errors="replace").strip() or str(broken)) from broken
 
 
 def add_share(bundle: tarfile.TarFile, pod: str, stream: IO[bytes], seen: set[str]) -> Share:
@@ -111,12 +112,39 @@ def add_share(bundle: tarfile.TarFile, pod: str, stream: IO[bytes], seen: set[st
     return Share(pod, files, size, new)
 
 
-def add_description(bundle: tarfile.TarFile, origin: Origin, shares: Sequence[Share]) -> None:
-    """Add what a bundle says of itself."""
-    text = description(origin, shares).encode()
-    member = tarfile.TarInfo(DESCRIPTION)
-    member.size, member.mode = len(text), 0o644
-    bundle.addfile(member, io.BytesIO(text))
+def write_archive(file: Path, origin: Origin, sources: Mapping[str, Sequence[str]], say: Say) -> list[Share]:
+    """Write a bundle as a ``.tar.gz``, and return what each pod gave.
+
+    Args:
+        file: to write.
+        origin: what the bundle says of itself.
+        sources: pod -> the command that prints its caches as a ``.tar.gz``.
+        say: gets a line for each pod.
+
+    Raises:
+        NotPackedError: a command failed.
+    """
+    shares, seen = list[Share](), set[str]()
+    with tarfile.open(file, "w:gz", format=tarfile.PAX_FORMAT) as bundle:
+        for pod, command in sources.items():
+            with reader(command) as stream:
+                share = add_share(bundle, pod, stream, seen)
+            shares.append(share)
+            say(f"{pod}: {share.files} files, {share.size / 1e6:.1f} MB; {share.new} that no pod before it had")
+        text = description(origin, shares).encode()
+        member = tarfile.TarInfo(DESCRIPTION)
+        member.size, member.mode = len(text), 0o644
+        bundle.addfile(member, io.BytesIO(text))
+    return shares
+
+
+def printing(env: Mapping[str, str]) -> list[str]:
+    """Return the command that prints the caches of a pod with these variables, where it is run.
+
+    Raises:
+        ValueError: it has no root of caches.
+    """
+    return ["bash", "-c", TAR, "tar", *folders(env)]
 
 
 def pack(
@@ -140,19 +168,12 @@ def pack(
         OSError: the file can't be written.
     """
     require(["kubectl"])
-    origin, shares, seen = _origin(kubectl, group.pods[0]), list[Share](), set[str]()
+    sources = {pod.name: [*_exec(kubectl, pod), *_printing(pod)] for pod in group.pods}
+    origin = _origin(kubectl, group.pods[0])
     file = file or Path(f"{origin.key}{'.oci.tar' if oci else '.tar.gz'}")
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".vmn-cache-") as folder:
-        layer = Path(folder, "layer.tar.gz")
-        with tarfile.open(layer, "w:gz", format=tarfile.PAX_FORMAT) as bundle:
-            for pod in group.pods:
-                command = [*_exec(kubectl, pod), "bash", "-c", TAR, "tar", *_folders(pod)]
-                with reader(command) as stream:
-                    shares.append(add_share(bundle, pod.name, stream, seen))
-                last = shares[-1]
-                say(f"{pod.name}: {last.files} files, {last.size / 1e6:.1f} MB; {last.new} that no pod before it had")
-            add_description(bundle, origin, shares)
-        whole = layer
+        whole = layer = Path(folder, "layer.tar.gz")
+        shares = write_archive(layer, origin, sources, say)
         if oci:
             whole = Path(folder, "image.tar")
             ociarchive.write(whole, layer, origin.architecture, _annotations(origin), origin.key)
@@ -167,11 +188,16 @@ def _annotations(origin: Origin) -> dict[str, str]:
     }
 
 
-def _folders(pod: Pod) -> list[str]:
+def _printing(pod: Pod) -> list[str]:
     try:
-        return folders(settings(pod.item, f"vllm-{pod.role}"))
+        return printing(settings(_container(pod)))
     except ValueError as error:
         raise NotPackedError(f"{pod.name} can't be packed: {error}.") from error
+
+
+def _container(pod: Pod) -> Object:
+    found: Object = next(item for item in pod.item["spec"]["containers"] if item["name"] == f"vllm-{pod.role}")
+    return found
 
 
 def _exec(kubectl: Sequence[str], pod: Pod) -> list[str]:
@@ -179,15 +205,15 @@ def _exec(kubectl: Sequence[str], pod: Pod) -> list[str]:
 
 
 def _origin(kubectl: Sequence[str], leader: Pod) -> Origin:
-    _folders(leader)
     done = run([*_exec(kubectl, leader), "bash", "-c", GPU], ASK_SECONDS)
     if done.code:
         raise NotPackedError(f"kubectl exec {leader.name} failed: {done.stderr.strip()}")
     *names, machine = done.stdout.split("\n")[:-1]
+    container = _container(leader)
     return Origin(
-        key=Path(settings(leader.item, "vllm-leader")[ROOT]).name,
+        key=Path(settings(container)[ROOT]).name,
         gpu=names[0] if names else "none",
         architecture=ARCHITECTURES.get(machine, machine),
-        image=str(next(item["image"] for item in leader.item["spec"]["containers"] if item["name"] == "vllm-leader")),
+        image=str(container["image"]),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

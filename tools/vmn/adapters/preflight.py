@@ -14,7 +14,7 @@ from vmn.core.preflight import queues, routes
 from vmn.core.preflight.demand import Demand, references
 from vmn.core.preflight.fabrics import DOMAINS, GOOGLE_NETWORKS, claim_templates, google_names
 from vmn.core.preflight.objects import PLURALS
-from vmn.core.snapshot import Object, Snapshot, labels_of
+from vmn.core.snapshot import Object, Snapshot, condition_of, labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -56,9 +56,8 @@ def _kubelet(client: ApiClient, demand: Demand, nodes: Sequence[Object]) -> Obje
 
 
 def _is_ready(node: Object) -> bool:
-    conditions, addresses = node["status"].get("conditions") or (), node["status"].get("addresses") or ()
-    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-    return ready and any(item["type"] == "InternalIP" for item in addresses)
+    ready = condition_of(node, "Ready").get("status") == "True"
+    return ready and any(item["type"] == "InternalIP" for item in node["status"].get("addresses") or ())
 
 
 def _reads(demand: Demand) -> Iterable[Read]:
@@ -97,7 +96,7 @@ def _reads_of_others(demand: Demand) -> Iterable[Read]:
     if queues.KUEUE in labels_of(demand.lws):
         yield Read("localqueues", "kueue.x-k8s.io/v1beta1", here)
         yield Read("topologies", "kueue.x-k8s.io/v1beta1")
-    if any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods):
+    if queues.uses_volcano(demand):
         yield Read("queues", "scheduling.volcano.sh/v1beta1")
     for route in demand.of_kind("HTTPRoute"):
         yield Read("httproutes", "gateway.networking.k8s.io/v1", here)

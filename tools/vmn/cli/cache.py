@@ -26,9 +26,13 @@ def cache() -> None:
     help="What to write.  [default: the caches' key with .tar.gz or .oci.tar]",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["archive", "oci"]), default="archive", show_default=True,
+    "--format",
+    "form",
+    type=click.Choice(["archive", "oci"]),
+    default="archive",
+    show_default=True,
     help="A .tar.gz to unpack on a volume, or an OCI image to push for an image volume.",
-)  # fmt: skip
+)
 @output_option
 @ends_with_status
 def pack(

@@ -9,6 +9,8 @@ import click
 
 from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
 
+RELEASE = ("vllm", "default")
+"""A name and a namespace: neither is in what is printed."""
 OWN_REGISTRIES = ("--set", "global.imageRegistry=null")
 
 
@@ -29,13 +31,15 @@ def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
     from vmn.adapters.helm import RenderError, manifests
     from vmn.adapters.programs import require
     from vmn.core.images import needed
+    from vmn.core.preflight.demand import Demand
     from vmn.report.images import as_json, text
 
     require(["helm"])
     folder = chart or default_chart()
     try:
-        rendered = manifests(folder, files, "vllm", "default")
-        own = manifests(folder, files, "vllm", "default", options=OWN_REGISTRIES)
+        rendered, own = (
+            Demand(*RELEASE, manifests(folder, files, *RELEASE, options=options)) for options in ((), OWN_REGISTRIES)
+        )
     except RenderError as error:
         note(f"vmn: the chart refuses the values; `vmn validate` says more.\n{error}")
         sys.exit(FINDINGS)

@@ -57,10 +57,9 @@ class Origin:
     created: str
 
 
-def settings(pod: Object, container: str) -> dict[str, str]:
-    """Return the plain environment variables of a pod's container."""
-    found = next(item for item in pod["spec"]["containers"] if item["name"] == container)
-    return {item["name"]: item["value"] for item in found.get("env") or () if "value" in item}
+def settings(container: Object) -> dict[str, str]:
+    """Return the plain environment variables of a container."""
+    return {item["name"]: item["value"] for item in container.get("env") or () if "value" in item}
 
 
 def folders(env: Mapping[str, str]) -> list[str]:

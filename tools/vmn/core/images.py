@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Object = Mapping[str, Any]
+from vmn.core.preflight.demand import Demand
+
 SETTINGS = "MULTINODE_WEIGHTS"
 """The variable that tells the chart's downloader what to bring."""
 
@@ -27,21 +27,21 @@ class Needed:
     target: str
 
 
-def needed(objects: Sequence[Object], own: Sequence[Object]) -> list[Needed]:
+def needed(release: Demand, own: Demand) -> list[Needed]:
     """Return what to mirror, each thing once.
 
     Args:
-        objects: the release as it is rendered.
+        release: as it is rendered.
         own: the same with every image in its own registry.
     """
-    pairs = dict(zip(images(own), images(objects), strict=True))
+    pairs = dict(zip(images(own), images(release), strict=True))
     found = [Needed("image", source, target) for source, target in pairs.items()]
-    return [*found, *(Needed("model", name, name) for name in dict.fromkeys(models(objects)))]
+    return [*found, *(Needed("model", name, name) for name in dict.fromkeys(models(release)))]
 
 
-def images(objects: Sequence[Object]) -> Iterator[str]:
+def images(release: Demand) -> Iterator[str]:
     """Yield the images of all pods, also those that are volumes; some come more than once."""
-    for spec in pod_specs(objects):
+    for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
             yield container["image"]
         for volume in spec.get("volumes") or ():
@@ -49,9 +49,9 @@ def images(objects: Sequence[Object]) -> Iterator[str]:
                 yield volume["image"]["reference"]
 
 
-def models(objects: Sequence[Object]) -> Iterator[str]:
+def models(release: Demand) -> Iterator[str]:
     """Yield the models that pods download from the hub or a mirror of it, with their revisions."""
-    for spec in pod_specs(objects):
+    for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
             env = {item["name"]: item.get("value") for item in container.get("env") or ()}
             if settings := env.get(SETTINGS):
@@ -64,15 +64,3 @@ def models(objects: Sequence[Object]) -> Iterator[str]:
 def _served(words: Sequence[str]) -> str:
     revision = words[words.index("--revision") + 1] if "--revision" in words else "main"
     return f"{words[0]}@{revision}"
-
-
-def pod_specs(objects: Sequence[Object]) -> Iterator[Object]:
-    """Yield the specifications of a release's pods: of its group and of its Jobs."""
-    for item in objects:
-        if item["kind"] == "LeaderWorkerSet":
-            template = item["spec"]["leaderWorkerTemplate"]
-            for role in ("leaderTemplate", "workerTemplate"):
-                if role in template:
-                    yield template[role]["spec"]
-        elif item["kind"] == "Job":
-            yield item["spec"]["template"]["spec"]

@@ -42,6 +42,12 @@ class Snapshot:
         return next((item for item in self.all(plural) if item["metadata"]["name"] == name), None)
 
 
+def condition_of(item: Object, kind: str) -> Object:
+    """Return a condition of an object's status, empty when it has none of that type."""
+    entries = (item.get("status") or {}).get("conditions") or ()
+    return next((entry for entry in entries if entry["type"] == kind), {})
+
+
 def labels_of(item: Object) -> Mapping[str, str]:
     """Return an object's labels."""
     found: Mapping[str, str] = item["metadata"].get("labels") or {}

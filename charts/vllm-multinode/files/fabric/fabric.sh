@@ -25,11 +25,8 @@ interface_to() {
 
 # Set NCCL's and Gloo's interface, once the leader has an address; start.sh waits for it, and tells, where it has none.
 find_interface() {
-  local address="" name deadline=$((SECONDS + MULTINODE_LEADER_ADDRESS_SECONDS))
-  until address=$(leader_address) && [ -n "$address" ]; do
-    [ "$SECONDS" -lt "$deadline" ] || return 0
-    sleep 1
-  done
+  local address="" name
+  await_leader_address || return 0
   if [[ $address == *:* ]]; then
     say "the leader has the IPv6 address $address: set fabric.interface, NCCL and Gloo choose by themselves now"
     return

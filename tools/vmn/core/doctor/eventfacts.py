@@ -83,8 +83,7 @@ def events(release: Release) -> list[Event]:
 
 
 def _is_own(release: Release, event: Event) -> bool:
-    made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
-    if event.last is not None and event.last < max(made, release.now - RECENT):
+    if event.last is not None and event.last < max(release.made, release.now - RECENT):
         return False  # nor do those count of a release of the same name that was there before
     return event.name == release.name or release.group_of(event.name) is not None
 

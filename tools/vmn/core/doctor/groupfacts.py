@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.doctor.eventfacts import events, recreations
 from vmn.core.doctor.release import Group, Pod, Release
-from vmn.core.doctor.source import Source, seconds
+from vmn.core.doctor.source import Source
 from vmn.core.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.snapshot import labels_of
 
@@ -70,9 +70,8 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
 
 def _missed_since(release: Release, leader: str) -> float:
     """Return when a leader that is not there was wanted, or last was there as far as events tell."""
-    made = seconds((release.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
     seen = [event.last for event in events(release) if event.name == leader]
-    return max([made, *(at for at in seen if at is not None)])
+    return max([release.made, *(at for at in seen if at is not None)])
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Line]:

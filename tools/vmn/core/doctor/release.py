@@ -9,7 +9,7 @@ from functools import cached_property
 
 from vmn.core.doctor.source import Log, seconds
 from vmn.core.lws import GROUP, NAME, WORKER
-from vmn.core.snapshot import Object, Snapshot, labels_of
+from vmn.core.snapshot import Object, Snapshot, condition_of, labels_of
 
 INSTANCE = "app.kubernetes.io/instance"
 
@@ -94,7 +94,7 @@ class Pod:
 
     def condition(self, name: str) -> Object:
         """Return a condition, empty when it has none of that name."""
-        return next((item for item in self.status.get("conditions") or () if item["type"] == name), {})
+        return condition_of(self.item, name)
 
     @property
     def ready(self) -> bool:
@@ -180,6 +180,11 @@ class Release:
     def lws(self) -> Object | None:
         """The LeaderWorkerSet, None when it is not there."""
         return self.snapshot.named("leaderworkersets", self.name)
+
+    @cached_property
+    def made(self) -> float:
+        """When the LeaderWorkerSet was made, in seconds since 1970; 0 when it is not there."""
+        return seconds((self.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -101,6 +101,11 @@ class Demand:
         return [item["spec"]["template"]["spec"] for item in self.of_kind("Job")]
 
     @property
+    def pod_specs(self) -> list[Object]:
+        """The specifications of all pods: of both roles, and of Jobs."""
+        return [*(pod.spec for pod in self.pods), *self.jobs]
+
+    @property
     def gpu_resource(self) -> str | None:
         """The resource that the nodes give GPUs as; None without one."""
         extended = [name for name in self.pods[0].requests if "/" in name]

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vmn.core.preflight.demand import Object
-from vmn.core.snapshot import labels_of
+from vmn.core.snapshot import condition_of, labels_of
 
 
 def bars(node: Object, spec: Object) -> Iterator[str]:
     """Yield why a pod may not go to a node."""
-    if any(item["type"] == "Ready" and item["status"] != "True" for item in node["status"].get("conditions") or ()):
+    if condition_of(node, "Ready").get("status", "True") != "True":
         yield "not ready"
     for name, value in (spec.get("nodeSelector") or {}).items():
         if labels_of(node).get(name) != value:

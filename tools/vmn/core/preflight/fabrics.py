@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Snapshot
+from vmn.core.snapshot import Snapshot, annotations_of
 
 INTERFACES = "networking.gke.io/interfaces"
 GOOGLE_NETWORKS = "networks"
@@ -38,7 +38,7 @@ def google_networks(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
 
 def google_names(demand: Demand) -> list[str]:
     """Return the networks of Google's that pods name, each once."""
-    notes = [pod.template["metadata"].get("annotations") or {} for pod in demand.pods]
+    notes = [annotations_of(pod.template) for pod in demand.pods]
     entries = [entry for note in notes if INTERFACES in note for entry in json.loads(note[INTERFACES])]
     return list(dict.fromkeys(entry["network"] for entry in entries))
 

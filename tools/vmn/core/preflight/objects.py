@@ -15,7 +15,7 @@ PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
 def secrets(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     """Check 18: Secrets and ConfigMaps are there with the keys that pods name."""
-    named = [item for spec in (*(pod.spec for pod in demand.pods), *demand.jobs) for item in references(spec)]
+    named = [item for spec in demand.pod_specs for item in references(spec)]
     once = {(item.kind, item.name, item.key): item for item in reversed(named)}
     asked = [item for item in reversed(once.values()) if not demand.renders(item.kind, item.name)]
     if not asked:

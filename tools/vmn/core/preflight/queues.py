@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Snapshot, annotations_of, labels_of
+from vmn.core.snapshot import Snapshot, annotations_of, condition_of, labels_of
 
 KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"
@@ -29,11 +29,10 @@ def _local_queue(name: str, demand: Demand, snapshot: Snapshot) -> Finding:
     if not found:
         fix = "Make it, or set scheduling.queueName to one that kubectl get localqueues lists."
         return failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
-    conditions = (found.get("status") or {}).get("conditions") or ()
-    bad = next((item for item in conditions if item["type"] == "Active" and item["status"] != "True"), None)
-    if bad:
+    active = condition_of(found, "Active")
+    if active.get("status", "True") != "True":
         fix = "Mend its ClusterQueue: kubectl describe clusterqueue says what it lacks."
-        return failed("queue", f"LocalQueue {name} is not active: {bad.get('message') or bad.get('reason')}", fix)
+        return failed("queue", f"LocalQueue {name} is not active: {active.get('message') or active.get('reason')}", fix)
     return passed("queue", f"LocalQueue {name} is there")
 
 
@@ -53,9 +52,14 @@ def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
             yield failed("queue-topology", f"{level} is a level of no Topology of Kueue", fix)
 
 
+def uses_volcano(demand: Demand) -> bool:
+    """Return whether pods name Volcano's scheduler."""
+    return any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods)
+
+
 def volcano(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     """Volcano is there, with the queue, where pods name its scheduler."""
-    if not any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods):
+    if not uses_volcano(demand):
         yield skipped("volcano", "pods do not name Volcano")
         return
     name = annotations_of(demand.lws).get(VOLCANO)

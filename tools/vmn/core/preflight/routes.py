@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.nodes import Placement
-from vmn.core.snapshot import Object, Snapshot
+from vmn.core.snapshot import Object, Snapshot, condition_of
 
 APIS = {"Pods": "custom.metrics.k8s.io", "Object": "custom.metrics.k8s.io", "External": "external.metrics.k8s.io"}
 """Type of a metric -> API group that answers it; ``Resource`` is not asked of vLLM."""
@@ -91,19 +91,16 @@ def metrics(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> Finding:
     wanted = {APIS[item["type"]] for item in autoscaler["spec"]["metrics"] if item["type"] in APIS}
-    answering = {item["spec"]["group"] for item in snapshot.all("apiservices") if _available(item)}
-    missing = sorted(wanted - answering)
+    available = [
+        item for item in snapshot.all("apiservices") if condition_of(item, "Available").get("status") == "True"
+    ]
+    missing = sorted(wanted - {item["spec"]["group"] for item in available})
     if missing:
         fix = (
             "Install prometheus-adapter with rules for vLLM's metrics (docs/scaling.md), or use autoscaling.type keda."
         )
         return failed("metrics", f"nobody answers {missing[0]}, so the number of groups never changes", fix)
     return passed("metrics", f"answered: {', '.join(sorted(wanted)) or 'nothing but Kubernetes'}")
-
-
-def _available(service: Object) -> bool:
-    conditions = (service.get("status") or {}).get("conditions") or ()
-    return any(item["type"] == "Available" and item["status"] == "True" for item in conditions)
 
 
 def growth(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
