@@ -12,7 +12,7 @@ import yaml
 from chartfiles.schema import schema_leaves
 from chartfiles.tables import lookup
 from kit import simulated
-from kit.cluster import LWS, Done, Object, create, kubectl, run
+from kit.cluster import Done, Object, create, kubectl, run
 from kit.diff import changed_paths
 from kit.documents.markdown import prose
 from kit.paths import CHART, CHECKOUT
@@ -35,7 +35,6 @@ BASE = merged(
 )
 """Values with which every object of the chart is there."""
 TEMPLATES = ("spec.leaderWorkerTemplate.leaderTemplate.", "spec.leaderWorkerTemplate.workerTemplate.")
-SUBGROUP = {"spec": {"leaderWorkerTemplate": {"subGroupPolicy": {"subGroupSize": 1}}}}
 
 
 def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
@@ -116,7 +115,13 @@ def try_out(documents: list[Object], namespace: str) -> Done:
     return kubectl("apply", *options, namespace=namespace, stdin=text, check=False)
 
 
-def test_no_value_leads_to_a_field_that_can_not_be_changed(release: Release) -> None:
+REFUSED: Mapping[str, str] = {
+    "scheduling.subGroup.size": "cannot enable subGroupSize after the lws is already created",
+}
+"""Values that lead to a field that can't be changed, each with what the server says."""
+
+
+def test_only_the_named_values_lead_to_a_field_that_can_not_be_changed(release: Release) -> None:
     release.install(OVERLAY, values=BASE)
     before = render(BASE, OVERLAY, namespace=release.namespace)
     refused: dict[str, str] = {}
@@ -133,7 +138,11 @@ def test_no_value_leads_to_a_field_that_can_not_be_changed(release: Release) -> 
                 tried.add(key)
                 done = try_out(documents, release.namespace)
                 refused |= {key: done.stderr} if done.code else {}
-    assert refused == {}, "say in UPGRADING.md what to do instead, and test it below"
+    assert set(refused) == set(REFUSED), f"say in UPGRADING.md what to do instead: {refused}"
+    for key, words in REFUSED.items():
+        assert words in refused[key]
+        assert said_in_upgrading(words)
+        assert said_in_upgrading(f"`{key}`")
     assert {"group.nodes", "group.replicas", "rollout.maxSurge", "service.type", "service.port"} <= tried
 
 
@@ -190,13 +199,15 @@ def test_service_account_that_is_there_is_used_when_none_is_made(release: Releas
     assert template["spec"]["serviceAccountName"] == "default"
 
 
-def test_leaderworkerset_refuses_subgroups_on_a_release_that_has_none(release: Release) -> None:
-    """No value leads there; a post-renderer or kubectl does."""
+def test_subgroups_are_taken_by_a_release_that_is_made_anew(release: Release) -> None:
+    """What UPGRADING.md says to do instead; and the way back is refused too."""
+    values = merged(simulated.VALUES, {"scheduling": {"subGroup": {"size": 2}}})
     release.install(OVERLAY, values=simulated.VALUES)
-    patch = ("--type=merge", f"--patch={json.dumps(SUBGROUP)}")
-    done = kubectl("patch", LWS, release.name, *patch, namespace=release.namespace, check=False)
-    words = "cannot enable subGroupSize after the lws is already created"
+    release.uninstall()
+    release.install(OVERLAY, values=values)
+    done = release.upgrade(OVERLAY, values=simulated.VALUES, check=False)
     assert done.code != 0
+    words = "cannot remove subGroupSize after enabled"
     assert words in done.stderr
     assert said_in_upgrading(words)
 
