@@ -36,10 +36,25 @@ def _read(schema: Path) -> dict[str, Any]:
     return loaded
 
 
+def nearest_first(key: str) -> list[Path]:
+    """Return all places, those first that set the value or, failing that, most of the parts that it lies in."""
+    parts = key.split(".")
+
+    def parts_set(place: Path) -> int:
+        values: Any = parse_values(place.read_text(encoding="utf-8"))
+        for depth, part in enumerate(parts):
+            if not isinstance(values, Mapping) or part not in values:
+                return depth
+            values = values[part]
+        return len(parts)
+
+    return sorted(PLACES, key=parts_set, reverse=True)
+
+
 def _changes(key: str, leaf: Mapping[str, Any], tried: list[str]) -> Iterator[bool]:
     defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     root = _read(CHART / "values.schema.json")
-    for place in PLACES:
+    for place in nearest_first(key):
         now = lookup(merged(defaults, parse_values(place.read_text(encoding="utf-8"))), key)
         for value in other_values(leaf, now, root)[:TRIED_PER_FILE]:
             before = list(render(None, place))

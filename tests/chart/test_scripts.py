@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -207,10 +208,18 @@ def test_entrypoint_keeps_logs_of_failures_and_tells_the_next_start_of_them(tmp_
     worker = Pod(tmp_path, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", LWS_WORKER_INDEX=1)
     worker.program("getent", "echo 127.0.0.1 STREAM")
     _, said = worker.run("entrypoint.sh", "m")
-    reason = "vllm serve ended with exit status 7 after 0 s (served: no); ValueError: the cause"
-    assert f"an earlier failure: {reason}; its log is in {log}" in said
+    reason = r"vllm serve ended with exit status 7 after \d s \(served: no\); ValueError: the cause"
+    assert re.search(f"an earlier failure: {reason}; its log is in {log}", said)
     other = Pod(tmp_path, LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-1.vllm.ns")
     assert "an earlier failure" not in other.run("entrypoint.sh", "m")[1]
+
+
+def test_failure_tells_of_itself_and_not_of_the_one_before(tmp_path: Path) -> None:
+    for code in (7, 8):
+        script = "exit 8" if code == 8 else "echo ValueError: the first cause; exit 7"
+        assert Pod(tmp_path, script, LWS_GROUP_SIZE=1).run("entrypoint.sh", "m")[0] == code
+    heads = [file.read_text(encoding="utf-8").splitlines()[0] for file in (tmp_path / "failures").iterdir()]
+    assert sorted("the first cause" in head for head in heads) == [False, True], heads
 
 
 def test_entrypoint_keeps_the_latest_five_logs_of_a_group(tmp_path: Path) -> None:
@@ -240,6 +249,9 @@ def test_entrypoint_ends_a_leader_whose_worker_has_ended(tmp_path: Path, leaves:
             worker.close()
             wait_for(process, f"a pod of this group has closed its connection to port {port}: its vLLM has ended")
             assert process.wait(10) == 128 + signal.SIGKILL
+            (log,) = (tmp_path / "failures").iterdir()
+            ended = r"vllm serve ended with exit status 137 after \d+ s \(served: yes\); error: a pod of this group"
+            assert re.match(ended, log.read_text(encoding="utf-8"))
         else:
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(3)

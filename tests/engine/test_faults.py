@@ -44,11 +44,12 @@ def scene(namespace: str) -> Iterator[Scene]:
     ],
 )
 def test_group_is_back_and_no_request_hangs(scene: Scene, name: str, load: Load, planned: bool) -> None:
-    outcome = scene.run(FAULTS[name], load)
+    outcome = scene.run(FAULTS[name].inject, load)
     assert not outcome.hang
     assert outcome.requests.outage is not None
     assert outcome.requests.outage < MOST * scene.plain_start + (GRACE if planned else 0)
     assert outcome.requests.longest_hang < LONGEST_HANG, outcome.requests.reasons
     if planned:
         assert outcome.requests.dropped == 0, outcome.requests.reasons
+    assert outcome.tells(FAULTS[name].told), outcome.told
     assert ask(scene.style.namespace) == (ANSWER, USAGE)

@@ -94,13 +94,35 @@ class LostNode:
         kubectl("uncordon", self.name)
 
 
-FAULTS: Mapping[str, Callable[[Style], None]] = {
-    "leader's server killed": kill_server(LEADER),
-    "worker's server killed": kill_server(WORKER),
-    "worker's rank killed": kill_rank(WORKER),
-    "leader deleted": delete(LEADER),
-    "worker deleted": delete(WORKER),
-    "leader force-deleted": delete(LEADER, force=True),
-    "worker force-deleted": delete(WORKER, force=True),
+@dataclass(frozen=True)
+class Fault:
+    """What ends a process or a pod of a group.
+
+    Attributes:
+        inject: what is done.
+        told: what ``vmn doctor`` must say of it, a pattern.
+    """
+
+    inject: Callable[[Style], None]
+    told: str
+
+
+def died(rank: int) -> str:
+    """Return what the doctor says when vLLM of a pod has died: by the log that this pod left."""
+    return rf"earlier-failure: before: vllm serve ended with exit status .*\.rank-{rank}\."
+
+
+def was_deleted(name: str) -> str:
+    """Return what the doctor says when somebody deleted a pod."""
+    return rf"deleted: {name} was deleted at"
+
+
+FAULTS: Mapping[str, Fault] = {
+    "leader's server killed": Fault(kill_server(LEADER), died(0)),
+    "worker's server killed": Fault(kill_server(WORKER), died(1)),
+    "worker's rank killed": Fault(kill_rank(WORKER), died(1)),
+    "leader deleted": Fault(delete(LEADER), was_deleted(LEADER)),
+    "worker deleted": Fault(delete(WORKER), was_deleted(WORKER)),
+    "leader force-deleted": Fault(delete(LEADER, force=True), was_deleted(LEADER)),
+    "worker force-deleted": Fault(delete(WORKER, force=True), was_deleted(WORKER)),
 }
-"""What ends a process or a pod of a group."""

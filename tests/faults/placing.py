@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from faults.styles import Style
@@ -31,6 +33,16 @@ def place(style: Style, leader: str, worker: str) -> None:
     finally:
         kubectl("uncordon", *NODES)
     assert (node_of(style, "vllm-0"), node_of(style, "vllm-0-1")) == (leader, worker)
+
+
+@contextmanager
+def no_spare_node() -> Iterator[None]:
+    """Leave two nodes to a group: it is made anew where it was, and the logs of its failures are with it."""
+    kubectl("cordon", NODES[-1])
+    try:
+        yield
+    finally:
+        kubectl("uncordon", NODES[-1])
 
 
 def node_of(style: Style, pod: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import yaml
 
 from faults.styles import MANIFESTS, Style
 from kit.cluster import Object, objects
-from kit.doctor import asked_all_the_time
+from kit.doctor import ask, asked_all_the_time
 from kit.progress import TooLate, say, wait_until
 from kit.traffic import PROBE, Load, Summary, Traffic, summary, traffic
 from localcluster.node import FIRST
@@ -36,6 +37,7 @@ class Outcome:
         hang: whether it still did not serve at the end of the observation.
         reported: reasons of events that told of it.
         doctor: verdicts of ``vmn doctor`` meanwhile.
+        told: what it said that it had not said before, notes on the past with it.
         observed: seconds that it was watched for.
     """
 
@@ -44,7 +46,12 @@ class Outcome:
     hang: bool
     reported: tuple[str, ...]
     doctor: tuple[str, ...]
+    told: tuple[str, ...]
     observed: float
+
+    def tells(self, pattern: str) -> bool:
+        """Return whether the doctor said something that a pattern is in."""
+        return any(re.search(pattern, text) for text in self.told)
 
 
 @dataclass
@@ -96,16 +103,26 @@ class Scene:
             recovered: what else must hold at the end; by default all pods serve.
         """
         ready = recovered or self.style.available
-        with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as verdicts:
+        before = ask(self.style.namespace)
+        with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as said:
             time.sleep(SETTLED)
             assert any(record.result == "answered" for record in driver.records()), "no answer before the fault"
             moment = time.time()
             inject(self.style)
             hang = not self._settled(driver, moment, ready, limit)
             records = driver.stop()
+        said.add(ask(self.style.namespace))
         found = summary(records, moment)
         ratio = found.outage / self.plain_start if found.outage is not None else None
-        outcome = Outcome(found, ratio, hang, tuple(self.reported(moment)), tuple(verdicts), time.time() - moment)
+        outcome = Outcome(
+            requests=found,
+            ratio=ratio,
+            hang=hang,
+            reported=tuple(self.reported(moment)),
+            doctor=tuple(said.verdicts),
+            told=tuple(said.since(before)),
+            observed=time.time() - moment,
+        )
         say(json.dumps(outcome, default=vars))
         return outcome
 

@@ -62,7 +62,7 @@ class Watched:
 
 def watch(style: Style, start: Callable[[Style], None], seconds: int = WATCHED) -> Watched:
     """Start a style, and return what was to be seen of its pods over a time."""
-    with ThreadPoolExecutor(1) as pool, asked_all_the_time(style.namespace) as verdicts:
+    with ThreadPoolExecutor(1) as pool, asked_all_the_time(style.namespace) as said:
         watched = pool.submit(watch_pods, style, seconds)
         time.sleep(1)
         start(style)
@@ -70,7 +70,7 @@ def watch(style: Style, start: Callable[[Style], None], seconds: int = WATCHED) 
     leaders = {pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"] == "vllm-0"}
     told = [line for pod in pods for line in _told_by(pod)]
     told += [f"{event['reason']}: {event['message']}" for event in objects("events", namespace=style.namespace)]
-    return Watched(len(leaders), tuple(dict.fromkeys(told)), tuple(verdicts))
+    return Watched(len(leaders), tuple(dict.fromkeys(told)), tuple(said.verdicts))
 
 
 def _told_by(pod: Object) -> list[str]:

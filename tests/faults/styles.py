@@ -16,6 +16,7 @@ from kit.cluster import Done, Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
+from vmn.core.values import merged
 
 OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")
@@ -23,11 +24,19 @@ Change = Mapping[str, Any]
 """Values of the chart."""
 Edit = Callable[[Object], None]
 """Changes a pod's specification of the reference, in place."""
+START_METHOD = "CPU_START_METHOD"
+"""The local cluster's plugin of vLLM reads it."""
 
 
 @dataclass(frozen=True)
 class Chart(Release):
-    """This chart, with the values file of the tiny model."""
+    """This chart, with the values file of the tiny model.
+
+    Attributes:
+        start_method: how vLLM starts its processes.
+    """
+
+    start_method: str = "fork"
 
     def start(self, change: Change | None = None, replicas: int = 1) -> None:
         """Install it.
@@ -43,14 +52,19 @@ class Chart(Release):
         self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
-        merged = copy.deepcopy(dict(change or {}))
-        merged["group"] = {**merged.get("group", {}), "replicas": replicas}
-        return merged
+        own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}
+        return merged(dict(change or {}), own)
 
 
 @dataclass(frozen=True)
 class Reference(Release):
-    """The reference guide's manifests."""
+    """The reference guide's manifests.
+
+    Attributes:
+        start_method: how vLLM starts its processes.
+    """
+
+    start_method: str = "fork"
 
     def start(self, edit: Edit | None = None, replicas: int = 1) -> None:
         """Apply them.
@@ -80,6 +94,7 @@ class Reference(Release):
         for role in ("leaderTemplate", "workerTemplate"):
             template = copy.deepcopy(spec["leaderWorkerTemplate"][role])
             template.setdefault("metadata", {})["annotations"] = dict(annotations)
+            template["spec"]["containers"][0]["env"].append({"name": START_METHOD, "value": self.start_method})
             if edit:
                 edit(template["spec"])
             spec["leaderWorkerTemplate"][role] = template

@@ -14,6 +14,7 @@ from faults.results import keep, measured
 from faults.scene import Scene
 from faults.styles import Chart, Style
 from kit import lwscontroller
+from kit.doctor import NOBODY
 from kit.nodeprocesses import send
 from kit.traffic import BUSY, PROBE
 from localcluster import controlplane
@@ -55,6 +56,7 @@ def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
         assert not outcome.hang
         assert outcome.requests.lost == 0, outcome.requests.reasons
         assert outcome.requests.answered > 0
+        assert outcome.doctor == (NOBODY,)
 
 
 def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
@@ -65,3 +67,4 @@ def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
         assert not outcome.hang
         assert outcome.requests.outage is not None
         assert outcome.requests.outage < CONTROLLER_AWAY + 30 + MOST * scene.plain_start
+        assert outcome.tells("lws-controller-(away|down): "), outcome.told

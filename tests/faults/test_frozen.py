@@ -36,3 +36,4 @@ def test_hang_of_a_worker_is_bounded_by_the_engine_s_timeout(style: Style) -> No
         assert outcome.requests.longest_hang < TIMEOUT + 15
         assert outcome.requests.outage is not None
         assert outcome.requests.outage < TIMEOUT + 15 + 1.3 * scene.plain_start
+        assert outcome.tells("RPC call to .* timed out|a rank did not answer in time"), outcome.told

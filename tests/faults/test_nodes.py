@@ -51,6 +51,7 @@ def test_requests_do_not_hang_when_a_node_is_lost_and_the_group_is_back_on_a_spa
         assert not outcome.hang
         assert outcome.requests.outage is not None
         assert outcome.requests.outage - TAINTED_AFTER < 2 * scene.plain_start
+        assert outcome.tells(f"node-lost: .*node {LOST} is lost"), outcome.told
         if role == "worker":
             assert outcome.requests.longest_hang < LONGEST_HANG
 
@@ -62,3 +63,4 @@ def test_drain_of_a_node_loses_no_request(style: Style, pod: str) -> None:
     if isinstance(style, Chart):
         assert not outcome.hang
         assert outcome.requests.dropped == 0, outcome.requests.reasons
+        assert outcome.tells("(drained|deleted): " + pod), outcome.told

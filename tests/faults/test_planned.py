@@ -62,3 +62,4 @@ def test_change_loses_no_request(scene: Scene, name: str) -> None:
         assert not outcome.hang
         assert outcome.requests.lost == 0, outcome.requests.reasons
         assert outcome.requests.refused == 0, outcome.requests.reasons
+        assert outcome.doctor == (), "nothing was wrong"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from faults.injections import FAULTS
+from faults.placing import no_spare_node
 from faults.results import keep, measured
 from faults.scene import Scene
-from faults.styles import Chart
+from faults.styles import ASKED, STYLES, Chart
 from kit.traffic import BUSY, PROBE, Load
 
 pytestmark = pytest.mark.faults
@@ -15,11 +18,22 @@ MOST = 1.3
 """A group is back within this, times a plain start."""
 
 
+@pytest.fixture(scope="module", params=ASKED)
+def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
+    """Start the tiny model as vLLM starts it on CPUs, slowly: what is not start is little beside a start on GPUs."""
+    own = Scene(STYLES[request.param](namespace, start_method="spawn"))
+    with no_spare_node():
+        own.start(lambda style: style.start())
+        yield own
+        own.style.uninstall()
+
+
 @pytest.mark.parametrize("load", [PROBE, BUSY], ids=["idle", "busy"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_group_is_back_after_one_start(scene: Scene, name: str, load: Load) -> None:
-    outcome = scene.run(FAULTS[name], load)
+    outcome = scene.run(FAULTS[name].inject, load)
     keep(f"{name}, {'busy' if load is BUSY else 'idle'}", scene.style, measured(outcome))
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         assert outcome.ratio is None or outcome.ratio < MOST
+        assert outcome.tells(FAULTS[name].told), outcome.told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from vmn.adapters.cluster import connect
 from vmn.adapters.doctor import take
@@ -15,6 +16,8 @@ from vmn.core.doctor.finding import Diagnosis
 
 PERIOD = 5
 """Seconds between two questions."""
+NOBODY = "nobody to ask"
+"""In the place of a verdict when the API server does not answer."""
 
 
 def ask(namespace: str, release: str = "vllm") -> Diagnosis:
@@ -32,25 +35,52 @@ def verdict(diagnosis: Diagnosis) -> str:
     return diagnosis.findings[0].id if diagnosis.failed else ""
 
 
+@dataclass
+class Said:
+    """What the doctor said over a time, each once, in the order in which it came.
+
+    Attributes:
+        verdicts: ids of what was wrong.
+        told: id and words of every finding, notes on the past with them.
+    """
+
+    verdicts: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def add(self, diagnosis: Diagnosis) -> None:
+        """Add what is new."""
+        _add(self.verdicts, verdict(diagnosis))
+        for finding in diagnosis.findings:
+            _add(self.told, f"{finding.id}: {finding.text}")
+
+    def since(self, before: Diagnosis) -> list[str]:
+        """Return what was told that was not told before, such as of an earlier failure."""
+        known = {f"{finding.id}: {finding.text}" for finding in before.findings}
+        return [text for text in self.told if text not in known]
+
+
+def _add(to: list[str], text: str) -> None:
+    if text and text not in to:
+        to.append(text)
+
+
 @contextmanager
-def asked_all_the_time(namespace: str) -> Iterator[list[str]]:
-    """Give a list that is filled with the verdicts, each once, in the order in which they came."""
-    found: list[str] = []
+def asked_all_the_time(namespace: str) -> Iterator[Said]:
+    """Give what is filled with all that the doctor says."""
+    said = Said()
     done = threading.Event()
 
     def keep_asking() -> None:
         while not done.wait(PERIOD):
             try:
-                now = verdict(ask(namespace))
+                said.add(ask(namespace))
             except MissingError:
-                now = "nobody to ask"
-            if now and now not in found:
-                found.append(now)
+                _add(said.verdicts, NOBODY)
 
     thread = threading.Thread(target=keep_asking, daemon=True)
     thread.start()
     try:
-        yield found
+        yield said
     finally:
         done.set()
         thread.join(30)

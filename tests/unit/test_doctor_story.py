@@ -292,3 +292,51 @@ def test_what_a_pod_tells_of_runs_before_is_the_verdict_when_the_group_comes_and
     world.down("vllm-0")
     world.recreated(count=4)
     assert world.verdict().id == "arguments"
+
+
+def earlier(reason: str, at: str, rank: int = 0) -> str:
+    """Return a line as a pod tells of a run before."""
+    path = f"/cache/failures/vllm-0.vllm.serving.rank-{rank}.{at}.log"
+    ended = "vllm serve ended with exit status 137 after 40 s (served: yes)"
+    return f"vllm-multinode: an earlier failure: {ended}{reason}; its log is in {path}"
+
+
+PEER = "; error: a pod of this group has closed its connection to port 29501: its vLLM has ended"
+
+
+@pytest.mark.parametrize(
+    ("leader", "worker", "told"),
+    [
+        # the pod that failed, not the one that only saw it end
+        (earlier("", "20261126T105726Z"), earlier(PEER, "20261126T105728Z", 1), ["vllm-0"]),
+        (earlier(PEER, "20261126T105728Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
+        # and not one of a failure long before
+        (earlier("", "20261126T105026Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
+        # when nobody says more, what there is
+        ("", earlier(PEER, "20261126T105728Z", 1), ["vllm-0-1"]),
+    ],
+)
+def test_last_failure_is_told_of_by_the_pod_that_failed(leader: str, worker: str, told: list[str]) -> None:
+    world = World()
+    world.log("vllm-0", leader)
+    world.log("vllm-0-1", worker)
+    found = [item for item in world.say().findings if item.id == "earlier-failure"]
+    assert [item.pod for item in found] == told
+
+
+@pytest.mark.parametrize(("first", "second"), [("vllm-0", "vllm-0-1"), ("vllm-0-1", "vllm-0")])
+def test_deleted_pod_is_named_as_what_took_the_group_down(first: str, second: str) -> None:
+    world = World()
+    world.event("Pod", first, "Killing", "Stopping container vllm", ago=100, uid="old")
+    world.event("Pod", second, "Killing", "Stopping container vllm", ago=92, uid="old too")
+    world.recreated("vllm-0-1", ago=95)
+    note = next(item for item in world.say().findings if item.id == "deleted")
+    assert (note.pod, note.role) == (first, Role.NOTE)
+
+
+def test_pods_that_leaderworkerset_deleted_are_not_told_of_as_deleted() -> None:
+    world = World()
+    world.recreated("vllm-0-1", ago=95)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm", ago=94, uid="old")
+    world.event("Pod", "vllm-0-1", "Killing", "Stopping container vllm", ago=93, uid="old too")
+    assert "deleted" not in [item.id for item in world.say().findings]

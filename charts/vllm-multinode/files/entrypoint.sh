@@ -42,7 +42,9 @@ done
 [ "$stopping" = no ] || exit "$status"
 
 reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
-if [ "$status" = 137 ] && out_of_memory; then
+if [ -s "$ended_for" ]; then
+  reason+="; error: $(<"$ended_for")"
+elif [ "$status" = 137 ] && out_of_memory; then
   reason+="; error: out of memory, the pod has reached its limit (resources.limits.memory)"
 fi
 sleep 0.5 # for the last lines to reach the log

@@ -5,6 +5,7 @@
 
 group=${LWS_LEADER_ADDRESS:-${HOSTNAME:-vllm}}
 kept=5 # copies of a group
+EARLIER="an earlier failure: "
 
 # Keep the first megabytes of the log: the reason of a failed start stands long before its end.
 log=$(mktemp)
@@ -14,12 +15,20 @@ exec > >(exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&
 # Print up to three errors: the first ones of a start, as the others follow from them; of a server, those before its end.
 errors() {
   if [ "$served" = yes ]; then tail -n 200 "$log"; else cat "$log"; fi |
-    grep -v -E ' (INFO|WARNING) ' | grep -m 3 -E '(Error|Exception|error): ' | cut -c -400
+    grep -v -E " (INFO|WARNING) |$EARLIER" | grep -m 3 -E '(Error|Exception|error): ' | cut -c -400
 }
 
 # Succeed when the kernel has killed a process of this container for its memory, as the control group counts (2 and 1).
 out_of_memory() {
   grep -q -s -E '^oom_kill [1-9]' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control
+}
+
+# Print a REASON with the first of the ERRORS, unless it has one already.
+headline() {
+  case $1 in
+    *"; error: "*) echo "$1" ;;
+    *) echo "$1${2:+; ${2%%$'\n'*}}" ;;
+  esac
 }
 
 # Leave a REASON, the errors, and the log.
@@ -29,7 +38,7 @@ leave_evidence() {
   told=$(errors)
   [ ! -w "$message" ] || { echo "$1" && echo "$told" && echo ... && tail -n 4 "$log" | cut -c -400; } >"$message"
   mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
-    { echo "$1${told:+; ${told%%$'\n'*}}" && cat "$log"; } \
+    { headline "$1" "$told" && cat "$log"; } \
       >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%SZ).log" 2>/dev/null
   earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
 }
@@ -43,6 +52,6 @@ earlier_failures() {
 tell_earlier_failures() {
   local file
   earlier_failures | head -n 3 | while read -r file; do
-    say "an earlier failure: $(head -n 1 "$file"); its log is in $file"
+    say "$EARLIER$(head -n 1 "$file"); its log is in $file"
   done
 }

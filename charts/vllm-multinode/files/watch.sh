@@ -4,6 +4,7 @@
 # a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker.
 
 tick=${MULTINODE_TICK:-1} # seconds between two looks; the tests have another
+ended_for=$(mktemp) # why vLLM was ended from here, nothing when it was not
 
 watch_group() {
   local first="" now host=127.0.0.1
@@ -72,5 +73,6 @@ all_nodes_answer() {
 # Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
 end_engine() {
   say "error: $1"
+  echo "$1" >"$ended_for"
   kill -KILL "$engine"
 }

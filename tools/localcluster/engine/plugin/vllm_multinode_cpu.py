@@ -3,6 +3,9 @@
 In a group of several nodes vLLM 0.32 tells which ranks share a node by the platform's device count. That count
 is always 1 on a CPU, so a pod with two ranks fails with ``assert local_message_queue is not None``. Here it
 becomes the number of ranks that the configuration puts on each node. GPUs need none of this.
+
+On GPUs vLLM forks its processes, on CPUs it always spawns them, and each imports everything anew: three times 15
+seconds on two cores. A fork loses OpenMP's threads, so that it is for one thread a rank, and has to be asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Any
 
 RANKS_PER_NODE = "CPU_RANKS_PER_NODE"
 """Set by the process that makes the configuration; the engine and its workers inherit it."""
+
+START_METHOD = "CPU_START_METHOD"
+"""``fork`` where ranks have one thread each; without it vLLM's own choice for CPUs, ``spawn``."""
 
 INSPECTED = Path("/opt/vllm/cache/modelinfos")
 """What vLLM would find out about the model's class by some seconds in a process of its own."""
@@ -40,6 +46,7 @@ def count_ranks(platform: Any) -> None:
     def check_and_update_config(cls: Any, vllm_config: Any) -> None:
         update_config(vllm_config)
         os.environ[RANKS_PER_NODE] = str(vllm_config.parallel_config.local_world_size)
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = os.environ.get(START_METHOD, "spawn")
 
     def device_count(cls: Any) -> int:
         return int(os.environ.get(RANKS_PER_NODE, "1"))

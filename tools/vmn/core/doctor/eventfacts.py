@@ -29,6 +29,11 @@ STOPPED = "Stopping container "
 RECENT = 3600.0
 """Seconds: the API server keeps events for an hour (--event-ttl)."""
 
+EPISODE = 30.0
+"""Seconds between what belongs to one end of a group."""
+WHOLE_SECOND = 1.0
+"""Events have no fractions."""
+
 STILL = 330.0
 """Seconds: kubelet says again at least every 300 that a probe still fails (client-go's spam filter)."""
 
@@ -104,6 +109,36 @@ def taken_down_since(release: Release, group: Group) -> float | None:
         and (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > newest)
     ]
     return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
+
+
+def deleted_first(release: Release, group: Group) -> Event | None:
+    """Return the event of the pod with whose deletion the group's last life began to end.
+
+    None when there is none in the last hour, or when LeaderWorkerSet had begun it: then a pod had failed.
+    """
+    stopped = [
+        event
+        for event in events(release)
+        if event.message.startswith(STOPPED) and release.group_of(event.name) == group.index and event.first is not None
+    ]
+    episode = _last_episode(stopped)
+    if not episode:
+        return None
+    begun = episode[0].first or 0.0
+    made_anew = [event for event in recreations(release, group.index) if event.last is not None]
+    if any(begun - EPISODE <= (event.last or 0.0) <= begun + WHOLE_SECOND for event in made_anew):
+        return None
+    return episode[0]
+
+
+def _last_episode(found: Sequence[Event]) -> list[Event]:
+    """Return the last of some events that follow each other closely."""
+    episode: list[Event] = []
+    for event in sorted(found, key=lambda one: one.first or 0.0, reverse=True):
+        if episode and (episode[-1].first or 0.0) - (event.first or 0.0) > EPISODE:
+            break
+        episode.append(event)
+    return episode[::-1]
 
 
 def event_sources(release: Release) -> Iterator[Source]:

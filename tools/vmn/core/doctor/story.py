@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 
-from vmn.core.doctor.eventfacts import Event, before, recreations
+from vmn.core.doctor.eventfacts import Event, before, deleted_first, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
 from vmn.core.doctor.release import Group, Release
 from vmn.core.doctor.source import Evidence, clock, cut, seconds
+
+LOG_TIME = re.compile(r"\.(\d{8}T\d{6}Z)\.log")
+STAMP = "%Y%m%dT%H%M%SZ"
+"""The time in the names of the logs that failures.sh keeps."""
+PEER = "a pod of this group has closed its connection"
+SAME_FAILURE = 30.0
+"""Seconds."""
+MOST_FAILURES = 3
 
 
 def history(release: Release, group: Group) -> Iterator[Finding]:
@@ -22,8 +32,11 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
         why = f"; before it, {earlier[0].name}: {earlier[0].reason}: {earlier[0].message}" if earlier else ""
         lines = [_line(event) for event in (*earlier, *reversed(found))]
         yield _note("recreated", group, None, f"{text}{why}", lines, last.last)
-    told = [(log.pod, line) for log in release.logs if release.group_of(log.pod) == group.index for line in log.earlier]
-    for name, said in told[:1]:
+    if first := deleted_first(release, group):
+        when = f" at {clock(first.first)}" if first.first else ""
+        text = f"{first.name} was deleted{when}, as by a drain, a rollout or somebody: {first.message}"
+        yield _note("deleted", group, first.name, text, [_line(first)], first.first)
+    for name, said in _last_failure(release, group):
         yield _note("earlier-failure", group, name, f"before: {said}", [Evidence(f"log of {name}", said)], None)
     for pod in group.pods:
         for status in pod.containers:
@@ -36,6 +49,29 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
                 message = cut((ended.get("message") or "no termination message").splitlines()[0])
                 line = Evidence(f"termination message of {pod.name}", message, at, pod.name)
                 yield _note("restarted", group, pod.name, f"{text} at {clock(at)}" if at else text, [line], at)
+
+
+def _last_failure(release: Release, group: Group) -> Iterator[tuple[str, str]]:
+    """Yield pods, and what they tell of the group's last failure: of all but those that only saw another pod end."""
+    told = [(log.pod, log.earlier[0]) for log in release.logs if _is_of(release, log.pod, group) and log.earlier]
+    times = {line: match[1] for _, line in told if (match := LOG_TIME.search(line))}
+    newest = max(times.values(), default="")
+    last = {line: pod for pod, line in reversed(told) if _near(times.get(line, newest), newest)}
+    first = {line: pod for line, pod in last.items() if PEER not in line}
+    for line, pod in list((first or last).items())[:MOST_FAILURES]:
+        yield pod, line
+
+
+def _is_of(release: Release, pod: str, group: Group) -> bool:
+    return release.group_of(pod) == group.index
+
+
+def _near(one: str, other: str) -> bool:
+    """Return whether two times in names of logs belong to one failure: its pods end within some seconds."""
+    if one == other:
+        return True
+    apart = datetime.strptime(other, STAMP) - datetime.strptime(one, STAMP)
+    return abs(apart.total_seconds()) <= SAME_FAILURE
 
 
 def _line(event: Event) -> Evidence:
