@@ -272,7 +272,7 @@ def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_hold
 
 TOLD = (
     "vllm-multinode: an earlier failure: vllm serve ended with exit status 2 after 12 s (served: no); vllm: error: "
-    "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.vllm.serving.rank-0.20261126T105Z.log"
+    "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.x.rank-0.20261126T105000Z.log"
 )
 
 
@@ -312,14 +312,16 @@ PEER = "; error: a pod of this group has closed its connection to port 29501: it
         (earlier(PEER, "20261126T105728Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
         # and not one of a failure long before
         (earlier("", "20261126T105026Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
+        # whoever tells of it: nodes may share the folder
+        ("", earlier(PEER, "20261126T105728Z", 1) + "\n" + earlier("", "20261126T105726Z"), ["vllm-0"]),
         # when nobody says more, what there is
         ("", earlier(PEER, "20261126T105728Z", 1), ["vllm-0-1"]),
     ],
 )
 def test_last_failure_is_told_of_by_the_pod_that_failed(leader: str, worker: str, told: list[str]) -> None:
     world = World()
-    world.log("vllm-0", leader)
-    world.log("vllm-0-1", worker)
+    world.log("vllm-0", *leader.splitlines())
+    world.log("vllm-0-1", *worker.splitlines())
     found = [item for item in world.say().findings if item.id == "earlier-failure"]
     assert [item.pod for item in found] == told
 

@@ -12,9 +12,9 @@ from vmn.core.doctor.groupfacts import last_line
 from vmn.core.doctor.release import Group, Release
 from vmn.core.doctor.source import Evidence, clock, cut, seconds
 
-LOG_TIME = re.compile(r"\.(\d{8}T\d{6}Z)\.log")
+KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}Z)\.log$")
 STAMP = "%Y%m%dT%H%M%SZ"
-"""The time in the names of the logs that failures.sh keeps."""
+"""Rank and time in the names of the logs that failures.sh keeps."""
 PEER = "a pod of this group has closed its connection"
 SAME_FAILURE = 30.0
 """Seconds."""
@@ -52,14 +52,15 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
 
 
 def _last_failure(release: Release, group: Group) -> Iterator[tuple[str, str]]:
-    """Yield pods, and what they tell of the group's last failure: of all but those that only saw another pod end."""
-    told = [(log.pod, log.earlier[0]) for log in release.logs if _is_of(release, log.pod, group) and log.earlier]
-    times = {line: match[1] for _, line in told if (match := LOG_TIME.search(line))}
-    newest = max(times.values(), default="")
-    last = {line: pod for pod, line in reversed(told) if _near(times.get(line, newest), newest)}
-    first = {line: pod for line, pod in last.items() if PEER not in line}
-    for line, pod in list((first or last).items())[:MOST_FAILURES]:
-        yield pod, line
+    """Yield pods, and what is told of the group's last failure: of all pods but those that only saw another one end."""
+    told = {line for log in release.logs if _is_of(release, log.pod, group) for line in log.earlier}
+    named = [(match["time"], match["rank"], line) for line in told if (match := KEPT_LOG.search(line))]
+    newest = max((at for at, _, _ in named), default="")
+    last = sorted(item for item in named if _near(item[0], newest))
+    failed = [item for item in last if PEER not in item[2]]
+    leader = f"{release.name}-{group.index}"
+    for _, rank, line in (failed or last)[:MOST_FAILURES]:
+        yield leader if rank == "0" else f"{leader}-{rank}", line
 
 
 def _is_of(release: Release, pod: str, group: Group) -> bool:
@@ -68,8 +69,6 @@ def _is_of(release: Release, pod: str, group: Group) -> bool:
 
 def _near(one: str, other: str) -> bool:
     """Return whether two times in names of logs belong to one failure: its pods end within some seconds."""
-    if one == other:
-        return True
     apart = datetime.strptime(other, STAMP) - datetime.strptime(one, STAMP)
     return abs(apart.total_seconds()) <= SAME_FAILURE
 
