@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from vmn.core.doctor.earlier import earlier_sources
 from vmn.core.doctor.eventfacts import event_sources, recreations, taken_down_since
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
 from vmn.core.doctor.groupfacts import LOOP, cluster_sources, group_sources
@@ -65,6 +66,7 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
             ),
             *(item for item in local if item.group == group.index),
             *group_sources(release, group),
+            *earlier_sources(release, group),
         ]
         groups.append(_group(release, group, list(matches(table, [*own, *everywhere]))))
     if not release.groups:

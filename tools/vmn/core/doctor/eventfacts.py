@@ -31,8 +31,8 @@ RECENT = 3600.0
 
 EPISODE = 30.0
 """Seconds between what belongs to one end of a group."""
-WHOLE_SECOND = 1.0
-"""Events have no fractions."""
+SAME_MOMENT = 3.0
+"""Seconds: LeaderWorkerSet deletes a pod, and then says so; times of events have no fractions."""
 
 STILL = 330.0
 """Seconds: kubelet says again at least every 300 that a probe still fails (client-go's spam filter)."""
@@ -126,7 +126,7 @@ def deleted_first(release: Release, group: Group) -> Event | None:
         return None
     begun = episode[0].first or 0.0
     made_anew = [event for event in recreations(release, group.index) if event.last is not None]
-    if any(begun - EPISODE <= (event.last or 0.0) <= begun + WHOLE_SECOND for event in made_anew):
+    if any(begun - EPISODE <= (event.last or 0.0) <= begun + SAME_MOMENT for event in made_anew):
         return None
     return episode[0]
 

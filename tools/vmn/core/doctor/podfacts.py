@@ -30,7 +30,6 @@ def pod_sources(release: Release, pod: Pod) -> Iterator[Source]:
         if log.pod == pod.name:
             run = "log, before its restart, of" if log.previous else "log of"
             yield Source("log", f"{run} {pod.name} ({log.container})", log.text, log.times, **common)
-            yield Source("log", f"what {pod.name} tells of runs before", "\n".join(log.earlier), past=True, **common)
     if reason := release.unread.get(pod.name):
         yield Source("node", f"log of {pod.name}", f"the log can't be read: {reason}", **common)
 

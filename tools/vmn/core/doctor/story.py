@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import datetime
 
+from vmn.core.doctor.earlier import Failure, last_failure
 from vmn.core.doctor.eventfacts import Event, before, deleted_first, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
 from vmn.core.doctor.release import Group, Release
 from vmn.core.doctor.source import Evidence, clock, cut, seconds
 
-KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}Z)\.log$")
-STAMP = "%Y%m%dT%H%M%SZ"
-"""Rank and time in the names of the logs that failures.sh keeps."""
-PEER = "a pod of this group has closed its connection"
-SAME_FAILURE = 30.0
-"""Seconds."""
 MOST_FAILURES = 3
+"""Pods that are named when several failed at once."""
 
 
 def history(release: Release, group: Group) -> Iterator[Finding]:
@@ -36,8 +30,9 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
         when = f" at {clock(first.first)}" if first.first else ""
         text = f"{first.name} was deleted{when}, as by a drain, a rollout or somebody: {first.message}"
         yield _note("deleted", group, first.name, text, [_line(first)], first.first)
-    for name, said in _last_failure(release, group):
-        yield _note("earlier-failure", group, name, f"before: {said}", [Evidence(f"log of {name}", said)], None)
+    failed = last_failure(release, group)
+    for one in ([item for item in failed if item.is_cause] or failed)[:MOST_FAILURES]:
+        yield _note("earlier-failure", group, one.pod, f"before: {one.line}", [_told(one)], one.at)
     for pod in group.pods:
         for status in pod.containers:
             ended = (status.get("lastState") or {}).get("terminated")
@@ -51,26 +46,8 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
                 yield _note("restarted", group, pod.name, f"{text} at {clock(at)}" if at else text, [line], at)
 
 
-def _last_failure(release: Release, group: Group) -> Iterator[tuple[str, str]]:
-    """Yield pods, and what is told of the group's last failure: of all pods but those that only saw another one end."""
-    told = {line for log in release.logs if _is_of(release, log.pod, group) for line in log.earlier}
-    named = [(match["time"], match["rank"], line) for line in told if (match := KEPT_LOG.search(line))]
-    newest = max((at for at, _, _ in named), default="")
-    last = sorted(item for item in named if _near(item[0], newest))
-    failed = [item for item in last if PEER not in item[2]]
-    leader = f"{release.name}-{group.index}"
-    for _, rank, line in (failed or last)[:MOST_FAILURES]:
-        yield leader if rank == "0" else f"{leader}-{rank}", line
-
-
-def _is_of(release: Release, pod: str, group: Group) -> bool:
-    return release.group_of(pod) == group.index
-
-
-def _near(one: str, other: str) -> bool:
-    """Return whether two times in names of logs belong to one failure: its pods end within some seconds."""
-    apart = datetime.strptime(other, STAMP) - datetime.strptime(one, STAMP)
-    return abs(apart.total_seconds()) <= SAME_FAILURE
+def _told(failure: Failure) -> Evidence:
+    return Evidence(f"kept log of {failure.pod}", failure.line, failure.at, failure.pod)
 
 
 def _line(event: Event) -> Evidence:
