@@ -7,7 +7,7 @@ PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPAT
 TIERS = $(PY) tests/run.py
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
-	test test-fast test-cluster test-engine test-faults test-queueing lock package previous upgrading
+	test test-fast test-cluster test-engine test-faults lock package previous upgrading
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -51,9 +51,6 @@ test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else 
 
 test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one
 	@$(TIERS) engine
-
-test-queueing: ## Kueue admits and places groups, on a local cluster; not in make test, as it does not pass yet
-	@$(TIERS) queueing
 
 STYLES ?= chart
 test-faults: ## break what serves, in every way, and write docs/reliability.md's table; STYLES="reference chart" for both columns

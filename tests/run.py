@@ -95,7 +95,6 @@ def parts() -> dict[str, Part]:
         Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
         Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1800, cluster=True),
         Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 2700, cluster=True),
-        Part("queueing", "Kueue on a real API server", [pytest("-m", "queueing")], 1800, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}

@@ -17,7 +17,7 @@ from kit.release import Release
 from localcluster import queueing
 
 pytestmark = [
-    pytest.mark.queueing,
+    pytest.mark.cluster,
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="installs Kueue, which others may have"),
     pytest.mark.usefixtures("simulated_nodes", "kueue"),
 ]
@@ -47,8 +47,9 @@ def thing(kind: str, name: str, **spec: Any) -> Object:
 
 
 @contextmanager
-def queue(namespace: str, groups: int, *, topology: bool = False) -> Iterator[None]:
-    """Have LocalQueue ``gpus`` with GPUs for so many groups of two nodes."""
+def queue(*releases: Release, groups: int, topology: bool = False) -> Iterator[None]:
+    """Have LocalQueue ``gpus`` with GPUs for so many groups of two nodes; at the end it and the releases are gone."""
+    namespace = releases[0].namespace
     levels = [{"nodeLabel": BLOCK}, {"nodeLabel": "kubernetes.io/hostname"}]
     taint = {"key": "kwok.x-k8s.io/node", "operator": "Exists"}
     flavor: dict[str, Any] = {"nodeLabels": {"type": "kwok"}, "tolerations": [taint]}
@@ -71,6 +72,8 @@ def queue(namespace: str, groups: int, *, topology: bool = False) -> Iterator[No
             create(document, namespace if document["kind"] == "LocalQueue" else None)
         yield
     finally:
+        for release in releases:  # a queue with something in it stays
+            release.uninstall()
         for document in reversed(documents):
             where = namespace if document["kind"] == "LocalQueue" else None
             name = document["metadata"]["name"]
@@ -95,20 +98,16 @@ def workloads(namespace: str) -> object:
 
 def test_second_release_waits_until_the_first_is_gone(namespace: str) -> None:
     first, second = Release(namespace, "first"), Release(namespace, "second")
-    with queue(namespace, groups=1):
-        try:
-            first.install(OVERLAY, values=values())
-            first.wait_available(LIMIT)
-            second.install(OVERLAY, values=values())
-            wait_until("gated leader", lambda: gated(second), 30, state=second.describe)
-            with pytest.raises(AssertionError):
-                wait_until("a pod on a node", lambda: placed(second), QUIET)
-            first.uninstall()
-            wait_until("second", lambda: second.available(), LIMIT, state=lambda: workloads(namespace))
-            assert gated(second) == []
-        finally:
-            first.uninstall()
-            second.uninstall()
+    with queue(first, second, groups=1):
+        first.install(OVERLAY, values=values())
+        first.wait_available(LIMIT)
+        second.install(OVERLAY, values=values())
+        wait_until("gated leader", lambda: gated(second), 30, state=second.describe)
+        with pytest.raises(AssertionError):
+            wait_until("a pod on a node", lambda: placed(second), QUIET)
+        first.uninstall()
+        wait_until("second", lambda: second.available(), LIMIT, state=lambda: workloads(namespace))
+        assert gated(second) == []
 
 
 def placed(release: Release) -> list[str]:
@@ -117,34 +116,30 @@ def placed(release: Release) -> list[str]:
 
 
 def test_group_that_is_made_anew_keeps_its_place(release: Release) -> None:
-    with queue(release.namespace, groups=1):
+    with queue(release, groups=1):
         release.install(OVERLAY, values=values())
         release.wait_available(LIMIT)
         before = release.uids()
         kubectl("delete", "pod", "vllm-0-1", "--wait=false", namespace=release.namespace)
         release.wait_available(LIMIT, without=before)
-        release.uninstall()
 
 
-def test_rollout_with_a_surge_comes_to_its_end(release: Release) -> None:
-    """Kueue before 0.17 left the pods of the group more gated (kueue#8769)."""
-    rollout = {"rollout": {"maxUnavailable": 0, "maxSurge": 1}}
-    with queue(release.namespace, groups=2):
-        release.install(OVERLAY, values=values() | rollout)
+def test_rollout_comes_to_its_end(release: Release) -> None:
+    more = {"group": {"replicas": 2}}
+    with queue(release, groups=2):
+        release.install(OVERLAY, values=values() | more)
         release.wait_available(LIMIT)
         before = release.uids()
-        release.upgrade(OVERLAY, values=values() | rollout | {"engine": {"args": {"max-num-seqs": 7}}})
+        release.upgrade(OVERLAY, values=values() | more | {"engine": {"args": {"max-num-seqs": 7}}})
         release.wait_available(LIMIT, without=before)
-        release.uninstall()
 
 
 def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> None:
-    with queue(release.namespace, groups=1):
+    with queue(release, groups=1):
         release.install(OVERLAY, values=values())
         refused = release.upgrade(OVERLAY, values=values(queueName="other"), check=False)
         assert refused.code != 0
         assert "field is immutable" in refused.stderr
-        release.uninstall()
 
 
 def test_group_lands_in_one_block(release: Release) -> None:
@@ -154,13 +149,12 @@ def test_group_lands_in_one_block(release: Release) -> None:
     try:
         for name, block in blocks.items():
             kubectl("label", "--overwrite", "node", name, f"{BLOCK}={block}")
-        with queue(release.namespace, groups=2, topology=True):
+        with queue(release, groups=2, topology=True):
             release.install(OVERLAY, values=values(topology={"required": BLOCK}))
             release.wait_available(LIMIT)
             found = placed(release)
             assert len(set(found)) == 2
             assert len({blocks[name] for name in found}) == 1, json.dumps(found)
-            release.uninstall()
     finally:
         for name in nodes:
             kubectl("label", "node", name, f"{BLOCK}-", check=False)

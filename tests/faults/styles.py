@@ -27,6 +27,9 @@ Edit = Callable[[Object], None]
 START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
 
+PRE_STOP = 5
+"""Seconds for clients to look elsewhere. Only kube-proxy is between here; the default is for load balancers too."""
+
 
 @dataclass(frozen=True)
 class Chart(Release):
@@ -52,7 +55,11 @@ class Chart(Release):
         self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
-        own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}
+        own = {
+            "group": {"replicas": replicas},
+            "engine": {"env": {START_METHOD: self.start_method}},
+            "shutdown": {"preStopSeconds": PRE_STOP},
+        }
         return merged(dict(change or {}), own)
 
 

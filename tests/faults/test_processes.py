@@ -31,9 +31,11 @@ def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
 @pytest.mark.parametrize("load", [PROBE, BUSY], ids=["idle", "busy"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_group_is_back_after_one_start(scene: Scene, name: str, load: Load) -> None:
-    outcome = scene.run(FAULTS[name].inject, load)
+    fault = FAULTS[name]
+    outcome = scene.run(fault.inject, load)
     keep(f"{name}, {'busy' if load is BUSY else 'idle'}", scene.style, measured(outcome))
     if isinstance(scene.style, Chart):
         assert not outcome.hang
-        assert outcome.ratio is None or outcome.ratio < MOST
-        assert outcome.tells(FAULTS[name].told), outcome.told
+        outage = outcome.requests.outage
+        assert outage is None or outage < MOST * scene.plain_start + fault.grace
+        assert outcome.tells(fault.told), outcome.told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,16 +14,23 @@ from localcluster.programs import chart_of, module_version
 NAMESPACE = "kueue-system"
 KUEUE = Image("kueue-manager", "kueue", "manager", module_version("kueue"), "65532")
 """Its user id is that of its own image."""
+CERTIFICATE = "kueue-webhook-server-cert"
+DEPLOYMENT = "deployment/kueue-controller-manager"
+AGGREGATED = ("kueue-batch-admin-role", "kueue-batch-user-role")
+"""Roles that the controller manager writes again while they are deleted: Helm would wait for their end for ever."""
+OWN = "app.kubernetes.io/name=kueue"
+IN = ("--namespace", NAMESPACE)
 FRAMEWORKS = ("pod", "statefulset", "leaderworkerset.x-k8s.io/leaderworkerset")
 """What it manages: a LeaderWorkerSet, and what that is made of."""
 
 
 def install() -> None:
-    """Install Kueue from the Helm chart in its own module.
+    """Install Kueue from the Helm chart in its own module, in the place of what an interrupted test left of it.
 
     Raises:
         HostError: it can't be built, or Helm fails.
     """
+    remove()
     load_image(KUEUE.file())
     chart = chart_of("kueue") / "charts" / "kueue"
     own = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
@@ -38,17 +44,15 @@ def install() -> None:
         "controllerManager": {"manager": manager, "nodeSelector": HOME},
         "managerConfig": {"controllerManagerConfigYaml": yaml.safe_dump(config)},
     }
-    install: list[str | Path] = [
-        "upgrade",
-        "--install",
-        "--create-namespace",
-        "--wait",
-        "--timeout",
-        "3m",
-        "kueue",
-        chart,
-    ]
-    helm(NAMESPACE, [*install, "--values", "-"], stdin=yaml.safe_dump(values), timeout=240)
+    helm(NAMESPACE, ["install", "--create-namespace", "kueue", chart, "--values", "-"], stdin=yaml.safe_dump(values))
+    _take_certificate()
+
+
+def _take_certificate() -> None:
+    """Start Kueue anew once it has made its certificate: a kubelet shows a Secret's change after a minute."""
+    kubectl("wait", r"--for=jsonpath={.data.ca\.crt}", *IN, f"secret/{CERTIFICATE}", "--timeout=90s", timeout=100)
+    kubectl("rollout", "restart", *IN, DEPLOYMENT)
+    kubectl("rollout", "status", *IN, DEPLOYMENT, "--timeout=120s", timeout=130)
 
 
 def remove() -> None:
@@ -57,5 +61,7 @@ def remove() -> None:
     Raises:
         HostError: Helm fails.
     """
-    helm(NAMESPACE, ["uninstall", "kueue", "--ignore-not-found", "--wait"], timeout=180)
+    helm(NAMESPACE, ["uninstall", "kueue", "--ignore-not-found"], timeout=180)
+    kubectl("delete", "clusterrole", *AGGREGATED, "--ignore-not-found")
+    kubectl("wait", "--for=delete", "customresourcedefinition", f"--selector={OWN}", "--timeout=60s", timeout=70)
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout=120)

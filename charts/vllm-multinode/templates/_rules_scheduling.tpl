@@ -33,6 +33,10 @@ Returns: JSON, a list of messages.
 {{- $problems = append $problems (printf "%s: %q lets Kueue choose the nodes, which does not see that scheduling.topologyKey keeps other groups out, and the pods may stay pending. Leave one of the two out." $key $level) -}}
 {{- end -}}
 {{- end -}}
+{{- $surge := int .Values.rollout.maxSurge -}}
+{{- if and $scheduling.queueName $surge -}}
+{{- $problems = append $problems (printf "rollout.maxSurge: %d may never come to its end with scheduling.queueName: Kueue up to 0.17 can leave the group more without a place. Use rollout.maxSurge: 0 and maxUnavailable: 1." $surge) -}}
+{{- end -}}
 {{- with $scheduling.volcano -}}
 {{- if and .enabled $scheduling.queueName -}}
 {{- $problems = append $problems (printf "scheduling.queueName: %q is Kueue's, and scheduling.volcano.enabled gives the pods to Volcano, which has queues of its own. Use scheduling.volcano.queue, or disable one of the two." $scheduling.queueName) -}}
