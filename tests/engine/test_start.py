@@ -16,9 +16,9 @@ pytestmark = pytest.mark.engine
 RUNNING_LIMIT = 60
 GONE_LIMIT = 30
 """Seconds; the grace period is 95."""
-WATCHED = 75
+WATCHED = 45
 """Seconds; without a back-off, LeaderWorkerSet makes a group anew every 5."""
-MOST_LEADERS = 3
+MOST_LEADERS = 2
 STOPPED = 143
 """Status after SIGTERM: the kubelet starts a container anew before its group is deleted."""
 

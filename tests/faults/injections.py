@@ -114,10 +114,9 @@ def died(rank: int) -> str:
     return rf"earlier-failure: before: vllm serve ended with exit status .*\.rank-{rank}\."
 
 
-def was_deleted(name: str, *, force: bool = False) -> str:
-    """Return what the doctor says when somebody deleted a pod; by force, LeaderWorkerSet may say it at that moment."""
-    said = rf"deleted: {name} was deleted at"
-    return rf"{said}|recreated: .*Worker pod {name} failed" if force else said
+def was_deleted(name: str) -> str:
+    """Return what the doctor says when somebody deleted a pod; of a worker LeaderWorkerSet says it at that moment."""
+    return rf"deleted: {name} was deleted at|recreated: .*Worker pod {name} failed"
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -126,6 +125,6 @@ FAULTS: Mapping[str, Fault] = {
     "worker's rank killed": Fault(kill_rank(WORKER), died(1)),
     "leader deleted": Fault(delete(LEADER), was_deleted(LEADER), PRE_STOP),
     "worker deleted": Fault(delete(WORKER), was_deleted(WORKER), PRE_STOP),
-    "leader force-deleted": Fault(delete(LEADER, force=True), was_deleted(LEADER, force=True)),
-    "worker force-deleted": Fault(delete(WORKER, force=True), was_deleted(WORKER, force=True)),
+    "leader force-deleted": Fault(delete(LEADER, force=True), was_deleted(LEADER)),
+    "worker force-deleted": Fault(delete(WORKER, force=True), was_deleted(WORKER)),
 }

@@ -49,7 +49,7 @@ def measured(outcome: Outcome) -> dict[str, Any]:
         "outage_starts": None if outcome.ratio is None else round(outcome.ratio, 2),
         "refused": found.refused,
         "reported": list(outcome.reported),
-        "doctor": list(outcome.doctor),
+        "doctor": list(dict.fromkeys([*outcome.doctor, *(text.partition(":")[0] for text in outcome.told)])),
         "observed_s": round(outcome.observed),
     }
 

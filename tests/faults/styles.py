@@ -16,7 +16,7 @@ from kit.cluster import Done, Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
-from vmn.core.values import merged
+from vmn.core.values import merged, parse_values
 
 OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")
@@ -27,8 +27,9 @@ Edit = Callable[[Object], None]
 START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
 
-PRE_STOP = 5
-"""Seconds for clients to look elsewhere. Only kube-proxy is between here; the default is for load balancers too."""
+_SHUTDOWN: Any = parse_values(OVERLAY.read_text(encoding="utf-8"))["shutdown"]
+PRE_STOP = int(_SHUTDOWN["preStopSeconds"])
+"""Seconds for which a pod of the chart that is deleted goes on, for clients to look elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,7 @@ class Chart(Release):
         self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
-        own = {
-            "group": {"replicas": replicas},
-            "engine": {"env": {START_METHOD: self.start_method}},
-            "shutdown": {"preStopSeconds": PRE_STOP},
-        }
+        own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}
         return merged(dict(change or {}), own)
 
 
