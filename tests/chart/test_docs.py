@@ -17,7 +17,7 @@ from kit.paths import CHART, CHECKOUT, OVERLAYS, name_of
 from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
-NEEDS_A_RELEASE = ("reliability", "weights", "caches")
+NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
 """Guides whose commands ask for a release, nodes or files of the reader: only their keys and links are checked."""
 COMMANDED = [
     CHECKOUT / "README.md",

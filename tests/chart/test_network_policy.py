@@ -75,11 +75,13 @@ OFFLINE: list[Row] = [
     ("worker", "leader", RANKS, "TCP", True),
 ]
 EXTRA: list[Row] = [("leader", "outside", 9000, "TCP", True), ("leader", "outside", 443, "TCP", False)]
+OTHER = {"from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "other"}}}], "ports": [{"port": 5600}]}
 TABLES: Mapping[str, tuple[dict[str, Any], list[Row]]] = {
     "defaults": ({}, DEFAULT),
     "named clients": ({"networkPolicy": {"clients": [GATEWAY]}}, CLIENTS),
     "weights from a volume": ({"weights": VOLUME}, OFFLINE),
     "more egress": ({"weights": VOLUME, "networkPolicy": {"extraEgress": [OBJECT_STORE]}}, EXTRA),
+    "more ingress": ({"networkPolicy": {"extraIngress": [OTHER]}}, [("pod", "leader", 5600, "TCP", False)]),
     "another port": (
         {"engine": {"port": 9090}},
         [("pod", "leader", 9090, "TCP", True), ("pod", "leader", API, "TCP", False)],
@@ -103,6 +105,25 @@ def test_without_the_policy_anybody_reaches_the_ranks() -> None:
     peers, policies = ends(rendered), manifests().all("NetworkPolicy")
     stranger = [Flow(peers["pod"], Peer({"app": "unprotected"}), RANKS)]
     assert allowed(policies, stranger) == [True], "a policy holds for the pods that it selects, and for no others"
+
+
+def test_two_releases_reach_each_other_when_both_policies_say_so() -> None:
+    def policy(peer: str) -> dict[str, Any]:
+        selector = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": peer}}}
+        ports = [{"port": 5600}]
+        rules = {
+            "extraIngress": [{"from": [selector], "ports": ports}],
+            "extraEgress": [{"to": [selector], "ports": ports}],
+        }
+        return {**MODEL, "networkPolicy": rules}
+
+    prefill, decode = (
+        render(policy(peer), release=own) for own, peer in (("prefill", "decode"), ("decode", "prefill"))
+    )
+    flows = [Flow(pod(decode, "leader"), pod(prefill, "leader"), port, "TCP") for port in (5600, RANKS)]
+    assert allowed([*prefill.all("NetworkPolicy"), *decode.all("NetworkPolicy")], flows) == [True, False]
+    closed = render(MODEL, release="prefill").all("NetworkPolicy")
+    assert allowed([*closed, *decode.all("NetworkPolicy")], flows) == [False, False]
 
 
 def test_policy_selects_every_pod_of_the_release_on_its_own_network() -> None:

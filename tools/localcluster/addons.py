@@ -121,6 +121,7 @@ def install_lws() -> None:
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
         "podSecurityContext": {"runAsNonRoot": True, "runAsUser": _NOBODY},
         "nodeSelector": HOME,
+        "enableDisaggregatedSet": True,
     }
     chart = chart_of("lws") / "charts" / "lws"
     install: list[str | Path] = ["upgrade", "--install", "--create-namespace", "lws", chart, "--values", "-"]

@@ -1,0 +1,68 @@
+"""DisaggregatedSet of LeaderWorkerSet 0.9 takes the LeaderWorkerSets of two releases as its roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kit import simulated
+from kit.cluster import Object, create, get, kubectl, objects
+from kit.paths import CHECKOUT
+from kit.progress import wait_until
+from kit.render import render
+from kit.subset import lost_paths
+
+KIND = "disaggregatedsets.disaggregatedset.x-k8s.io"
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not simulated.is_local_cluster(), reason="needs LeaderWorkerSet with enableDisaggregatedSet"),
+    pytest.mark.usefixtures("simulated_nodes"),
+]
+OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+LIMIT = 90
+"""Seconds until simulated pods are there."""
+
+
+def role(name: str, namespace: str) -> Object:
+    """Return the role that a release of the chart makes, as docs/disaggregation.md has its values."""
+    transfer = {"kv_connector": "NixlConnector", "kv_role": ROLES[name]}
+    values: dict[str, Any] = {**simulated.VALUES, "engine": {"args": {"kv-transfer-config": transfer}}}
+    spec: Object = render(values, OVERLAY, release=name, namespace=namespace).one("LeaderWorkerSet")["spec"]
+    spec["rolloutStrategy"]["rollingUpdateConfiguration"].pop("partition")
+    for template in ("leaderTemplate", "workerTemplate"):
+        spec["leaderWorkerTemplate"][template]["spec"].pop("serviceAccountName", None)  # of no release here
+    return {"name": name, "spec": spec}
+
+
+def ready(namespace: str) -> dict[str, int]:
+    """Return the ready groups of each role."""
+    found = get(KIND, "vllm", namespace)
+    statuses = found["status"].get("roleStatuses", []) if found and "status" in found else []
+    return {item["name"]: item.get("readyReplicas", 0) for item in statuses}
+
+
+def test_two_releases_are_taken_as_roles_and_their_pods_come_up(namespace: str) -> None:
+    roles = [role(name, namespace) for name in ROLES]
+    metadata = {"name": "vllm"}
+    wanted = {
+        "apiVersion": "disaggregatedset.x-k8s.io/v1",
+        "kind": "DisaggregatedSet",
+        "metadata": metadata,
+        "spec": {"roles": roles},
+    }
+    create(wanted, namespace)
+    try:
+        stored = get(KIND, "vllm", namespace)
+        assert lost_paths(wanted, stored) == []
+        wait_until(
+            "both roles", lambda: ready(namespace) == dict.fromkeys(ROLES, 1), LIMIT, state=lambda: ready(namespace)
+        )
+        groups = objects("leaderworkersets", namespace=namespace)
+        assert len(groups) == 2
+        pods = objects("pods", namespace=namespace)
+        assert len({pod["spec"]["nodeName"] for pod in pods}) == len(pods) == 4
+    finally:
+        kubectl("delete", KIND, "vllm", namespace=namespace)
+        wait_until("end of the pods", lambda: not objects("pods", namespace=namespace), LIMIT)
