@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from kit.paths import CHECKOUT
+from vmn.adapters.archives import unpack
 
 ARCHIVE = CHECKOUT / "tests" / "upgrade" / "previous.tar.gz"
 """Written by ``make previous REF=…``, with ``git archive``, which puts the commit into the archive."""
@@ -48,7 +49,7 @@ def unpacked(archive: Path, folder: Path) -> Previous:
     try:
         with tarfile.open(archive) as tar:
             commit = tar.pax_headers.get("comment", "")
-            tar.extractall(folder, filter="data")
+            unpack(tar, folder)
     except tarfile.TarError as error:
         raise ValueError(f"{archive.name}: {error}") from error
     chart = folder / "charts" / "vllm-multinode"

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vmn.adapters.archives import unpack
 from vmn.adapters.files import read_values
 from vmn.adapters.programs import MissingError, run
 from vmn.core.values import ValuesError
@@ -50,7 +51,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
     """
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            unpack(tar, folder)
     except tarfile.TarError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise MissingError(f"{archive} is no archive of a chart: {error}.") from error
