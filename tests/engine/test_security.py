@@ -20,7 +20,7 @@ USER, GROUP = 1000650000, 0
 """As OpenShift gives them: a user of the namespace's range, and root's group."""
 KEY = "sk-of-a-test"
 START_LIMIT = 300
-"""Seconds until a group serves: 30 to 60 on two cores, and twice that when they are busy."""
+"""Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 FOLDERS = {"models": "/var/lib/vllm-multinode/models", "engine": "/var/lib/vllm-multinode/engine"}
 """Folders of the nodes, which ``restricted`` pods may have only as claims."""
 VALUES = {

@@ -15,7 +15,7 @@ from kit.release import Release
 
 pytestmark = pytest.mark.engine
 START_LIMIT = 300
-"""Seconds until a group serves: 30 to 60 on two cores, and twice that when they are busy."""
+"""Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 RANK = re.compile(r"world_size=(\d+) rank=(\d+) local_rank=")
 WORKER = re.compile(r"\(Worker_(\w+) pid=")
 

@@ -20,7 +20,7 @@ from localcluster.node import FIRST
 from vmn.core.doctor.eventfacts import read_event
 
 START_LIMIT = 400
-"""Seconds until a group serves: 40 to 60 on two cores, and several times that when they are busy."""
+"""Seconds until a group serves: 20 to 45 on two cores, and several times that when they are busy."""
 SETTLED = 4
 """Seconds of traffic before and after a fault."""
 TELLING = ("RecreateGroup", "Unhealthy", "BackOff", "Failed", "TaintManagerEviction")
