@@ -4,49 +4,54 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit import simulated
-from kit.cluster import get, run
+from kit.cluster import Done, get, run
 from kit.paths import CATALOGUE, CHECKOUT, CI_VALUES, OVERLAYS
 from kit.progress import step
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
 LIMIT = 900
+"""Seconds; each takes three minutes, most of them waiting, so that both run at once."""
+EXTRA = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"
+OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 
 
-@pytest.mark.usefixtures("simulated_nodes")
-def test_install_test_passes_over_the_chart_and_every_overlay(tmp_path: Path) -> None:
-    extra = tmp_path / "simulated.yaml"
-    extra.write_text(json.dumps(simulated.VALUES))
-    command = [sys.executable, "-m", "vmn", "install-test", "--extra-values", str(extra), "--output", "json"]
-    with step("vmn install-test"):
-        done = run(*command, limit=LIMIT, check=False)
+def install_test(*options: str) -> Done:
+    """Run the command on simulated nodes."""
+    common = ("--extra-values", str(EXTRA), "--output", "json")
+    return run(sys.executable, "-m", "vmn", "install-test", *common, *options, limit=LIMIT, check=False)
+
+
+@pytest.fixture(scope="module")
+def done(namespace: str, simulated_nodes: None) -> dict[str, Done]:
+    """Run it over everything, and with an upgrade, each in its own namespace."""
+    with step("vmn install-test, and vmn install-test --upgrade"), ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(install_test)
+        upgrade = pool.submit(install_test, "--upgrade", "--values", str(OVERLAY), "--namespace", namespace)
+        return {"whole": whole.result(), "upgrade": upgrade.result()}
+
+
+def results(done: Done) -> list[dict[str, str]]:
+    """Return what was done, after checking that all of it went well."""
     assert done.code == 0, f"{done.stdout}\n{done.stderr[-8000:]}"
-    results = json.loads(done.stdout)
-    assert [item["item"] for item in results] == [
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    assert [item["problem"] for item in found] == [""] * len(found)
+    return found
+
+
+def test_install_test_passes_over_the_chart_and_every_overlay(done: dict[str, Done]) -> None:
+    assert [item["item"] for item in results(done["whole"])] == [
         "ct lint",
         "ct install",
         *(f"overlay {file.name}" for file in sorted([*CATALOGUE, *OVERLAYS])),
     ]
-    assert [item["problem"] for item in results] == [""] * len(results)
     assert get("namespace", "vmn-install-test") is None
 
 
-@pytest.mark.usefixtures("simulated_nodes")
-def test_install_test_upgrades_from_the_previous_chart() -> None:
+def test_install_test_upgrades_from_the_previous_chart(done: dict[str, Done]) -> None:
     """With the ci values and one overlay: which fields change with all of them is known offline."""
-    extra = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"
-    overlay = CHECKOUT / "values" / "deepseek-r1.yaml"
-    options = ["--upgrade", "--values", str(overlay), "--extra-values", str(extra), "--output", "json"]
-    with step("vmn install-test --upgrade"):
-        done = run(sys.executable, "-m", "vmn", "install-test", *options, limit=LIMIT, check=False)
-    assert done.code == 0, f"{done.stdout}\n{done.stderr[-8000:]}"
-    results = json.loads(done.stdout)
-    assert [item["item"] for item in results if item["item"].startswith("upgrade ")] == [
-        *(f"upgrade {file.name}" for file in CI_VALUES),
-        "upgrade deepseek-r1.yaml",
-    ]
-    assert [item["problem"] for item in results] == [""] * len(results)
+    upgraded = [item["item"] for item in results(done["upgrade"]) if item["item"].startswith("upgrade ")]
+    assert upgraded == [*(f"upgrade {file.name}" for file in CI_VALUES), "upgrade deepseek-r1.yaml"]
