@@ -13,6 +13,7 @@ from vmn.adapters.validation import validate_file
 from vmn.cli.generate import parsed
 from vmn.core.planning.gpus import find_gpu
 
+pytestmark = pytest.mark.slow
 FILES = [*CATALOGUE, *(file for file in OVERLAYS if file.stem in ENTRIES)]
 
 

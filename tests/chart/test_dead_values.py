@@ -19,6 +19,7 @@ from vmn.core.rules import rule_problems
 from vmn.core.schema import without_hints
 from vmn.core.values import merged, nested, parse_values
 
+pytestmark = pytest.mark.slow
 TRIED_PER_FILE = 4
 """Other values tried on top of one values file."""
 PLACES = [*CI_VALUES, *OVERLAYS, *valid_cases()]

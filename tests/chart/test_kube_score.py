@@ -11,6 +11,7 @@ from kit.paths import CI_VALUES, OVERLAYS, name_of
 from kit.render import render
 from kit.score import complaints, exceptions
 
+pytestmark = pytest.mark.slow
 EVERY = [*OVERLAYS, *CI_VALUES, *valid_cases()]
 
 

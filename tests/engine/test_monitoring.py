@@ -55,7 +55,7 @@ WITHOUT_OBJECTS = {"podMonitor": {"enabled": False}, "rules": {"enabled": False}
 LOAD = Load(clients=4, tokens=24, pause=0.2, limit=90)
 ALERT_LIMIT = 90
 """Seconds until an alert fires that waits for 4 to 20."""
-MEASURED = 45
+MEASURED = 30
 """Seconds of requests before the panels are asked."""
 PICTURE = CHECKOUT / "docs" / "dashboard.svg"
 KEEP = "KEEP_DASHBOARD_PICTURE"
