@@ -14,7 +14,7 @@ from kit.watching import states, watch_pods
 
 pytestmark = pytest.mark.engine
 RUNNING_LIMIT = 60
-GONE_LIMIT = 30
+GONE_LIMIT = 25
 """Seconds; the grace period is 85."""
 WATCHED = 75
 """Seconds; without a back-off, LeaderWorkerSet makes a group anew every 5."""
@@ -35,7 +35,7 @@ def test_pods_are_gone_soon_when_the_release_is_removed_while_vllm_starts(releas
     time.sleep(3)  # vLLM imports for some ten seconds, during which Python swallows signals
     assert not release.available()
     pods = release.pods()
-    assert pods[0]["spec"]["terminationGracePeriodSeconds"] > 2 * GONE_LIMIT
+    assert pods[0]["spec"]["terminationGracePeriodSeconds"] > 3 * GONE_LIMIT
     start = time.monotonic()
     release.uninstall(GONE_LIMIT)
     say(f"removed during the start: pods gone after {time.monotonic() - start:.1f} s")

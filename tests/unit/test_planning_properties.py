@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,9 +33,11 @@ def most_tokens(question: Setting) -> float:
     return max((prediction.tokens.expected for prediction in predict_all(question)), default=0)
 
 
-@settings(max_examples=2 * EXAMPLES)
-@given(**QUESTIONS, gpus=st.sampled_from([1, 2, 4, 8]))
-def test_twice_the_gpus_never_hold_fewer_tokens(number: int, gpu: str, version: str, eager: bool, gpus: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8])
+@settings(max_examples=EXAMPLES)
+@given(**QUESTIONS)
+def test_twice_the_gpus_never_hold_fewer_tokens(gpus: int, number: int, gpu: str, version: str, eager: bool) -> None:
     fewer, more = (most_tokens(question_of(number, gpu, version, eager, count)) for count in (gpus, 2 * gpus))
     assert more >= fewer
 
