@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,18 @@ def _read(schema: Path) -> dict[str, Any]:
     return loaded
 
 
+@cache
+def read_values(file: Path) -> Mapping[str, Any]:
+    """Return the values of a file, read once for all keys."""
+    return parse_values(file.read_text(encoding="utf-8"))
+
+
 def nearest_first(key: str) -> list[Path]:
     """Return all places, those first that set the value or, failing that, most of the parts that it lies in."""
     parts = key.split(".")
 
     def parts_set(place: Path) -> int:
-        values: Any = parse_values(place.read_text(encoding="utf-8"))
+        values: Any = read_values(place)
         for depth, part in enumerate(parts):
             if not isinstance(values, Mapping) or part not in values:
                 return depth
@@ -53,10 +60,10 @@ def nearest_first(key: str) -> list[Path]:
 
 
 def _changes(key: str, leaf: Mapping[str, Any], tried: list[str]) -> Iterator[bool]:
-    defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+    defaults = read_values(CHART / "values.yaml")
     root = _read(CHART / "values.schema.json")
     for place in nearest_first(key):
-        now = lookup(merged(defaults, parse_values(place.read_text(encoding="utf-8"))), key)
+        now = lookup(merged(defaults, read_values(place)), key)
         for value in other_values(leaf, now, root)[:TRIED_PER_FILE]:
             before = list(render(None, place))
             try:

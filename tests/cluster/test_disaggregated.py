@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ def role(name: str, namespace: str) -> Object:
     """Return the role that a release of the chart makes, as docs/disaggregation.md has its values."""
     transfer = {"kv_connector": "NixlConnector", "kv_role": ROLES[name]}
     values: dict[str, Any] = {**simulated.VALUES, "engine": {"args": {"kv-transfer-config": transfer}}}
-    spec: Object = render(values, OVERLAY, release=name, namespace=namespace).one("LeaderWorkerSet")["spec"]
+    rendered = render(values, OVERLAY, release=name, namespace=namespace)
+    spec: Object = copy.deepcopy(rendered.one("LeaderWorkerSet")["spec"])
     spec["rolloutStrategy"]["rollingUpdateConfiguration"].pop("partition")
     for template in ("leaderTemplate", "workerTemplate"):
         spec["leaderWorkerTemplate"][template]["spec"].pop("serviceAccountName", None)  # of no release here

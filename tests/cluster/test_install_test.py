@@ -12,7 +12,7 @@ from kit.cluster import Done, get, run
 from kit.paths import CATALOGUE, CHECKOUT, CI_VALUES, OVERLAYS
 from kit.progress import step
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
+pytestmark = pytest.mark.cluster
 LIMIT = 900
 """Seconds; each takes three minutes, most of them waiting, so that both run at once."""
 EXTRA = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"

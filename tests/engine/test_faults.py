@@ -8,7 +8,7 @@ import pytest
 
 from engine.reference import ANSWER, USAGE, ask
 from faults.injections import FAULTS
-from faults.scene import Scene
+from faults.scene import Scene, serving
 from faults.styles import Chart
 from kit.simulated import is_local_cluster
 from kit.traffic import BUSY, PROBE, Load
@@ -28,10 +28,8 @@ LONGEST_HANG = 30
 @pytest.fixture(scope="module")
 def scene(namespace: str) -> Iterator[Scene]:
     """Start the tiny model; each test leaves it serving."""
-    own = Scene(Chart(namespace))
-    own.start(lambda style: style.start())
-    yield own
-    own.style.uninstall()
+    with serving(Chart(namespace)) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.scene import Scene
+from faults.scene import Scene, serving
 from faults.styles import ASKED, STYLES, Style
 
 
 @pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     """Start the tiny model in a style; it is there for all tests of a module, each of which must leave it serving."""
-    own = Scene(STYLES[request.param](namespace))
-    own.start(lambda style: style.start())
-    yield own
-    own.style.uninstall()
+    with serving(STYLES[request.param](namespace)) as scene:
+        yield scene
 
 
 @pytest.fixture(params=ASKED)

@@ -153,6 +153,15 @@ class Scene:
         yield from sorted(seen)
 
 
+@contextmanager
+def serving(style: Style, replicas: int = 1) -> Iterator[Scene]:
+    """Start a style, give it when it serves, and remove it at the end."""
+    scene = Scene(style)
+    scene.start(lambda own: own.start(replicas=replicas))
+    yield scene
+    style.uninstall()
+
+
 def _engine_pod() -> tuple[Object, Object]:
     """Return the reference's pod and the fields of its container that make the driver's pod run."""
     lws: Object = next(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))

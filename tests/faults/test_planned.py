@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from faults.results import keep, measured
-from faults.scene import Scene
+from faults.scene import Scene, serving
 from faults.styles import ASKED, STYLES, Chart, Style
 from kit.cluster import LWS, kubectl
 from kit.traffic import BUSY
@@ -42,10 +42,8 @@ CHANGES: dict[str, Callable[[Style], None]] = {
 @pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     """Start two groups in a style."""
-    own = Scene(STYLES[request.param](namespace))
-    own.start(lambda style: style.start(replicas=2))
-    yield own
-    own.style.uninstall()
+    with serving(STYLES[request.param](namespace), replicas=2) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -9,7 +9,7 @@ import pytest
 from faults.injections import FAULTS
 from faults.placing import no_spare_node
 from faults.results import keep, measured
-from faults.scene import Scene
+from faults.scene import Scene, serving
 from faults.styles import ASKED, STYLES, Chart
 from kit.traffic import BUSY, PROBE, Load
 
@@ -21,11 +21,8 @@ MOST = 1.3
 @pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
     """Start the tiny model as vLLM starts it on CPUs, slowly: what is not start is little beside a start on GPUs."""
-    own = Scene(STYLES[request.param](namespace, start_method="spawn"))
-    with no_spare_node():
-        own.start(lambda style: style.start())
-        yield own
-        own.style.uninstall()
+    with no_spare_node(), serving(STYLES[request.param](namespace, start_method="spawn")) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("load", [PROBE, BUSY], ids=["idle", "busy"])

@@ -50,13 +50,16 @@ class Said:
     def add(self, diagnosis: Diagnosis) -> None:
         """Add what is new."""
         _add(self.verdicts, verdict(diagnosis))
-        for finding in diagnosis.findings:
-            _add(self.told, f"{finding.id}: {finding.text}")
+        for text in _texts(diagnosis):
+            _add(self.told, text)
 
     def since(self, before: Diagnosis) -> list[str]:
         """Return what was told that was not told before, such as of an earlier failure."""
-        known = {f"{finding.id}: {finding.text}" for finding in before.findings}
-        return [text for text in self.told if text not in known]
+        return [text for text in self.told if text not in _texts(before)]
+
+
+def _texts(diagnosis: Diagnosis) -> list[str]:
+    return [f"{finding.id}: {finding.text}" for finding in diagnosis.findings]
 
 
 def _add(to: list[str], text: str) -> None:

@@ -46,7 +46,8 @@ def count_ranks(platform: Any) -> None:
     def check_and_update_config(cls: Any, vllm_config: Any) -> None:
         update_config(vllm_config)
         os.environ[RANKS_PER_NODE] = str(vllm_config.parallel_config.local_world_size)
-        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = os.environ.get(START_METHOD, "spawn")
+        if method := os.environ.get(START_METHOD):
+            os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = method
 
     def device_count(cls: Any) -> int:
         return int(os.environ.get(RANKS_PER_NODE, "1"))

@@ -52,14 +52,9 @@ def last_failure(release: Release, group: Group) -> Sequence[Failure]:
 
 def _failure(release: Release, group: Group, line: str, match: re.Match[str]) -> Failure:
     leader = f"{release.name}-{group.index}"
-    is_leader = match["rank"] == "0"
+    pod = leader if match["rank"] == "0" else f"{leader}-{match['rank']}"
     at = datetime.strptime(match["time"], STAMP).replace(tzinfo=UTC).timestamp()
-    return Failure(
-        pod=leader if is_leader else f"{leader}-{match['rank']}",
-        role="leader" if is_leader else "worker",
-        at=at,
-        line=line,
-    )
+    return Failure(pod, release.role_of(pod), at, line)
 
 
 def earlier_sources(release: Release, group: Group) -> Iterator[Source]:

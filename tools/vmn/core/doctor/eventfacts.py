@@ -103,12 +103,16 @@ def taken_down_since(release: Release, group: Group) -> float | None:
     newest = max((pod.created or 0.0 for pod in group.pods), default=0.0)
     stopped = [
         event.first
-        for event in events(release)
-        if event.message.startswith(STOPPED)
-        and release.group_of(event.name) == group.index
-        and (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > newest)
+        for event in _stops(release, group)
+        if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > newest)
     ]
     return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
+
+
+def _stops(release: Release, group: Group) -> list[Event]:
+    """Return kubelet's events that it stops a container of a group's pod."""
+    mine = (event for event in events(release) if release.group_of(event.name) == group.index)
+    return [event for event in mine if event.message.startswith(STOPPED)]
 
 
 def deleted_first(release: Release, group: Group) -> Event | None:
@@ -116,12 +120,7 @@ def deleted_first(release: Release, group: Group) -> Event | None:
 
     None when there is none in the last hour, or when LeaderWorkerSet had begun it: then a pod had failed.
     """
-    stopped = [
-        event
-        for event in events(release)
-        if event.message.startswith(STOPPED) and release.group_of(event.name) == group.index and event.first is not None
-    ]
-    episode = _last_episode(stopped)
+    episode = _last_episode([event for event in _stops(release, group) if event.first is not None])
     if not episode:
         return None
     begun = episode[0].first or 0.0
