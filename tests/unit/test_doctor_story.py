@@ -272,7 +272,7 @@ def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_hold
 
 TOLD = (
     "vllm-multinode: an earlier failure: vllm serve ended with exit status 2 after 12 s (served: no); vllm: error: "
-    "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.x.rank-0.20261126T105000Z.log"
+    "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.x.rank-0.20261126T105000.000Z.log"
 )
 
 
@@ -308,14 +308,14 @@ PEER = "; error: a pod of this group has closed its connection to port 29501: it
     ("leader", "worker", "told"),
     [
         # the pod that failed, not the one that only saw it end
-        (earlier("", "20261126T105726Z"), earlier(PEER, "20261126T105728Z", 1), ["vllm-0"]),
-        (earlier(PEER, "20261126T105728Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
+        (earlier("", "20261126T105726.000Z"), earlier(PEER, "20261126T105728.000Z", 1), ["vllm-0"]),
+        (earlier(PEER, "20261126T105728.000Z"), earlier("", "20261126T105726.000Z", 1), ["vllm-0-1"]),
         # and not one of a failure long before
-        (earlier("", "20261126T105026Z"), earlier("", "20261126T105726Z", 1), ["vllm-0-1"]),
+        (earlier("", "20261126T105026.000Z"), earlier("", "20261126T105726.000Z", 1), ["vllm-0-1"]),
         # whoever tells of it: nodes may share the folder
-        ("", earlier(PEER, "20261126T105728Z", 1) + "\n" + earlier("", "20261126T105726Z"), ["vllm-0"]),
+        ("", earlier(PEER, "20261126T105728.000Z", 1) + "\n" + earlier("", "20261126T105726.000Z"), ["vllm-0"]),
         # when nobody says more, what there is
-        ("", earlier(PEER, "20261126T105728Z", 1), ["vllm-0-1"]),
+        ("", earlier(PEER, "20261126T105728.000Z", 1), ["vllm-0-1"]),
     ],
 )
 def test_last_failure_is_told_of_by_the_pod_that_failed(leader: str, worker: str, told: list[str]) -> None:

@@ -39,7 +39,7 @@ leave_evidence() {
   [ ! -w "$message" ] || { echo "$1" && echo "$told" && echo ... && tail -n 4 "$log" | cut -c -400; } >"$message"
   mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
     { headline "$1" "$told" && cat "$log"; } \
-      >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%SZ).log" 2>/dev/null
+      >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%S.%3NZ).log" 2>/dev/null
   earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
 }
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from vmn.core.doctor.release import Group, Release
 from vmn.core.doctor.source import Source
 
-KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}Z)\.log$")
-STAMP = "%Y%m%dT%H%M%SZ"
+KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log$")
+STAMP = "%Y%m%dT%H%M%S.%fZ"
 """Rank and time in the names of the logs, as failures.sh writes them."""
 PEER = "a pod of this group has closed its connection"
 """Words of watch.sh in a pod that only saw another one end."""
