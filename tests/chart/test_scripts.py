@@ -34,6 +34,24 @@ print("started", flush=True)
 time.sleep(60)
 '"""
 
+CLOSES = """exec python3 -c '
+import os, signal, socket, subprocess, sys, time
+def close(*_):
+    server.close()
+    print("closed", flush=True)
+    time.sleep(8)
+    sys.exit(0)
+server = socket.create_server(("127.0.0.1", int(os.environ["MULTINODE_PORT"])))
+subprocess.Popen(["sleep", "20"], pass_fds=[server.fileno()])
+signal.signal(signal.SIGTERM, close)
+signal.signal(signal.SIGALRM, close)
+print("TimeoutError: RPC call timed out", flush=True)
+print("started", flush=True)
+signal.alarm(int(os.environ["CLOSES_AFTER"]))
+time.sleep(60)
+'"""
+"""Closes its port when it is told to, or by itself, and lives on; a child still holds it."""
+
 SERVES = DRAINS.replace("time.sleep(6)", "pass")
 """Ends at once."""
 
@@ -256,6 +274,21 @@ def test_entrypoint_ends_a_leader_whose_worker_has_ended(tmp_path: Path, leaves:
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(3)
             terminate(process)
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_entrypoint_ends_a_server_that_has_closed_its_port_by_itself(tmp_path: Path, by_itself: bool) -> None:
+    pod = Pod(tmp_path, CLOSES, LWS_GROUP_SIZE=1, CLOSES_AFTER=3 if by_itself else 60, MULTINODE_DRAIN_SECONDS=5)
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        time.sleep(2)  # the watch has seen that it serves
+        if by_itself:
+            wait_for(process, "error: vLLM has closed its port and does not end: TimeoutError: RPC call timed out")
+            assert process.wait(10) == 128 + signal.SIGKILL
+        else:
+            terminate(process)
+            wait_for(process, "closed")
+            assert process.wait(12) == 0
 
 
 @contextmanager

@@ -49,16 +49,6 @@ def controller_that_is_there() -> Iterator[None]:
     lwscontroller.come_back()
 
 
-def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
-    outcome = scene.run(pause_api_server, BUSY)
-    keep(f"API server away for {API_AWAY} s", scene.style, measured(outcome))
-    if isinstance(scene.style, Chart):
-        assert not outcome.hang
-        assert outcome.requests.lost == 0, outcome.requests.reasons
-        assert outcome.requests.answered > 0
-        assert outcome.doctor == (NOBODY,)
-
-
 def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
     outcome = scene.run(delete_without_controller, PROBE)
     fault = f"worker deleted while LWS's controller is away for {CONTROLLER_AWAY} s"
@@ -68,3 +58,13 @@ def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
         assert outcome.requests.outage is not None
         assert outcome.requests.outage < CONTROLLER_AWAY + 30 + MOST * scene.plain_start
         assert outcome.tells("lws-controller-(away|down): "), outcome.told
+
+
+def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
+    outcome = scene.run(pause_api_server, BUSY)
+    keep(f"API server away for {API_AWAY} s", scene.style, measured(outcome))
+    if isinstance(scene.style, Chart):
+        assert not outcome.hang
+        assert outcome.requests.lost == 0, outcome.requests.reasons
+        assert outcome.requests.answered > 0
+        assert outcome.doctor == (NOBODY,)

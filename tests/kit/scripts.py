@@ -83,9 +83,9 @@ class Pod:
 
 
 def namespace() -> list[str]:
-    """Return the start of a command line that gives a command its own mounts, and makes it PID 1 as in a pod."""
+    """Return the start of a command line that gives a command its own mounts and /proc, and makes it PID 1 as in a pod."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    return ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child"]
+    return ["unshare", *user, "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 
 
 def terminate(process: subprocess.Popen[str]) -> None:

@@ -18,6 +18,7 @@ served=no stopping=no signalled=no begun=$SECONDS
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes stopping=yes
+  echo yes >"$asked_to_stop"
   local grace=1
   if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
     grace=$((MULTINODE_DRAIN_SECONDS + 10))

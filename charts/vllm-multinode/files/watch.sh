@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # rank is common.sh's, engine is entrypoint.sh's
 # Run beside vLLM: tells when the group serves, and ends vLLM when the group is broken, which vLLM does not always see:
-# a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker.
+# a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker, a server for its engine.
 
 tick=${MULTINODE_TICK:-1} # seconds between two looks; the tests have another
 ended_for=$(mktemp) # why vLLM was ended from here, nothing when it was not
+asked_to_stop=$(mktemp) # something once PID 1 has been told to stop
+closed_limit=5 # seconds in which a server that has closed its port must end
 
 watch_group() {
   local first="" now host=127.0.0.1
@@ -28,7 +30,7 @@ watch_group() {
 # Once the group serves. Two signs of a pod that is gone: the kernel has closed its connection to torch's store at the
 # leader, which stays open as long as both processes live; or its node, which also refuses a closed port, is silent.
 watch_peers() {
-  local known missing=0
+  local known missing=0 closed=""
   local -a address seen # of workers; the address from when it was first asked for, as the name goes with the pod
   known=$(connected_peers)
   while sleep "$tick"; do
@@ -37,7 +39,7 @@ watch_peers() {
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
       return
     fi
-    [ "$rank" != 0 ] || all_nodes_answer || return
+    [ "$rank" != 0 ] || { all_nodes_answer && still_serves; } || return
   done
 }
 
@@ -68,6 +70,31 @@ all_nodes_answer() {
       return 1
     fi
   done
+}
+
+# On the leader: end vLLM when it has closed its port by itself and lives on. Its engine is dead then, and vLLM waits for
+# that one's last processes as long as for a drain (shutdown.drainSeconds), while the port that they have inherited takes
+# connections which nobody answers.
+still_serves() {
+  # shellcheck disable=SC2034 # errors reads it
+  local served=yes
+  if has_port_open "$engine" "$MULTINODE_PORT"; then
+    closed=$SECONDS
+  elif [ -n "$closed" ] && [ ! -s "$asked_to_stop" ] && [ $((SECONDS - closed)) -ge "$closed_limit" ]; then
+    end_engine "vLLM has closed its port and does not end: $(errors | head -n 1)"
+    return 1
+  fi
+}
+
+# Succeed when a process PID itself, not only a child of it, listens on PORT.
+has_port_open() {
+  local port own state inode open _
+  port=$(printf '%04X' "$2")
+  open=$(readlink "/proc/$1/fd/"* 2>/dev/null)
+  while read -r _ own _ state _ _ _ _ _ inode _; do
+    [ "$state" != 0A ] || [ "${own##*:}" != "$port" ] || [[ $open != *"socket:[$inode]"* ]] || return 0
+  done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  return 1
 }
 
 # Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
