@@ -19,8 +19,6 @@ pytestmark = [
 ]
 MOST = 2.0
 """A group is back within this, times a plain start; 1.3 is for a machine that does nothing else: make test-faults."""
-GRACE = 85
-"""Seconds of a planned end: preStop, drain, and 20 more."""
 LONGEST_HANG = 30
 """Seconds that any request may take before it fails."""
 
@@ -44,7 +42,7 @@ def test_group_is_back_and_no_request_hangs(scene: Scene, name: str, load: Load,
     outcome = scene.run(FAULTS[name].inject, load)
     assert not outcome.hang
     assert outcome.requests.outage is not None
-    assert outcome.requests.outage < MOST * scene.plain_start + (GRACE if planned else 0)
+    assert outcome.requests.outage < MOST * scene.plain_start
     assert outcome.requests.longest_hang < LONGEST_HANG, outcome.requests.reasons
     if planned:
         assert outcome.requests.dropped == 0, outcome.requests.reasons

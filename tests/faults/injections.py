@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from faults.styles import PRE_STOP, Style
+from faults.styles import Style
 from kit import nodeprocesses
 from kit.cluster import Object, kubectl
 from localcluster import cluster
@@ -101,12 +101,10 @@ class Fault:
     Attributes:
         inject: what is done.
         told: what ``vmn doctor`` must say of it, a pattern.
-        grace: seconds for which a pod goes on living, beside its start.
     """
 
     inject: Callable[[Style], None]
     told: str
-    grace: float = 0
 
 
 def died(rank: int) -> str:
@@ -123,8 +121,8 @@ FAULTS: Mapping[str, Fault] = {
     "leader's server killed": Fault(kill_server(LEADER), died(0)),
     "worker's server killed": Fault(kill_server(WORKER), died(1)),
     "worker's rank killed": Fault(kill_rank(WORKER), died(1)),
-    "leader deleted": Fault(delete(LEADER), was_deleted(LEADER), PRE_STOP),
-    "worker deleted": Fault(delete(WORKER), was_deleted(WORKER), PRE_STOP),
+    "leader deleted": Fault(delete(LEADER), was_deleted(LEADER)),
+    "worker deleted": Fault(delete(WORKER), was_deleted(WORKER)),
     "leader force-deleted": Fault(delete(LEADER, force=True), was_deleted(LEADER)),
     "worker force-deleted": Fault(delete(WORKER, force=True), was_deleted(WORKER)),
 }

@@ -16,7 +16,7 @@ from kit.cluster import Done, Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
-from vmn.core.values import merged, parse_values
+from vmn.core.values import merged
 
 OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")
@@ -26,10 +26,6 @@ Edit = Callable[[Object], None]
 """Changes a pod's specification of the reference, in place."""
 START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
-
-_SHUTDOWN: Any = parse_values(OVERLAY.read_text(encoding="utf-8"))["shutdown"]
-PRE_STOP = int(_SHUTDOWN["preStopSeconds"])
-"""Seconds for which a pod of the chart that is deleted goes on, for clients to look elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -34,5 +34,5 @@ def test_group_is_back_after_one_start(scene: Scene, name: str, load: Load) -> N
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         outage = outcome.requests.outage
-        assert outage is None or outage < MOST * scene.plain_start + fault.grace
+        assert outage is None or outage < MOST * scene.plain_start
         assert outcome.tells(fault.told), outcome.told

@@ -83,7 +83,7 @@ class Pod:
 
 
 def namespace() -> list[str]:
-    """Return the start of a command line that gives a command its own mounts and /proc, and makes it PID 1 as in a pod."""
+    """Return the start of a command line that gives a command mounts and a /proc of its own, as PID 1."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *user, "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 

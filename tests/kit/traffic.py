@@ -70,7 +70,8 @@ class Summary:
         lost: requests that were taken and then failed, or were never answered.
         dropped: those of them that were in work, for ``WORKED_ON`` or longer: the others came to a server that
             was just closing its door.
-        outage: seconds from the event until all was answered again; nothing when nothing else happened.
+        outage: seconds from the first request that was not answered, or from the event when it was in flight then,
+            until all was answered again; nothing when all was answered, or nothing since.
         longest_hang: seconds of the longest request among the lost.
     """
 
@@ -95,12 +96,13 @@ def summary(records: Sequence[Record], since: float) -> Summary:
     later = [record for record in records if record.ended >= since]
     bad = [record for record in later if record.result != "answered"]
     lost = [record for record in bad if record.result != "refused"]
+    begin = max(since, min((record.started for record in bad), default=since))
     return Summary(
         answered=sum(record.result == "answered" for record in later),
         refused=len(bad) - len(lost),
         lost=len(lost),
         dropped=sum(record.seconds >= WORKED_ON for record in lost),
-        outage=max(0.0, back - since) if bad and (back := recovery(later)) is not None else None,
+        outage=max(0.0, back - begin) if bad and (back := recovery(later)) is not None else None,
         longest_hang=max((record.seconds for record in lost), default=0.0),
         reasons=tuple(dict.fromkeys(record.why for record in bad)),
     )

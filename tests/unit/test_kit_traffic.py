@@ -36,7 +36,8 @@ def test_a_request_that_fails_at_once_was_lost_but_not_dropped() -> None:
 
 def test_outage_ends_with_the_first_request_after_the_last_bad_one_that_is_answered() -> None:
     records = [record(11.0, 0.1, "failed"), record(12.0), record(20.0, 0.1, "refused"), record(30.0, 2.0)]
-    assert summary(records, since=10.0).outage == 20.0
+    assert summary(records, since=10.0).outage == 19.0
+    assert summary(records, since=11.05).outage == 18.95, "in flight when it happened"
     assert recovery(records[:3]) is None
     assert summary(records[:3], since=10.0).outage is None
 
