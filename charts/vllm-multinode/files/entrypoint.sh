@@ -41,6 +41,10 @@ while :; do
   [ "$signalled" = yes ] || break # else it was a signal that ended the wait
 done
 [ "$stopping" = no ] || exit "$status"
+if [ -s "$ended_for" ] && before_sigterm; then # no failure: the leader has drained, and left first
+  while before_sigterm; do sleep 0.2; done     # else Kubernetes warns of a hook that failed
+  exit "$status"
+fi
 
 reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
 if [ -s "$ended_for" ]; then

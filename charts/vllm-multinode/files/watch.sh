@@ -97,9 +97,12 @@ has_port_open() {
   return 1
 }
 
+# Succeed while Kubernetes runs this container's prestop.sh.
+before_sigterm() { grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
+
 # Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
 end_engine() {
-  say "error: $1"
+  if before_sigterm; then say "$1"; else say "error: $1"; fi
   echo "$1" >"$ended_for"
   kill -KILL "$engine"
 }
