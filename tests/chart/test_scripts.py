@@ -265,7 +265,9 @@ def test_entrypoint_ends_a_leader_whose_worker_has_ended(tmp_path: Path, leaves:
         time.sleep(2)  # the watch has seen that the group serves, and with whom
         if leaves:
             worker.close()
-            wait_for(process, f"error: a pod of this group has closed its connection to port {port}: its vLLM has ended")
+            wait_for(
+                process, f"error: a pod of this group has closed its connection to port {port}: its vLLM has ended"
+            )
             assert process.wait(10) == 128 + signal.SIGKILL
             (log,) = (tmp_path / "failures").iterdir()
             ended = r"vllm serve ended with exit status 137 after \d+ s \(served: yes\); error: a pod of this group"
@@ -291,23 +293,30 @@ def test_entrypoint_ends_a_server_that_has_closed_its_port_by_itself(tmp_path: P
             assert process.wait(12) == 0
 
 
-def test_worker_whose_leader_has_drained_leaves_no_failure_and_lets_its_hook_end(tmp_path: Path) -> None:
-    hook = """bash -c 'sleep 6; echo hook has ended' prestop.sh &\n"""
-    with listening_leader(tmp_path, hook) as (process, port), socket.create_connection(("127.0.0.1", port)) as peer:
-        time.sleep(2)  # the watch has seen that the group serves, and with whom
-        peer.close()
-        wait_for(process, f"vllm-multinode: a pod of this group has closed its connection to port {port}")
-        wait_for(process, "hook has ended")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_worker_whose_leader_has_drained_leaves_no_failure_and_lets_its_hook_end(tmp_path: Path, rank: int) -> None:
+    port = free_port()
+    hook = """bash -c 'sleep 8; echo hook has ended' prestop.sh &\n"""
+    settings = {"LWS_WORKER_INDEX": rank, "MULTINODE_MASTER_PORT": port, "MULTINODE_DRAIN_SECONDS": 1}
+    pod = Pod(tmp_path, hook + SERVES, **settings)
+    pod.program("getent", "echo 127.0.0.1 STREAM")
+    with socket.create_server(("127.0.0.1", port)), pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        with socket.create_connection(("127.0.0.1", port)):
+            time.sleep(2)  # the watch has seen that the group serves, and with whom
+        wait_for(process, f"vllm-multinode: {'' if rank else 'error: '}a pod of this group has closed its connection")
+        if rank:
+            wait_for(process, "hook has ended")
         assert process.wait(10) == 128 + signal.SIGKILL
-        assert not (tmp_path / "failures").exists()
+        assert (tmp_path / "failures").exists() == (rank == 0)
 
 
 @contextmanager
-def listening_leader(folder: Path, first: str = "") -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a leader that serves, after a command of its own, and has a master port, and give that."""
+def listening_leader(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a leader that serves and has a master port, and give that."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
-        pod = Pod(folder, first + SERVES, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
+        pod = Pod(folder, SERVES, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
         with pod.start("entrypoint.sh", "m") as process:
             wait_for(process, "started")
             yield process, port

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import yaml
+
 from kit.cluster import Object, condition, create, get, kubectl
 from kit.progress import wait_until
-from localcluster import crds
+from localcluster import crds, monitoring
 
 LIMIT = 30
 """Seconds until the API server serves a new kind."""
@@ -29,6 +31,11 @@ def defined(source: str, *kinds: str) -> Iterator[None]:
     assert len(wanted) == len(kinds), f"{source} has not all of {kinds}"
     with present_definitions(wanted):
         yield
+
+
+def operator_kinds() -> list[Object]:
+    """Return the definitions of the Prometheus operator's kinds that a release may have."""
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in monitoring.kinds()]
 
 
 @contextmanager

@@ -41,8 +41,8 @@ while :; do
   [ "$signalled" = yes ] || break # else it was a signal that ended the wait
 done
 [ "$stopping" = no ] || exit "$status"
-if [ -s "$ended_for" ] && before_sigterm; then # no failure: the leader has drained, and left first
-  while before_sigterm; do sleep 0.2; done     # else Kubernetes warns of a hook that failed
+if [ -s "$ended_for" ] && outlives_leader; then # no failure
+  while outlives_leader; do sleep 0.2; done     # else Kubernetes warns of a hook that failed
   exit "$status"
 fi
 

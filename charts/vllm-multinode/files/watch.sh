@@ -97,12 +97,12 @@ has_port_open() {
   return 1
 }
 
-# Succeed while Kubernetes runs this container's prestop.sh.
-before_sigterm() { grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
+# Succeed on a worker while Kubernetes runs its prestop.sh: it waits for the leader to drain, and to leave first.
+outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
 
 # Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
 end_engine() {
-  if before_sigterm; then say "$1"; else say "error: $1"; fi
+  if outlives_leader; then say "$1"; else say "error: $1"; fi
   echo "$1" >"$ended_for"
   kill -KILL "$engine"
 }

@@ -1,0 +1,79 @@
+"""Every values file that must render, on a real API server: each kind is kept whole, and the group's pods are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kit.cases import valid_cases
+from kit.cluster import Object, get, run
+from kit.extensions import defined, operator_kinds, present_definitions
+from kit.paths import name_of
+from kit.progress import wait_until
+from kit.release import Release
+from kit.subset import lost_paths
+
+pytestmark = pytest.mark.cluster
+LIMIT = 60
+"""Seconds until LeaderWorkerSet has made the first pod, with others at once."""
+AT_ONCE = 4
+
+
+@pytest.fixture(scope="module")
+def kinds() -> Iterator[None]:
+    """Have the kinds of other programs that a case may need."""
+    with ExitStack() as stack:
+        stack.enter_context(defined("gateway-api", "HTTPRoute"))
+        stack.enter_context(defined("inference-extension", "InferencePool"))
+        stack.enter_context(defined("keda", "ScaledObject"))
+        stack.enter_context(present_definitions(operator_kinds()))
+        yield
+
+
+@pytest.fixture(scope="module")
+def tried(namespace: str, kinds: None) -> Iterator[Mapping[Path, Future[list[str]]]]:
+    """Install all cases, some at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {case: pool.submit(lost_of, case, namespace) for case in valid_cases()}
+
+
+def lost_of(case: Path, namespace: str) -> list[str]:
+    """Install a case, and return what the API server did not keep of it, after the first pod is there."""
+    release = Release(namespace, case.stem)
+    try:
+        release.install(case)
+        rendered = documents(release)
+        lost = [f"{one['kind']}: {path}" for one in rendered for path in lost_paths(one, stored(one, namespace))]
+        (group,) = (one for one in rendered if one["kind"] == "LeaderWorkerSet")
+        return lost + [f"leader: {path}" for path in lost_of_leader(group, namespace)]
+    finally:
+        release.uninstall()
+
+
+def documents(release: Release) -> list[Object]:
+    """Return what Helm has made."""
+    manifest = run("helm", "get", "manifest", release.name, "--namespace", release.namespace).stdout
+    return [document for document in yaml.load_all(manifest, yaml.CSafeLoader) if document]
+
+
+def stored(document: Object, namespace: str) -> Object | None:
+    """Return an object as the API server has it."""
+    return get(document["kind"], document["metadata"]["name"], namespace)
+
+
+def lost_of_leader(group: Object, namespace: str) -> list[str]:
+    """Return what the first pod lacks of its template; on this cluster it need not find a node."""
+    name = f"{group['metadata']['name']}-0"
+    wait_until(f"pod {name}", lambda: get("pod", name, namespace) is not None, LIMIT, period=0.5)
+    template = group["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
+    return lost_paths(template, get("pod", name, namespace))
+
+
+@pytest.mark.parametrize("case", valid_cases(), ids=name_of)
+def test_api_server_keeps_all_of_it_and_makes_the_pod(case: Path, tried: Mapping[Path, Future[list[str]]]) -> None:
+    assert tried[case].result() == []
