@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kit.cases import valid_cases
-from kit.cluster import Object, get, run
+from kit.cluster import Object, get, present, run
 from kit.extensions import defined, operator_kinds, present_definitions
 from kit.paths import name_of
 from kit.progress import wait_until
@@ -22,21 +22,27 @@ pytestmark = pytest.mark.cluster
 LIMIT = 60
 """Seconds until LeaderWorkerSet has made the first pod, with others at once."""
 AT_ONCE = 4
+NAMED = (
+    {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000},
+    {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"},
+)
+"""What a pod may only name when it is there."""
 
 
 @pytest.fixture(scope="module")
-def kinds() -> Iterator[None]:
-    """Have the kinds of other programs that a case may need."""
+def needed(namespace: str) -> Iterator[None]:
+    """Have the kinds of other programs that a case may need, and what it names."""
     with ExitStack() as stack:
         stack.enter_context(defined("gateway-api", "HTTPRoute"))
         stack.enter_context(defined("inference-extension", "InferencePool"))
         stack.enter_context(defined("keda", "ScaledObject"))
         stack.enter_context(present_definitions(operator_kinds()))
+        stack.enter_context(present([one for one in NAMED if not stored(one, namespace)], namespace))
         yield
 
 
 @pytest.fixture(scope="module")
-def tried(namespace: str, kinds: None) -> Iterator[Mapping[Path, Future[list[str]]]]:
+def tried(namespace: str, needed: None) -> Iterator[Mapping[Path, Future[list[str]]]]:
     """Install all cases, some at once."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(lost_of, case, namespace) for case in valid_cases()}

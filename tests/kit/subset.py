@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vmn.core.preflight.quantity import QUANTITY, quantity
+
 
 def lost_paths(given: Any, kept: Any) -> list[str]:
     """Return the paths at which ``kept`` lacks what ``given`` has; it may have more.
 
-    Numbers equal their texts, as a quantity may be stored as either; what is null, or an empty map or list, says
-    nothing.
+    Numbers equal their texts, and ``5120Mi`` is ``5Gi``, as quantities are stored in their own way; what is
+    null, or an empty map or list, says nothing; a Secret's ``stringData`` is only written, never read.
     """
     return sorted(_lost(given, kept, "$"))
 
 
 def _lost(given: Any, kept: Any, path: str) -> Iterator[str]:
-    if given in (None, {}, []):
+    if given in (None, {}, []) or path == "$.stringData":
         return
     if isinstance(given, Mapping):
         there = kept if isinstance(kept, Mapping) else {}
@@ -24,8 +26,14 @@ def _lost(given: Any, kept: Any, path: str) -> Iterator[str]:
             yield from _lost(value, there.get(key), f"{path}.{key}")
     elif isinstance(given, list):
         yield from _lost_items(given, kept if isinstance(kept, list) else [], path)
-    elif given != kept and (isinstance(given, bool) or str(given) != str(kept)):
+    elif given != kept and not _same_quantity(given, kept):
         yield f"{path}: {given!r} became {kept!r}"
+
+
+def _same_quantity(given: Any, kept: Any) -> bool:
+    if isinstance(given, bool) or not all(QUANTITY.fullmatch(str(value)) for value in (given, kept)):
+        return False
+    return quantity(given) == quantity(kept)
 
 
 def _lost_items(given: list[Any], kept: list[Any], path: str) -> Iterator[str]:

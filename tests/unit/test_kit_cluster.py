@@ -117,6 +117,9 @@ def test_release_is_available_only_when_its_old_pods_are_gone(stand_in: Stand) -
         ([{"name": "x", "v": 1}], [{"name": "y"}, {"name": "x", "v": 1}], []),
         ([{"name": "x", "v": 1}], [{"name": "y"}], ["$[x].name: 'x' became None", "$[x].v: 1 became None"]),
         (["a", "b"], ["a"], ["$[1]: 'b' became None"]),
+        ({"memory": "5120Mi"}, {"memory": "5Gi"}, []),
+        ({"stringData": {"a": "b"}}, {"data": {"a": "Yg=="}}, []),
+        ({"memory": "5120Mi"}, {"memory": "6Gi"}, ["$.memory: '5120Mi' became '6Gi'"]),
     ],
 )
 def test_lost_paths_are_what_was_given_and_is_not_there(given: object, kept: object, lost: list[str]) -> None:
