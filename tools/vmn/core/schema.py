@@ -199,13 +199,15 @@ def _fix(error: ValidationError) -> str:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "enum" and isinstance(error.instance, str):
         near = nearest(error.instance, [str(choice) for choice in _as_list(error.validator_value)])
-        return f"Did you mean {near}?" if near else ""
+        return f"Did you mean {near}?" if near else "Write one of them."
     if error.validator == "pattern" and "examples" not in schema:
         return f"Write {_what(error)}."
     if error.validator == "type":
         bare = _unquoted(error.instance, error.validator_value)
         if bare:
             return f"Write {bare} without quotes."
+        if "array" in _as_list(error.validator_value):
+            return f"Write a list, such as [{shown(error.instance)}]."
         if "string" in (error.validator_value, *_as_list(error.validator_value)):
             return (
                 f'Write it in quotes: "{_plain(error.instance)}".' if _is_scalar(error.instance) else _example(schema)
