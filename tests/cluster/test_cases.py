@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import yaml
 
 from kit.cases import valid_cases
-from kit.cluster import Object, get, present, run
+from kit.cluster import Object, get, present
 from kit.extensions import defined, operator_kinds, present_definitions
 from kit.paths import name_of
 from kit.progress import wait_until
 from kit.release import Release
+from kit.render import render
 from kit.subset import lost_paths
 
 pytestmark = pytest.mark.cluster
 LIMIT = 60
 """Seconds until LeaderWorkerSet has made the first pod, with others at once."""
 AT_ONCE = 4
-NAMED = (
+NAMED: Sequence[Object] = (
     {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000},
     {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"},
 )
 """What a pod may only name when it is there."""
+
+
+EXTENSIONS = {"HTTPRoute", "InferencePool", "ScaledObject", "HorizontalPodAutoscaler", "PodMonitor", "PrometheusRule"}
+"""Kinds for which there must be a case."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,8 @@ def needed(namespace: str) -> Iterator[None]:
         stack.enter_context(defined("inference-extension", "InferencePool"))
         stack.enter_context(defined("keda", "ScaledObject"))
         stack.enter_context(present_definitions(operator_kinds()))
-        stack.enter_context(present([one for one in NAMED if not stored(one, namespace)], namespace))
+        missing = [one for one in NAMED if not get(one["kind"], one["metadata"]["name"])]
+        stack.enter_context(present(missing, namespace))
         yield
 
 
@@ -53,23 +58,10 @@ def lost_of(case: Path, namespace: str) -> list[str]:
     release = Release(namespace, case.stem)
     try:
         release.install(case)
-        rendered = documents(release)
-        lost = [f"{one['kind']}: {path}" for one in rendered for path in lost_paths(one, stored(one, namespace))]
-        (group,) = (one for one in rendered if one["kind"] == "LeaderWorkerSet")
-        return lost + [f"leader: {path}" for path in lost_of_leader(group, namespace)]
+        (group,) = (one for one in release.manifest() if one["kind"] == "LeaderWorkerSet")
+        return release.lost() + [f"leader: {path}" for path in lost_of_leader(group, namespace)]
     finally:
         release.uninstall()
-
-
-def documents(release: Release) -> list[Object]:
-    """Return what Helm has made."""
-    manifest = run("helm", "get", "manifest", release.name, "--namespace", release.namespace).stdout
-    return [document for document in yaml.load_all(manifest, yaml.CSafeLoader) if document]
-
-
-def stored(document: Object, namespace: str) -> Object | None:
-    """Return an object as the API server has it."""
-    return get(document["kind"], document["metadata"]["name"], namespace)
 
 
 def lost_of_leader(group: Object, namespace: str) -> list[str]:
@@ -83,3 +75,7 @@ def lost_of_leader(group: Object, namespace: str) -> list[str]:
 @pytest.mark.parametrize("case", valid_cases(), ids=name_of)
 def test_api_server_keeps_all_of_it_and_makes_the_pod(case: Path, tried: Mapping[Path, Future[list[str]]]) -> None:
     assert tried[case].result() == []
+
+
+def test_cases_have_every_kind_of_other_programs() -> None:
+    assert {one["kind"] for case in valid_cases() for one in render(None, case)} >= EXTENSIONS

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from kit import simulated
-from kit.cluster import Object, create, get, objects, run
+from kit.cluster import create, get, objects
 from kit.paths import OVERLAYS, name_of
 from kit.progress import step, wait_until
 from kit.release import Release
@@ -67,12 +66,8 @@ def endpoints(namespace: str, service: str) -> list[str]:
 
 
 def test_api_server_keeps_every_field_that_was_rendered(installed: Release) -> None:
-    manifest = run("helm", "get", "manifest", installed.name, "--namespace", installed.namespace).stdout
-    rendered: list[Object] = [document for document in yaml.safe_load_all(manifest) if document]
-    assert "LeaderWorkerSet" in {document["kind"] for document in rendered}
-    for document in rendered:
-        stored = get(document["kind"], document["metadata"]["name"], installed.namespace)
-        assert lost_paths(document, stored) == [], f"{document['kind']} {document['metadata']['name']}"
+    assert "LeaderWorkerSet" in {document["kind"] for document in installed.manifest()}
+    assert installed.lost() == []
 
 
 @pytest.mark.parametrize(("role", "pod"), [("leader", "vllm-0"), ("worker", "vllm-0-1")])

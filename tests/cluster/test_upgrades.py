@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import yaml
 
 from chartfiles.schema import schema_leaves
 from chartfiles.tables import lookup
 from kit import simulated
-from kit.cluster import Done, Object, create, kubectl, run
+from kit.cluster import Done, Object, create, kubectl
 from kit.diff import changed_paths
 from kit.documents.markdown import prose
 from kit.paths import CHART, CHECKOUT
@@ -223,9 +222,6 @@ def test_old_name_goes_when_fullname_override_changes(release: Release) -> None:
     release.wait_available(LIMIT)
     renamed = Release(release.namespace, name=release.name)
     renamed.upgrade(OVERLAY, values=merged(simulated.VALUES, {"fullnameOverride": "other"}))
-    manifest = run("helm", "get", "manifest", release.name, "--namespace", release.namespace).stdout
-    names = {
-        one["metadata"]["name"] for one in yaml.safe_load_all(manifest) if one and one["kind"] == "LeaderWorkerSet"
-    }
+    names = {one["metadata"]["name"] for one in release.manifest() if one["kind"] == "LeaderWorkerSet"}
     assert names == {"other"}
     assert release.group() is None

@@ -1,4 +1,4 @@
-"""Parts of Kubernetes that are away while a group serves or a pod of it dies; and a worker that is frozen."""
+"""Parts of Kubernetes that are away while a group serves or a pod of it dies."""
 
 from __future__ import annotations
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kit.cluster import LWS, Done, Object, condition, get, is_ready, kubectl, objects, run
 from kit.paths import CHART
 from kit.progress import say, wait_until
 from kit.render import yaml_of
+from kit.subset import lost_paths
 
 GROUP_LABEL = "leaderworkerset.sigs.k8s.io/name"
 HELM_LIMIT = 60
@@ -81,6 +85,23 @@ class Release:
             ProgramFailed: it fails.
         """
         return self._helm("test", self.name, f"--timeout={limit:.0f}s", limit=limit + 30, check=check)
+
+    def manifest(self) -> list[Object]:
+        """Return the objects that Helm has made.
+
+        Raises:
+            ProgramFailed: there is no such release.
+        """
+        text = self._helm("get", "manifest", self.name).stdout
+        return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+
+    def lost(self) -> list[str]:
+        """Return what the API server did not keep of the manifest, each with its object."""
+        return [
+            f"{one['kind']} {one['metadata']['name']}: {path}"
+            for one in map(as_read, self.manifest())
+            for path in lost_paths(one, get(one["kind"], one["metadata"]["name"], self.namespace))
+        ]
 
     def group(self) -> Object | None:
         """Return the LeaderWorkerSet."""
@@ -159,6 +180,14 @@ class Release:
 
     def _helm(self, *arguments: str, limit: float = HELM_LIMIT, stdin: str | None = None, check: bool = True) -> Done:
         return run(self.helm, *arguments, "--namespace", self.namespace, limit=limit, stdin=stdin, check=check)
+
+
+def as_read(document: Object) -> Object:
+    """Return an object as it is read back: a Secret's ``stringData`` is only written."""
+    given = document.get("stringData", {})
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in given.items()}
+    rest = {key: value for key, value in document.items() if key != "stringData"}
+    return {**rest, "data": {**rest.get("data", {}), **data}} if data else rest
 
 
 def remove_all(namespace: str) -> None:

@@ -12,13 +12,13 @@ def lost_paths(given: Any, kept: Any) -> list[str]:
     """Return the paths at which ``kept`` lacks what ``given`` has; it may have more.
 
     Numbers equal their texts, and ``5120Mi`` is ``5Gi``, as quantities are stored in their own way; what is
-    null, or an empty map or list, says nothing; a Secret's ``stringData`` is only written, never read.
+    null, or an empty map or list, says nothing.
     """
     return sorted(_lost(given, kept, "$"))
 
 
 def _lost(given: Any, kept: Any, path: str) -> Iterator[str]:
-    if given in (None, {}, []) or path == "$.stringData":
+    if given in (None, {}, []):
         return
     if isinstance(given, Mapping):
         there = kept if isinstance(kept, Mapping) else {}

@@ -11,14 +11,14 @@ source "$here/failures.sh"
 # shellcheck source=charts/vllm-multinode/files/watch.sh
 source "$here/watch.sh"
 
-served=no stopping=no signalled=no begun=$SECONDS
+served=no signalled=no begun=$SECONDS
 
 # Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
 # imports.
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
-  signalled=yes stopping=yes
-  echo yes >"$asked_to_stop"
+  signalled=yes
+  rm -f "$goes_on"
   local grace=1
   if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
     grace=$((MULTINODE_DRAIN_SECONDS + 10))
@@ -40,9 +40,9 @@ while :; do
   status=$?
   [ "$signalled" = yes ] || break # else it was a signal that ended the wait
 done
-[ "$stopping" = no ] || exit "$status"
+[ -e "$goes_on" ] || exit "$status"
 if [ -s "$ended_for" ] && outlives_leader; then # no failure
-  while outlives_leader; do sleep 0.2; done     # else Kubernetes warns of a hook that failed
+  while outlives_leader; do sleep 0.2; done # else Kubernetes warns of a hook that failed
   exit "$status"
 fi
 

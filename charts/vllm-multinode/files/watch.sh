@@ -5,7 +5,7 @@
 
 tick=${MULTINODE_TICK:-1} # seconds between two looks; the tests have another
 ended_for=$(mktemp) # why vLLM was ended from here, nothing when it was not
-asked_to_stop=$(mktemp) # something once PID 1 has been told to stop
+goes_on=$(mktemp) # gone once PID 1 has been told to stop
 closed_limit=5 # seconds in which a server that has closed its port must end
 
 watch_group() {
@@ -30,7 +30,7 @@ watch_group() {
 # Once the group serves. Two signs of a pod that is gone: the kernel has closed its connection to torch's store at the
 # leader, which stays open as long as both processes live; or its node, which also refuses a closed port, is silent.
 watch_peers() {
-  local known missing=0 closed=""
+  local known missing=0 listened=""
   local -a address seen # of workers; the address from when it was first asked for, as the name goes with the pod
   known=$(connected_peers)
   while sleep "$tick"; do
@@ -44,14 +44,17 @@ watch_peers() {
 }
 
 # Print the addresses, as /proc has them, with which there is a connection of the leader's master port.
-connected_peers() {
-  local port own peer state _
-  port=$(printf '%04X' "$MULTINODE_MASTER_PORT")
-  while read -r _ own peer state _; do
-    if [ "$state" = 01 ] && { [ "${own##*:}" = "$port" ] || [ "${peer##*:}" = "$port" ]; }; then
-      echo "${peer%:*}"
+connected_peers() { sockets 01 "$MULTINODE_MASTER_PORT" | cut -d ' ' -f 1 | sort -u; }
+
+# Print the peer's address and the inode of each TCP socket in a STATE, as /proc has them, with PORT at either end.
+sockets() {
+  local port own peer state inode _
+  port=$(printf '%04X' "$2")
+  while read -r _ own peer state _ _ _ _ _ inode _; do
+    if [ "$state" = "$1" ] && { [ "${own##*:}" = "$port" ] || [ "${peer##*:}" = "$port" ]; }; then
+      echo "${peer%:*} $inode"
     fi
-  done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null) | sort -u
+  done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 }
 
 # On the leader: end vLLM when a worker's node has been silent for too long. One that never answered is not judged: a
@@ -78,22 +81,21 @@ all_nodes_answer() {
 still_serves() {
   # shellcheck disable=SC2034 # errors reads it
   local served=yes
-  if has_port_open "$engine" "$MULTINODE_PORT"; then
-    closed=$SECONDS
-  elif [ -n "$closed" ] && [ ! -s "$asked_to_stop" ] && [ $((SECONDS - closed)) -ge "$closed_limit" ]; then
+  if vllm_listens; then
+    listened=$SECONDS
+  elif [ -n "$listened" ] && [ -e "$goes_on" ] && [ $((SECONDS - listened)) -ge "$closed_limit" ]; then
     end_engine "vLLM has closed its port and does not end: $(errors | head -n 1)"
     return 1
   fi
 }
 
-# Succeed when a process PID itself, not only a child of it, listens on PORT.
-has_port_open() {
-  local port own state inode open _
-  port=$(printf '%04X' "$2")
-  open=$(readlink "/proc/$1/fd/"* 2>/dev/null)
-  while read -r _ own _ state _ _ _ _ _ inode _; do
-    [ "$state" != 0A ] || [ "${own##*:}" != "$port" ] || [[ $open != *"socket:[$inode]"* ]] || return 0
-  done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+# Succeed when vLLM itself, not only a child of it, listens on its port.
+vllm_listens() {
+  local open inode _
+  open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
+  while read -r _ inode; do
+    [[ $open != *"socket:[$inode]"* ]] || return 0
+  done < <(sockets 0A "$MULTINODE_PORT")
   return 1
 }
 
