@@ -11,10 +11,12 @@ import pytest
 
 from kit import simulated
 from kit.cluster import Object, create, kubectl, objects
+from kit.doctor import ask, verdict
 from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from kit.release import Release
 from localcluster import queueing
+from vmn.core.lws import GROUP
 
 pytestmark = [
     pytest.mark.cluster,
@@ -24,6 +26,7 @@ pytestmark = [
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 API = "kueue.x-k8s.io/v1beta2"
 BLOCK = "vllm-test/block"
+TWO_GROUPS = {"group": {"replicas": 2}}
 LIMIT = 90
 """Seconds."""
 QUIET = 8
@@ -124,13 +127,36 @@ def test_group_that_is_made_anew_keeps_its_place(release: Release) -> None:
         release.wait_available(LIMIT, without=before)
 
 
+def test_two_groups_with_nodes_for_one_take_turns_in_a_queue(release: Release) -> None:
+    with queue(release, groups=1):
+        release.install(OVERLAY, values=values() | TWO_GROUPS)
+        wait_until("one whole group", lambda: len(placed(release)) == 2, LIMIT, state=release.describe)
+        assert len({pod["metadata"]["labels"][GROUP] for pod in release.pods() if pod["spec"].get("nodeName")}) == 1
+        assert verdict(ask(release.namespace)) == "scheduling-gated"
+
+
+def test_two_groups_with_nodes_for_one_hold_a_node_each_without_a_queue(release: Release) -> None:
+    nodes = [node["metadata"]["name"] for node in simulated.nodes()][:2]
+    where = {"nodeSelector": {"vllm-test/part": "yes"}, "tolerations": simulated.VALUES["scheduling"]["tolerations"]}
+    try:
+        kubectl("label", "node", *nodes, "vllm-test/part=yes")
+        release.install(OVERLAY, values={"scheduling": where} | TWO_GROUPS)
+        wait_until(
+            "the doctor's word",
+            lambda: verdict(ask(release.namespace)) == "groups-placed-in-part",
+            LIMIT,
+            state=lambda: verdict(ask(release.namespace)),
+        )
+    finally:
+        kubectl("label", "node", *nodes, "vllm-test/part-")
+
+
 def test_rollout_comes_to_its_end(release: Release) -> None:
-    more = {"group": {"replicas": 2}}
     with queue(release, groups=2):
-        release.install(OVERLAY, values=values() | more)
+        release.install(OVERLAY, values=values() | TWO_GROUPS)
         release.wait_available(LIMIT)
         before = release.uids()
-        release.upgrade(OVERLAY, values=values() | more | {"engine": {"args": {"max-num-seqs": 7}}})
+        release.upgrade(OVERLAY, values=values() | TWO_GROUPS | {"engine": {"args": {"max-num-seqs": 7}}})
         release.wait_available(LIMIT, without=before)
 
 

@@ -178,6 +178,14 @@ def mixed(world: World) -> None:
     world.down("vllm-0")
 
 
+def placed_in_part(world: World) -> None:
+    for name in ("vllm-0-1", "vllm-1-1"):
+        world.pending(name, "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.")
+    for name in ("vllm-0", "vllm-1"):
+        world.log(name, HANDSHAKE)
+        world.down(name)
+
+
 def all_pods_away(world: World) -> None:
     world.remove("vllm-0", "vllm-0-1")
 
@@ -212,7 +220,7 @@ SCENARIOS: Mapping[str, tuple[Change, str, str | None]] = {
     "no pods": (all_pods_away, "pods-not-made", None),
 }
 VERDICTS = frozenset(verdict for _, verdict, _ in SCENARIOS.values()) | {
-    *("lws-controller-down", "disruption-budget", "subdomain-per-group")
+    *("groups-placed-in-part", "lws-controller-down", "disruption-budget", "subdomain-per-group")
 }
 """What is tested here; the last three are notes."""
 
@@ -226,6 +234,21 @@ def test_scenario_has_its_verdict(name: str) -> None:
     assert found.state is State.FAILED
     assert (found.findings[0].id, found.findings[0].pod) == (verdict, pod), found.findings
     assert found.findings[0].role is Role.CAUSE
+
+
+def test_groups_that_wait_for_the_nodes_of_each_other() -> None:
+    world = World(groups=2)
+    placed_in_part(world)
+    for group in world.say().groups:
+        assert [item.id for item in group.findings] == ["groups-placed-in-part", "gpu-insufficient"]
+        assert "2 groups each hold some of the nodes" in group.findings[0].text
+
+
+def test_one_group_with_too_few_nodes_waits_for_no_other() -> None:
+    world = World(groups=2)
+    placed_in_part(world)
+    world.set_condition("vllm-1-1", condition("PodScheduled", True))
+    assert {item.id for item in world.say().findings} == {"gpu-insufficient"}
 
 
 def test_group_that_is_just_made_anew_misses_no_pods() -> None:

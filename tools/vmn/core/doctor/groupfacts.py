@@ -30,7 +30,7 @@ def group_sources(release: Release, group: Group) -> Iterator[Source]:
         f"; {CONTROLLER} has no available pod" if any("no available" in line for line in _controller(release)) else ""
     )
     needing = ((f"{line}{away}", at, pod) for line, at, pod in (*_missing(release, group), *_restarts(release, group)))
-    for line, at, pod in (*needing, *_hangs(release, group)):
+    for line, at, pod in (*needing, *_placed_in_part(release, group), *_hangs(release, group)):
         yield Source(
             "group",
             f"group {group.index}",
@@ -72,6 +72,16 @@ def _missed_since(release: Release, leader: str) -> float:
     """Return when a leader that is not there was wanted, or last was there as far as events tell."""
     seen = [event.last for event in events(release) if event.name == leader]
     return max([release.made, *(at for at in seen if at is not None)])
+
+
+def _placed_in_part(release: Release, group: Group) -> Iterator[Line]:
+    """Yield that groups wait for nodes of which each of them holds some: the scheduler places pod by pod."""
+    halves = [one for one in release.groups if any(p.unschedulable for p in one.pods) and any(p.node for p in one.pods)]
+    if len(halves) > 1 and group in halves:
+        pods = [pod for one in halves for pod in one.pods]
+        waiting = ", ".join(pod.name for pod in pods if pod.unschedulable)
+        holding = ", ".join(f"{pod.name} on {pod.node}" for pod in pods if pod.node)
+        yield f"{len(halves)} groups are placed in part: {waiting} wait for nodes, {holding}", release.made, None
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Line]:

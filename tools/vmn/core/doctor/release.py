@@ -97,6 +97,11 @@ class Pod:
         return condition_of(self.item, name)
 
     @property
+    def unschedulable(self) -> bool:
+        """Whether the scheduler has found no node for it."""
+        return self.condition("PodScheduled").get("reason") == "Unschedulable"
+
+    @property
     def ready(self) -> bool:
         """Whether it serves its purpose, and nobody has deleted it."""
         return self.condition("Ready").get("status") == "True" and self.ends_since is None
