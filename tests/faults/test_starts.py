@@ -42,14 +42,12 @@ def test_start_waits_for_dns(style: Style) -> None:
     finally:
         kubectl("scale", "deployment/coredns", "--replicas=1", namespace="kube-system")
     seconds = style.wait_available(START_LIMIT)
-    say(f"served {seconds:.0f} s after DNS was back, {found.recreations} leaders until then")
-    keep(
-        "start: DNS away for 20 s",
-        style,
-        {"recreations": found.recreations, "seconds": round(seconds)},
-    )
+    say(f"served {seconds:.0f} s after DNS was back, {found.recreations} leaders until then; {found.doctor}")
+    kept = {"recreations": found.recreations, "seconds": round(seconds), "doctor": found.doctor}
+    keep(f"start: DNS away for {WITHOUT_DNS} s", style, kept)
     if isinstance(style, Chart):
         assert found.recreations == 1
+        assert found.doctor == ("dns-down",)
 
 
 def test_pods_are_gone_soon_when_a_release_is_removed_while_it_starts(style: Style) -> None:
