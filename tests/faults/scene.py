@@ -34,7 +34,7 @@ class Outcome:
     Attributes:
         requests: what became of them.
         ratio: the outage against a plain start of the same style in the same run, nothing when there was none.
-        hang: whether it still did not serve at the end of the observation.
+        hang: whether it did not serve at the end of the observation, or the last request was not answered.
         reported: reasons of events that told of it.
         doctor: verdicts of ``vmn doctor`` meanwhile.
         told: what it said that it had not said before, notes on the past with it.
@@ -109,7 +109,7 @@ class Scene:
             assert any(record.result == "answered" for record in driver.records()), "no answer before the fault"
             moment = time.time()
             inject(self.style)
-            hang = not self._settled(driver, moment, ready, limit)
+            settled = self._settled(driver, moment, ready, limit)
             records = driver.stop()
         said.add(ask(self.style.namespace))
         found = summary(records, moment)
@@ -117,7 +117,7 @@ class Scene:
         outcome = Outcome(
             requests=found,
             ratio=ratio,
-            hang=hang,
+            hang=not settled or found.unanswered_at_the_end,
             reported=tuple(self.reported(moment)),
             doctor=tuple(said.verdicts),
             told=tuple(said.since(before)),

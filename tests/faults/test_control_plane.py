@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -31,16 +31,18 @@ def pause_api_server(_: Style) -> None:
     """Stop the API server for two minutes: nobody gets an answer from it."""
     number = controlplane.recorded_pid("kube-apiserver")
     send(signal.SIGSTOP, number)
-    timer = threading.Timer(API_AWAY, send, (signal.SIGCONT, number))
-    timer.start()
-    timer.join()
+    try:
+        time.sleep(API_AWAY)
+    finally:
+        send(signal.SIGCONT, number)
 
 
 def delete_without_controller(style: Style) -> None:
     """Delete a worker while LeaderWorkerSet's controller, and so its webhook, is away for a while."""
     lwscontroller.leave()
     injections.delete(WORKER)(style)
-    threading.Timer(CONTROLLER_AWAY, lwscontroller.come_back).start()
+    time.sleep(CONTROLLER_AWAY)
+    lwscontroller.come_back()
 
 
 @pytest.fixture(autouse=True)

@@ -83,6 +83,11 @@ class Summary:
     longest_hang: float
     reasons: tuple[str, ...] = field(default=())
 
+    @property
+    def unanswered_at_the_end(self) -> bool:
+        """Whether nothing was answered after the last request that was not."""
+        return bool(self.refused or self.lost) and self.outage is None
+
 
 def parsed(log: str) -> list[Record]:
     """Return the requests out of the driver's log, in the order in which they were sent."""

@@ -39,11 +39,14 @@ def test_outage_ends_with_the_first_request_after_the_last_bad_one_that_is_answe
     assert summary(records, since=10.0).outage == 19.0
     assert summary(records, since=11.05).outage == 18.95, "in flight when it happened"
     assert recovery(records[:3]) is None
-    assert summary(records[:3], since=10.0).outage is None
+    assert not summary(records, since=10.0).unanswered_at_the_end
+    unended = summary(records[:3], since=10.0)
+    assert (unended.outage, unended.unanswered_at_the_end) == (None, True)
 
 
 def test_there_is_no_outage_when_all_is_answered() -> None:
-    assert summary([record(11.0), record(12.0)], since=10.0).outage is None
+    found = summary([record(11.0), record(12.0)], since=10.0)
+    assert (found.outage, found.unanswered_at_the_end) == (None, False)
 
 
 def test_driver_tells_refused_from_failed_and_hung() -> None:
