@@ -56,23 +56,29 @@ class Outcome:
 
 @dataclass
 class Scene:
-    """A style in a namespace, and the seconds that a plain start of it took."""
+    """A style in a namespace.
+
+    Attributes:
+        style: what serves.
+        how: starts it.
+        plain_start: seconds that a start took to which nothing was done.
+        hung: it did not come back after the last fault.
+    """
 
     style: Style
+    how: Callable[[Style], None] = lambda style: style.start()
     plain_start: float = 0.0
+    hung: bool = False
 
-    def start(self, how: Callable[[Style], None]) -> None:
+    def start(self) -> None:
         """Start it and wait until the first request is answered.
-
-        Args:
-            how: what starts it.
 
         Raises:
             TooLate: it does not serve.
         """
         with self.traffic(PROBE) as driver:
             begin = time.time()
-            how(self.style)
+            self.how(self.style)
             wait_until("answer", lambda: driver.answered_since(begin), START_LIMIT, period=2, state=self.style.describe)
             first = min(record.started for record in driver.records() if record.result == "answered")
         self.plain_start = first - begin
@@ -102,6 +108,9 @@ class Scene:
             limit: seconds of watching; what does not serve by then hangs.
             recovered: what else must hold at the end; by default all pods serve.
         """
+        if self.hung:  # the next fault is for a group that serves
+            self.style.uninstall()
+            self.start()
         ready = recovered or self.style.available
         before = ask(self.style.namespace)
         with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as said:
@@ -113,11 +122,12 @@ class Scene:
             records = driver.stop()
         said.add(ask(self.style.namespace))
         found = summary(records, moment)
+        self.hung = not settled or found.unanswered_at_the_end
         ratio = found.outage / self.plain_start if found.outage is not None else None
         outcome = Outcome(
             requests=found,
             ratio=ratio,
-            hang=not settled or found.unanswered_at_the_end,
+            hang=self.hung,
             reported=tuple(self.reported(moment)),
             doctor=tuple(said.verdicts),
             told=tuple(said.since(before)),
@@ -156,8 +166,8 @@ class Scene:
 @contextmanager
 def serving(style: Style, replicas: int = 1) -> Iterator[Scene]:
     """Start a style, give it when it serves, and remove it at the end."""
-    scene = Scene(style)
-    scene.start(lambda own: own.start(replicas=replicas))
+    scene = Scene(style, lambda own: own.start(replicas=replicas))
+    scene.start()
     yield scene
     style.uninstall()
 

@@ -24,6 +24,7 @@ MOST = 1.3
 API_AWAY = 120
 CONTROLLER_AWAY = 30
 NODES_LOOK_LOST = 30
+LIMIT = 240
 """Seconds."""
 
 
@@ -53,7 +54,7 @@ def controller_that_is_there() -> Iterator[None]:
 
 
 def test_group_is_back_when_the_controller_is(scene: Scene) -> None:
-    outcome = scene.run(delete_without_controller, PROBE)
+    outcome = scene.run(delete_without_controller, PROBE, limit=LIMIT)
     fault = f"worker deleted while LWS's controller is away for {CONTROLLER_AWAY} s"
     keep(fault, scene.style, measured(outcome))
     if isinstance(scene.style, Chart):

@@ -27,8 +27,8 @@ def start(style: Style) -> None:
 
 
 def test_hang_of_a_worker_is_bounded_by_the_engine_s_timeout(style: Style) -> None:
-    scene = Scene(style)
-    scene.start(start)
+    scene = Scene(style, start)
+    scene.start()
     outcome = scene.run(injections.freeze(WORKER), PROBE, limit=START_LIMIT if isinstance(style, Chart) else WATCHED)
     keep(f"worker frozen, engine's timeout {TIMEOUT} s (guide: vLLM's 300 s)", style, measured(outcome))
     if isinstance(style, Chart):

@@ -31,8 +31,8 @@ def nodes_that_are_well(style: Style) -> Iterator[None]:
 
 def placed(style: Style, leader: str, worker: str) -> Scene:
     """Start a group with its pods on two nodes and return it when it serves."""
-    scene = Scene(style)
-    scene.start(lambda own: placing.place(own, leader, worker))
+    scene = Scene(style, lambda own: placing.place(own, leader, worker))
+    scene.start()
     return scene
 
 
