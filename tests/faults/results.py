@@ -70,11 +70,11 @@ def cell(entry: Mapping[str, Any] | None) -> str:
         return "not run"
     if "gone_s" in entry:
         return f"pods gone after {entry['gone_s']} s"
-    if "seconds" in entry:
-        return f"{entry['recreations']} groups until then; served {entry['seconds']} s after it was back"
     if "recreations" in entry:
-        told = "says why" if entry["told"] else "does not say why"
-        return f"{entry['recreations']} groups in {entry['observed_s']} s; {told}"
+        groups = f"{entry['recreations']} group{'s' * (entry['recreations'] != 1)}"
+        if "seconds" in entry:
+            return f"{groups} until then; served {entry['seconds']} s after it was back"
+        return f"{groups} in {entry['observed_s']} s; {'says why' if entry['told'] else 'does not say why'}"
     lost = f"{entry['lost']} lost"
     if entry["lost"]:
         lost += f", {entry['dropped']} of them in work"

@@ -26,7 +26,7 @@ BACK = {
         (BACK | {"outage_starts": None, "lost": 0}, "no interruption; 0 lost"),
         (BACK | {"hang": True, "observed_s": 150}, "**did not come back** in 150 s; 3 lost, 2 of them in work"),
         ({"recreations": 9, "observed_s": 75, "told": False}, "9 groups in 75 s; does not say why"),
-        ({"recreations": 1, "seconds": 40}, "1 groups until then; served 40 s after it was back"),
+        ({"recreations": 1, "seconds": 40}, "1 group until then; served 40 s after it was back"),
         ({"gone_s": 7}, "pods gone after 7 s"),
     ],
 )
