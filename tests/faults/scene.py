@@ -85,6 +85,15 @@ class Scene:
         self.style.wait_available(START_LIMIT)
         say(f"plain start: {self.plain_start:.0f} s")
 
+    def start_again(self) -> None:
+        """Remove it and start it anew: the next fault is compared with this start.
+
+        Raises:
+            TooLate: it does not serve.
+        """
+        self.style.uninstall()
+        self.start()
+
     @contextmanager
     def traffic(self, load: Load) -> Iterator[Traffic]:
         """Send requests from the node that stays."""
@@ -109,8 +118,7 @@ class Scene:
             recovered: what else must hold at the end; by default all pods serve.
         """
         if self.hung:  # the next fault is for a group that serves
-            self.style.uninstall()
-            self.start()
+            self.start_again()
         ready = recovered or self.style.available
         before = ask(self.style.namespace)
         with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as said:

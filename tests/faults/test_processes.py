@@ -30,7 +30,8 @@ def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
 def test_group_is_back_after_one_start(scene: Scene, name: str, load: Load) -> None:
     fault = FAULTS[name]
     outcomes = [scene.run(fault.inject, load)]
-    if is_late(outcomes[0], scene):  # or somebody else had the machine, which a second time would show
+    if is_late(outcomes[0], scene):  # or the machine is slower by now than it was at the plain start
+        scene.start_again()
         outcomes.append(scene.run(fault.inject, load))
     keep(f"{name}, {'busy' if load is BUSY else 'idle'}", scene.style, measured(outcomes[-1]))
     if isinstance(scene.style, Chart):
