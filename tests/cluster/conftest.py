@@ -16,9 +16,7 @@ NODES = 4
 @pytest.fixture(scope="session")
 def simulated_nodes() -> Iterator[None]:
     """Have simulated nodes of 8 GPUs each."""
-    with at_least(NODES) as lacking:
-        if lacking:
-            pytest.skip(lacking)
+    with at_least(NODES):
         yield
 
 

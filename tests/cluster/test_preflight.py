@@ -148,14 +148,14 @@ LABELS: Mapping[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("fault", LABELS)
 def test_preflight_reads_what_the_gpus_labels_say(fault: str, namespace: str, tmp_path: Path) -> None:
     label, check, words = LABELS[fault]
-    with labelled(label, [node["metadata"]["name"] for node in simulated.nodes()]):
+    with simulated.labelled(label, [node["metadata"]["name"] for node in simulated.nodes()]):
         status, found = preflight(tmp_path, namespace, {})
     assert status == 1
     assert words in failures(found)[check]["text"]
 
 
 def test_preflight_sees_gpus_of_several_kinds(namespace: str, tmp_path: Path) -> None:
-    with labelled("nvidia.com/gpu.product=NVIDIA-A100-SXM4-80GB", [simulated.nodes()[0]["metadata"]["name"]]):
+    with simulated.labelled("nvidia.com/gpu.product=NVIDIA-A100-SXM4-80GB", [simulated.nodes()[0]["metadata"]["name"]]):
         status, found = preflight(tmp_path, namespace, {})
     assert status == 1
     assert "GPUs of several kinds" in failures(found)["gpu-kind"]["text"]
@@ -170,19 +170,6 @@ def test_preflight_sees_cordoned_nodes(namespace: str, tmp_path: Path) -> None:
         kubectl("uncordon", *names)
     assert status == 1
     assert "cordoned" in failures(found)["nodes"]["text"]
-
-
-@contextmanager
-def labelled(label: str, names: Sequence[str]) -> Iterator[None]:
-    """Give nodes a label, and the one back that they had."""
-    key = label.partition("=")[0]
-    before = {node["metadata"]["name"]: node["metadata"]["labels"].get(key) for node in simulated.nodes()}
-    kubectl("label", "--overwrite", "node", *names, label)
-    try:
-        yield
-    finally:
-        for name in names:
-            kubectl("label", "--overwrite", "node", name, f"{key}={before[name]}" if before[name] else f"{key}-")
 
 
 def failures(found: Sequence[Object]) -> dict[str, Object]:
@@ -262,9 +249,7 @@ def test_preflight_names_the_rules_that_a_user_without_rights_lacks(namespace: s
 
 
 def test_preflight_of_two_hundred_nodes_takes_less_than_five_seconds(namespace: str, tmp_path: Path) -> None:
-    with simulated.at_least(200) as lacking:
-        if lacking:
-            pytest.skip(lacking)
+    with simulated.at_least(200):
         begin = time.monotonic()
         status, found = preflight(tmp_path, namespace, {"group": {"replicas": 90}})
         seconds = time.monotonic() - begin

@@ -138,8 +138,7 @@ def test_two_groups_with_nodes_for_one_take_turns_in_a_queue(release: Release) -
 def test_two_groups_with_nodes_for_one_hold_a_node_each_without_a_queue(release: Release) -> None:
     nodes = [node["metadata"]["name"] for node in simulated.nodes()][:2]
     where = {"nodeSelector": {"vllm-test/part": "yes"}, "tolerations": simulated.VALUES["scheduling"]["tolerations"]}
-    try:
-        kubectl("label", "node", *nodes, "vllm-test/part=yes")
+    with simulated.labelled("vllm-test/part=yes", nodes):
         release.install(OVERLAY, values={"scheduling": where} | TWO_GROUPS)
         wait_until(
             "the doctor's word",
@@ -147,8 +146,6 @@ def test_two_groups_with_nodes_for_one_hold_a_node_each_without_a_queue(release:
             LIMIT,
             state=lambda: verdict(ask(release.namespace)),
         )
-    finally:
-        kubectl("label", "node", *nodes, "vllm-test/part-")
 
 
 def test_rollout_comes_to_its_end(release: Release) -> None:
@@ -172,15 +169,13 @@ def test_group_lands_in_one_block(release: Release) -> None:
     """Nodes of two blocks take turns: whoever ignores blocks takes one node of each."""
     nodes = [node["metadata"]["name"] for node in simulated.nodes()][:4]
     blocks = {name: f"block-{index % 2}" for index, name in enumerate(nodes)}
-    try:
-        for name, block in blocks.items():
-            kubectl("label", "--overwrite", "node", name, f"{BLOCK}={block}")
-        with queue(release, groups=2, topology=True):
-            release.install(OVERLAY, values=values(topology={"required": BLOCK}))
-            release.wait_available(LIMIT)
-            found = placed(release)
-            assert len(set(found)) == 2
-            assert len({blocks[name] for name in found}) == 1, json.dumps(found)
-    finally:
-        for name in nodes:
-            kubectl("label", "node", name, f"{BLOCK}-", check=False)
+    with (
+        simulated.labelled(f"{BLOCK}=block-0", nodes[::2]),
+        simulated.labelled(f"{BLOCK}=block-1", nodes[1::2]),
+        queue(release, groups=2, topology=True),
+    ):
+        release.install(OVERLAY, values=values(topology={"required": BLOCK}))
+        release.wait_available(LIMIT)
+        found = placed(release)
+        assert len(set(found)) == 2
+        assert len({blocks[name] for name in found}) == 1, json.dumps(found)

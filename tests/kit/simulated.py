@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.cluster import Object, condition, objects
+import pytest
+
+from kit.cluster import Object, condition, kubectl, objects
 from kit.progress import say, wait_until
-from localcluster import kubectl, simulated
+from localcluster import kubectl as local
+from localcluster import simulated
 
 GPUS = 8
 VALUES = {
@@ -39,22 +42,37 @@ def gpus(node: Object) -> int:
 
 def is_local_cluster() -> bool:
     """Return whether KUBECONFIG is the local cluster's."""
-    return Path(os.environ.get("KUBECONFIG", "")) == kubectl.kubeconfig()
+    return Path(os.environ.get("KUBECONFIG", "")) == local.kubeconfig()
 
 
 @contextmanager
-def at_least(count: int) -> Iterator[str]:
-    """Have simulated nodes, on the local cluster by making them; give why there are too few, or nothing."""
+def at_least(count: int) -> Iterator[None]:
+    """Have simulated nodes, on the local cluster by making them; skip the test where there are too few."""
     there = len(nodes())
     if there >= count or not is_local_cluster():
         lacking = f"needs {count} simulated GPU nodes (label {simulated.SELECTOR}, {GPUS} nvidia.com/gpu each)"
-        yield "" if there >= count else f"{lacking}, and the cluster has {there}: see docs/local-cluster.md"
+        if there < count:
+            pytest.skip(f"{lacking}, and the cluster has {there}: see docs/local-cluster.md")
+        yield
         return
     say(f"making {count} simulated nodes")
     before = len(objects("nodes", f"--selector={simulated.SELECTOR}"))
     try:
         simulated.scale(count)
         wait_until(f"{count} ready simulated nodes", lambda: len(nodes()) >= count, 180)
-        yield ""
+        yield
     finally:
         simulated.scale(before)
+
+
+@contextmanager
+def labelled(label: str, names: Sequence[str]) -> Iterator[None]:
+    """Give nodes a label, and the one back that they had."""
+    key = label.partition("=")[0]
+    before = {node["metadata"]["name"]: node["metadata"]["labels"].get(key) for node in nodes()}
+    kubectl("label", "--overwrite", "node", *names, label)
+    try:
+        yield
+    finally:
+        for name in names:
+            kubectl("label", "--overwrite", "node", name, f"{key}={before[name]}" if before[name] else f"{key}-")
