@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from faults.styles import Style
@@ -71,6 +72,18 @@ def evict(name: str) -> Callable[[Style], None]:
         kubectl("drain", where, selector, "--ignore-daemonsets", "--delete-emptydir-data", "--force", limit=200)
 
     return inject
+
+
+@contextmanager
+def without_dns() -> Iterator[None]:
+    """Take the cluster's DNS away for a while."""
+    kubectl("scale", "deployment/coredns", "--replicas=0", namespace="kube-system")
+    try:
+        kubectl("wait", "--for=delete", "pod", "-l", "k8s-app=kube-dns", "--timeout=60s", namespace="kube-system")
+        yield
+    finally:
+        kubectl("scale", "deployment/coredns", "--replicas=1", namespace="kube-system")
+        kubectl("rollout", "status", "deployment/coredns", "--timeout=60s", namespace="kube-system")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.faults
 MOST = 1.3
 API_AWAY = 120
 CONTROLLER_AWAY = 30
+DNS_AWAY = 40
 NODES_LOOK_LOST = 30
 LIMIT = 240
 """Seconds."""
@@ -44,6 +45,12 @@ def delete_without_controller(style: Style) -> None:
     injections.delete(WORKER)(style)
     time.sleep(CONTROLLER_AWAY)
     lwscontroller.come_back()
+
+
+def take_dns_away(_: Style) -> None:
+    """Leave the cluster without DNS for longer than a worker's readiness probe may fail."""
+    with injections.without_dns():
+        time.sleep(DNS_AWAY)
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +82,13 @@ def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
         assert outcome.doctor[0] == NOBODY
         assert set(outcome.doctor) <= {NOBODY, "node-lost"}
         assert outcome.requests.outage is None or outcome.requests.outage < NODES_LOOK_LOST
+
+
+def test_serving_goes_on_without_dns(scene: Scene) -> None:
+    outcome = scene.run(take_dns_away, PROBE)
+    keep(f"DNS away for {DNS_AWAY} s", scene.style, measured(outcome))
+    if isinstance(scene.style, Chart):
+        assert not outcome.hang
+        assert outcome.requests.answered > 0
+        assert outcome.requests.dropped + outcome.requests.refused == 0, outcome.requests.reasons
+        assert not outcome.doctor, outcome.told

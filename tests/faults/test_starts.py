@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from faults.injections import without_dns
 from faults.results import keep
 from faults.scene import START_LIMIT
 from faults.starts import STARTS, WATCHED, watch
 from faults.styles import Chart, Style
-from kit.cluster import kubectl
 from kit.progress import say, wait_until
 
 pytestmark = pytest.mark.faults
@@ -35,12 +35,8 @@ def test_failing_start_tells_why_and_makes_no_storm(style: Style, name: str) -> 
 
 
 def test_start_waits_for_dns(style: Style) -> None:
-    kubectl("scale", "deployment/coredns", "--replicas=0", namespace="kube-system")
-    try:
-        kubectl("wait", "--for=delete", "pod", "-l", "k8s-app=kube-dns", "--timeout=60s", namespace="kube-system")
+    with without_dns():
         found = watch(style, lambda own: own.start(), WITHOUT_DNS)
-    finally:
-        kubectl("scale", "deployment/coredns", "--replicas=1", namespace="kube-system")
     seconds = style.wait_available(START_LIMIT)
     say(f"served {seconds:.0f} s after DNS was back, {found.recreations} leaders until then; {found.doctor}")
     kept = {"recreations": found.recreations, "seconds": round(seconds), "doctor": found.doctor}

@@ -39,6 +39,7 @@ class Pod:
         self.env: dict[str, str] = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOME": str(folder / "home"),
+            "TMPDIR": str(folder),
             "VLLM_HOST_IP": "127.0.0.1",
             "LWS_GROUP_SIZE": "2",
             "LWS_WORKER_INDEX": "0",

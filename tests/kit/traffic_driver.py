@@ -8,9 +8,11 @@ Runs in vLLM's image, with the client that users have, and nothing of this proje
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
+import socket
 import time
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
@@ -53,7 +55,8 @@ async def ask(client: AsyncOpenAI) -> bool:
 
 
 async def main() -> None:
-    """Send requests until SIGTERM."""
+    """Send requests until SIGTERM, to the address that the Service's name had first: DNS is not what is tested."""
+    socket.getaddrinfo = functools.cache(socket.getaddrinfo)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     client = AsyncOpenAI(

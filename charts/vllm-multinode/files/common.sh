@@ -2,6 +2,7 @@
 # What the other scripts share. Settings come from the pod template (MULTINODE_…) and from LeaderWorkerSet (LWS_…).
 
 rank=${LWS_WORKER_INDEX:-0}
+leader_file=${TMPDIR:-/tmp}/vllm-multinode-leader # its address
 
 say() { echo "vllm-multinode: $*" >&2; }
 
@@ -19,6 +20,10 @@ leader_address() {
     address_of "$LWS_LEADER_ADDRESS"
   fi
 }
+
+# Print the address at which start.sh found the leader, so that a group which serves does not depend on DNS: a leader with
+# another address is that of another group.
+address_of_own_leader() { cat "$leader_file" 2>/dev/null || leader_address; }
 
 # Wait until the leader has an address, and leave it in $address; fail when it has none in time.
 await_leader_address() {

@@ -5,7 +5,7 @@ set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-address=$(leader_address)
+address=$(address_of_own_leader)
 [ -n "$address" ] || { echo "the leader's name $LWS_LEADER_ADDRESS does not resolve" && exit 1; }
 port_open "$address" "$MULTINODE_MASTER_PORT" || port_open "$address" "$MULTINODE_PORT" || {
   echo "the leader at $address listens neither on $MULTINODE_MASTER_PORT nor on $MULTINODE_PORT"

@@ -15,8 +15,9 @@ fail() {
   exit 1
 }
 
-# /dev/shm outlives the container: what a killed vLLM left there would fill it.
+# /dev/shm and /tmp outlive the container: what a killed vLLM left would fill it, and the leader may have moved.
 find /dev/shm -mindepth 1 -delete 2>/dev/null || true
+rm -f "$leader_file"
 refuse_shared_cache
 mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): see cache.hostPath and security.userId"
 
@@ -25,6 +26,7 @@ seed_cache
 # vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
 await_leader_address || fail "the leader's name $LWS_LEADER_ADDRESS did not resolve in" \
   "$MULTINODE_LEADER_ADDRESS_SECONDS s: is the leader's pod there, and does DNS answer in this pod?"
+echo "$address" >"$leader_file"
 say "rank $rank of $nodes node(s), leader at $address, backend $MULTINODE_BACKEND"
 
 rendezvous=()
