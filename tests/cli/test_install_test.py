@@ -74,8 +74,16 @@ def test_install_test_explains_cleans_up_and_goes_on_when_an_installation_fails(
     assert result.exit_code == 1
     assert "FAILED  overlay one.yaml" in result.stdout
     assert [line for line in log if line.startswith("kubectl get events")]
-    assert log[-2].startswith("helm uninstall")
+    assert log[-3].startswith("helm uninstall")
+    assert log[-2].startswith("kubectl wait --for=delete")
     assert log[-1].startswith("kubectl delete namespace")
+
+
+def test_install_test_tells_when_its_namespace_stays(run: Run) -> None:
+    result = run(failing='"kubectl delete"*')
+    assert result.exit_code == 1
+    assert "FAILED  clean-up (0 s): kubectl delete: Error" in result.stdout
+    assert result.stdout.splitlines()[-1] == "1 of 4 failed"
 
 
 def test_install_test_ends_with_3_when_no_cluster_answers(run: Run) -> None:

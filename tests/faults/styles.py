@@ -26,6 +26,8 @@ Edit = Callable[[Object], None]
 """Changes a pod's specification of the reference, in place."""
 START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
+SLOWLY = "spawn"
+"""As vLLM starts on CPUs, which takes longer: what is not start is little then, as it is beside a start on GPUs."""
 
 
 @dataclass(frozen=True)

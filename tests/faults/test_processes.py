@@ -10,7 +10,7 @@ from faults.injections import FAULTS
 from faults.placing import no_spare_node
 from faults.results import keep, measured
 from faults.scene import Outcome, Scene, serving
-from faults.styles import ASKED, STYLES, Chart
+from faults.styles import ASKED, SLOWLY, STYLES, Chart
 from kit.traffic import BUSY, PROBE, Load
 
 pytestmark = pytest.mark.faults
@@ -20,8 +20,8 @@ MOST = 1.3
 
 @pytest.fixture(scope="module", params=ASKED)
 def scene(request: pytest.FixtureRequest, namespace: str) -> Iterator[Scene]:
-    """Start the tiny model as vLLM starts it on CPUs, slowly: what is not start is little beside a start on GPUs."""
-    with no_spare_node(), serving(STYLES[request.param](namespace, start_method="spawn")) as scene:
+    """Start the tiny model, slowly."""
+    with no_spare_node(), serving(STYLES[request.param](namespace, start_method=SLOWLY)) as scene:
         yield scene
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmn.core.installtest import Settings, Step, items, refusal
+from vmn.core.installtest import Settings, Step, items, last, refusal
 
 SETTINGS = Settings(
     chart=Path("charts/c"),
@@ -79,7 +79,7 @@ def test_chart_testing_upgrades_in_the_checkout_with_a_path_from_there() -> None
 
 def test_every_step_is_bounded_by_more_than_it_is_told_to_wait() -> None:
     for item in [*items(SETTINGS), *items(UPGRADED)]:
-        for step in [*item.steps, *item.explain, *item.cleanup]:
+        for step in [*item.steps, *item.explain, *item.cleanup, *last(SETTINGS)]:
             waits = [part for part in step.command if part.startswith("--timeout=")]
             assert step.limit > (SETTINGS.wait if waits else 0), step.command
 
@@ -91,10 +91,16 @@ def test_overlay_waits_for_the_end_of_what_leaderworkerset_made() -> None:
     assert "leaderworkerset.sigs.k8s.io/name=install-test" in wait[0]
 
 
+def test_failed_overlay_is_uninstalled_and_its_pods_are_awaited() -> None:
+    commands = [" ".join(step.command) for step in items(SETTINGS)[2].cleanup]
+    assert commands[0].startswith("helm uninstall install-test --namespace ns --ignore-not-found --wait")
+    assert commands[1].startswith("kubectl wait --for=delete statefulsets,pods,")
+    assert len(commands) == 2
+
+
 @pytest.mark.parametrize(("own", "removed"), [(True, True), (False, False)])
-def test_overlay_removes_the_namespace_only_when_it_made_it(own: bool, removed: bool) -> None:
-    settings = Settings(**{**SETTINGS.__dict__, "own_namespace": own})
-    commands = [" ".join(step.command) for step in items(settings)[2].cleanup]
+def test_namespace_is_removed_at_the_end_only_when_it_was_made_here(own: bool, removed: bool) -> None:
+    commands = [" ".join(step.command) for step in last(replace(SETTINGS, own_namespace=own))]
     assert any("delete namespace ns" in command for command in commands) is removed
 
 

@@ -40,9 +40,17 @@ def check_cluster() -> None:
     raise MissingError(f"No cluster answers: {said} Set KUBECONFIG, or start a local cluster with `make cluster-up`.")
 
 
-def run_items(items: Iterable[Item], say: Say) -> list[Result]:
-    """Run all items, also after one failed."""
-    return [run_item(item, say) for item in items]
+def run_items(items: Iterable[Item], last: Iterable[Step], say: Say) -> list[Result]:
+    """Run all items, also after one failed, and what is done at the end, also when it comes early."""
+    results: list[Result] = []
+    try:
+        for item in items:
+            results.append(run_item(item, say))
+    finally:
+        for step in last:
+            if problem := run_step(step, say):
+                results.append(Result("clean-up", problem, 0.0))
+    return results
 
 
 def run_item(item: Item, say: Say) -> Result:

@@ -13,7 +13,7 @@ import click
 from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
 
 if TYPE_CHECKING:
-    from vmn.core.installtest import Item, Settings
+    from vmn.core.installtest import Item, Settings, Step
 
 
 @click.command("install-test")
@@ -54,7 +54,7 @@ def install_test(
     branch, where git has that, and the previous chart is installed with each file and upgraded to this one.
     """
     from vmn.adapters.files import default_chart, overlays_of
-    from vmn.core.installtest import Settings, items
+    from vmn.core.installtest import Settings, items, last
     from vmn.report import installtest as report
 
     folder = chart or default_chart()
@@ -73,19 +73,19 @@ def install_test(
     with tempfile.TemporaryDirectory(prefix="vmn-previous-") as work:
         planned = items(_with_previous(settings, previous, Path(work)) if upgrade else settings)
         if dry_run:
-            click.echo(report.commands(planned))
+            click.echo(report.commands(planned, last(settings)))
             return
-        _run(planned, output)
+        _run(planned, last(settings), output)
 
 
-def _run(planned: list[Item], output: str) -> None:
+def _run(planned: list[Item], at_the_end: list[Step], output: str) -> None:
     from vmn.adapters import installtest as runner
     from vmn.adapters.programs import require
     from vmn.report import installtest as report
 
     require(["helm", "kubectl", "ct", "yamllint", "yamale"])
     runner.check_cluster()
-    results = runner.run_items(planned, note)
+    results = runner.run_items(planned, at_the_end, note)
     click.echo(report.as_json(results) if output == "json" else report.text(results))
     sys.exit(FINDINGS if any(result.problem for result in results) else 0)
 

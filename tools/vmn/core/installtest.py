@@ -72,6 +72,13 @@ def items(settings: Settings) -> list[Item]:
     return found
 
 
+def last(settings: Settings) -> list[Step]:
+    """Return what is always done at the end: a namespace takes seconds to go, so all items share one."""
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
+    return [Step(gone, limit)] if settings.own_namespace else []
+
+
 def lint(settings: Settings) -> Item:
     """Return chart-testing's lint over the chart and its ci values."""
     rules = ["--validate-yaml=false", "--validate-chart-schema=false"]  # the files with the rules are in a checkout
@@ -162,15 +169,24 @@ def _check(settings: Settings, counts: str) -> list[Step]:
 
 def _remove(settings: Settings) -> list[Step]:
     """Return uninstalling, and looking for what is left."""
-    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
-    label = f"leaderworkerset.sigs.k8s.io/name={settings.release}"
-    made = [MADE_KINDS, "--selector", label, *_namespace(settings)]
+    made = _made(settings)
     return [
-        Step(["helm", "uninstall", settings.release, *_namespace(settings), "--wait", until], limit),
-        Step(["kubectl", "wait", "--for=delete", *made, until], limit),
+        *_cleanup(settings),
         Step(["kubectl", "get", *made, "--output=name"], SLACK, prints="nothing"),
         Step(["kubectl", "get", KINDS, *_selected(settings), "--output=name"], SLACK, prints="nothing"),
     ]
+
+
+def _cleanup(settings: Settings) -> list[Step]:
+    """Return uninstalling a release that may be there, and waiting for the pods to go: the next one has its name."""
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    own = ["helm", "uninstall", settings.release, *_namespace(settings), "--ignore-not-found", "--wait", until]
+    return [Step(own, limit), Step(["kubectl", "wait", "--for=delete", *_made(settings), until], limit)]
+
+
+def _made(settings: Settings) -> list[str]:
+    label = f"leaderworkerset.sigs.k8s.io/name={settings.release}"
+    return [MADE_KINDS, "--selector", label, *_namespace(settings)]
 
 
 def _selected(settings: Settings) -> list[str]:
@@ -182,13 +198,6 @@ def _explain(settings: Settings) -> list[Step]:
         Step(["kubectl", "get", "pods", *_namespace(settings), "--output=wide"], SLACK),
         Step(["kubectl", "get", "events", *_namespace(settings), "--sort-by=.lastTimestamp"], SLACK),
     ]
-
-
-def _cleanup(settings: Settings) -> list[Step]:
-    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
-    own = ["helm", "uninstall", settings.release, *_namespace(settings), "--ignore-not-found", "--wait", until]
-    gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
-    return [Step(own, limit), *([Step(gone, limit)] if settings.own_namespace else [])]
 
 
 def refusal(step: Step, output: str) -> str:

@@ -27,16 +27,21 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps([asdict(result) for result in results], indent=2)
 
 
-def commands(items: Sequence[Item]) -> str:
+def commands(items: Sequence[Item], last: Sequence[Step]) -> str:
     """Return every command, ready for a shell."""
     lines: list[str] = []
     for item in items:
         lines.append(f"# {item.name}")
         lines += [_line(step) for step in item.steps]
-        lines += [f"{shlex.join(step.command)}  # always" for step in item.cleanup]
+        lines += [_always(step) for step in item.cleanup]
+    lines += [_always(step) for step in last]
     return "\n".join(lines)
 
 
 def _line(step: Step) -> str:
     command = shlex.join(step.command)
     return f"(cd {shlex.quote(str(step.folder))} && {command})" if step.folder else command
+
+
+def _always(step: Step) -> str:
+    return f"{shlex.join(step.command)}  # always"
