@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -136,16 +137,30 @@ def test_two_groups_with_nodes_for_one_take_turns_in_a_queue(release: Release) -
 
 
 def test_two_groups_with_nodes_for_one_hold_a_node_each_without_a_queue(release: Release) -> None:
+    """The scheduler takes pod by pod: the leaders first, or not, which is a matter of milliseconds; here they are."""
     nodes = [node["metadata"]["name"] for node in simulated.nodes()][:2]
     where = {"nodeSelector": {"vllm-test/part": "yes"}, "tolerations": simulated.VALUES["scheduling"]["tolerations"]}
+    release.install(OVERLAY, values={"scheduling": where} | TWO_GROUPS)
+    wait_until("all pods", lambda: len(release.pods()) == 4, LIMIT, state=release.describe)
+    for leader, node in zip(("vllm-0", "vllm-1"), nodes, strict=True):
+        bind(leader, node, release.namespace)
     with simulated.labelled("vllm-test/part=yes", nodes):
-        release.install(OVERLAY, values={"scheduling": where} | TWO_GROUPS)
         wait_until(
             "the doctor's word",
             lambda: verdict(ask(release.namespace)) == "groups-placed-in-part",
             LIMIT,
             state=lambda: verdict(ask(release.namespace)),
         )
+        time.sleep(QUIET)
+        assert verdict(ask(release.namespace)) == "groups-placed-in-part", "the scheduler has found them nodes"
+
+
+def bind(pod: str, node: str, namespace: str) -> None:
+    """Give a pod its node, as the scheduler does."""
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/binding"
+    kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(binding))
 
 
 def test_rollout_comes_to_its_end(release: Release) -> None:
