@@ -9,7 +9,7 @@ import pytest
 from engine.reference import ANSWER, USAGE, ask
 from faults.injections import FAULTS
 from faults.scene import Scene, serving
-from faults.styles import Chart
+from faults.styles import SLOWLY, Chart
 from kit.simulated import is_local_cluster
 from kit.traffic import BUSY, PROBE, Load
 
@@ -25,8 +25,8 @@ LONGEST_HANG = 30
 
 @pytest.fixture(scope="module")
 def scene(namespace: str) -> Iterator[Scene]:
-    """Start the tiny model; each test leaves it serving."""
-    with serving(Chart(namespace)) as scene:
+    """Start the tiny model, slowly; each test leaves it serving."""
+    with serving(Chart(namespace, start_method=SLOWLY)) as scene:
         yield scene
 
 
