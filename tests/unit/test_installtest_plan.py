@@ -39,6 +39,7 @@ def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:
         "kubectl get",
     ]
     assert [step.prints for step in item.steps][-2:] == ["nothing", "nothing"]
+    assert "--ignore-not-found" not in item.steps[5].command, "a release that is gone by itself is a failure"
     install = list(item.steps[2].command)
     assert install.index("values/a.yaml") < install.index("kwok.yaml"), "extra values must win"
 

@@ -171,16 +171,21 @@ def _remove(settings: Settings) -> list[Step]:
     """Return uninstalling, and looking for what is left."""
     made = _made(settings)
     return [
-        *_cleanup(settings),
+        *_uninstall(settings),
         Step(["kubectl", "get", *made, "--output=name"], SLACK, prints="nothing"),
         Step(["kubectl", "get", KINDS, *_selected(settings), "--output=name"], SLACK, prints="nothing"),
     ]
 
 
 def _cleanup(settings: Settings) -> list[Step]:
-    """Return uninstalling a release that may be there, and waiting for the pods to go: the next one has its name."""
+    """Return uninstalling a release that may be there: the next one has its name."""
+    return _uninstall(settings, "--ignore-not-found")
+
+
+def _uninstall(settings: Settings, *options: str) -> list[Step]:
+    """Return uninstalling, and waiting for what LeaderWorkerSet made to go."""
     until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
-    own = ["helm", "uninstall", settings.release, *_namespace(settings), "--ignore-not-found", "--wait", until]
+    own = ["helm", "uninstall", settings.release, *_namespace(settings), *options, "--wait", until]
     return [Step(own, limit), Step(["kubectl", "wait", "--for=delete", *_made(settings), until], limit)]
 
 
