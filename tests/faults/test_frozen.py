@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from faults import injections
 from faults.injections import WORKER
 from faults.results import keep, measured
 from faults.scene import START_LIMIT, Scene
-from faults.styles import Chart, Style
+from faults.styles import SLOWLY, Chart, Style
 from kit.traffic import PROBE
 
 pytestmark = pytest.mark.faults
@@ -27,6 +29,7 @@ def start(style: Style) -> None:
 
 
 def test_hang_of_a_worker_is_bounded_by_the_engine_s_timeout(style: Style) -> None:
+    style = replace(style, start_method=SLOWLY)
     scene = Scene(style, start)
     scene.start()
     outcome = scene.run(injections.freeze(WORKER), PROBE, limit=START_LIMIT if isinstance(style, Chart) else WATCHED)
