@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from kit import evidence, progress
-from kit.cluster import LWS, get
+from kit.cluster import LWS, get, kubectl
 from kit.release import remove_all
 
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 TIERS = ("cluster", "engine", "faults")
 """Marks of the tests that need a cluster."""
+NAMESPACE_LIMIT = 180
+"""Seconds until a namespace is gone; pods that are still in it have 60 s to end."""
 in_use: list[str] = []
 """Namespaces of the test that runs: looked at when it fails."""
 
@@ -49,14 +50,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="module")
-def namespace(namespace_factory: Callable[[str], Any]) -> Iterator[str]:
+def namespace() -> Iterator[str]:
     """Make a namespace of the module's own, removed at the end with all that is in it."""
     assert get("customresourcedefinition", LWS), "the cluster has no LeaderWorkerSet: see docs/clusters.md"
     name = f"vllm-test-{secrets.token_hex(4)}"
-    namespace_factory(name)
+    kubectl("create", "namespace", name)
     in_use.append(name)
     try:
         yield name
     finally:
         in_use.remove(name)
-        remove_all(name)
+        try:
+            remove_all(name)
+        finally:
+            kubectl("delete", "namespace", name, limit=NAMESPACE_LIMIT)

@@ -21,7 +21,7 @@ PYTHON = sys.executable
 SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
-WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "no:helm-charts", "-p", "no:anyio")
+WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "no:anyio")
 OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS)
 """Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
 
