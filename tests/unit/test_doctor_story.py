@@ -270,6 +270,28 @@ def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_hold
     assert ("killed" in {item.id for item in world.say().findings}) is not stopped
 
 
+def worker_after_its_leader(ago: float) -> World:
+    """Return a group whose worker ended as its old leader did, when there is a new leader already."""
+    world = World()
+    world.pod("vllm-0")["metadata"].update(uid="uid-new", creationTimestamp=stamp(1))
+    world.state("vllm-0", "running", startedAt=stamp(1))
+    world.log("vllm-0", UP[0], start=1)
+    world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=ago, uid="uid-vllm-0")
+    message = "error: a pod of this group has closed its connection to port 29501: its vLLM has ended"
+    world.state("vllm-0-1", "terminated", reason="Error", exitCode=1, finishedAt=stamp(2), message=message)
+    world.log("vllm-0-1", message, start=2)
+    return world
+
+
+def test_worker_that_outlives_its_deleted_leader_for_a_moment_has_not_failed() -> None:
+    assert worker_after_its_leader(ago=9).say().state is State.STARTING
+
+
+def test_worker_that_ends_before_its_leader_was_deleted_has_failed() -> None:
+    found = worker_after_its_leader(ago=0).say()
+    assert (found.state, found.findings[0].pod) == (State.FAILED, "vllm-0-1")
+
+
 TOLD = (
     "vllm-multinode: an earlier failure: vllm serve ended with exit status 2 after 12 s (served: no); vllm: error: "
     "unrecognized arguments: --not-a-flag; its log is in /cache/failures/vllm-0.x.rank-0.20261126T105000.000Z.log"

@@ -61,9 +61,7 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     groups = []
     for group in release.groups:
         own = [
-            *_until(
-                taken_down_since(release, group), (item for pod in group.pods for item in pod_sources(release, pod))
-            ),
+            *_pods(release, group),
             *(item for item in local if item.group == group.index),
             *group_sources(release, group),
             *earlier_sources(release, group),
@@ -76,11 +74,13 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
 
 
-def _until(end: float | None, sources: Iterable[Source]) -> Iterator[Source]:
-    """Yield the lines of pods without what they said after somebody began to take their group down."""
-    for source in sources:
-        stays = source.text.startswith("Terminating") or source.kind in ("node", "pending")
-        yield source if stays or end is None else source.until(end + WHOLE_SECOND)
+def _pods(release: Release, group: Group) -> Iterator[Source]:
+    """Yield the lines of a group's pods without what they said after somebody began to take their group down."""
+    for pod in group.pods:
+        end = taken_down_since(release, group, pod)
+        for source in pod_sources(release, pod):
+            stays = source.text.startswith("Terminating") or source.kind in ("node", "pending")
+            yield source if stays or end is None else source.until(end + WHOLE_SECOND)
 
 
 def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[Match]:

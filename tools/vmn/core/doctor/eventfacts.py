@@ -93,20 +93,31 @@ def _is_own(release: Release, event: Event) -> bool:
     return event.name == release.name or release.group_of(event.name) is not None
 
 
-def taken_down_since(release: Release, group: Group) -> float | None:
-    """Return when somebody began to take a group down, None when nobody did.
+def taken_down_since(release: Release, group: Group, pod: Pod) -> float | None:
+    """Return when somebody began to take the group of a pod down, None when nobody did.
 
     Kubelet says it by an event when it stops a container, also of a pod that is gone by now while the others are still
     there. A pod's own time moves: it is set again when its containers have ended, and a finalizer then still holds it.
     """
-    there = {pod.uid: pod for pod in group.pods}
-    newest = max((pod.created or 0.0 for pod in group.pods), default=0.0)
+    there = {one.uid: one for one in group.pods}
+    made = _life(group, pod)
     stopped = [
         event.first
         for event in _stops(release, group)
-        if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > newest)
+        if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
     ]
     return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
+
+
+def _life(group: Group, pod: Pod) -> float:
+    """Return since when a pod's group is complete; what was stopped earlier was stopped in the life before.
+
+    A worker outlives its leader for a moment, in which there is a new leader already.
+    """
+    own, leader = pod.created or 0.0, group.leader
+    if leader and own < (leader.created or 0.0):
+        return own
+    return max(one.created or 0.0 for one in group.pods)
 
 
 def _stops(release: Release, group: Group) -> list[Event]:
