@@ -27,9 +27,6 @@ _DAEMONS = "daemons"
 _KILL_TIMEOUT_S = 30
 _TAIL_LINES = 25
 
-_started: list[subprocess.Popen[bytes]] = []
-"""Daemons outlive this process: kept, so that nobody takes them for forgotten ones."""
-
 
 def spawn(name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> int:
     """Start a daemon in the cluster's control group, its output in a log, and return its process id.
@@ -54,7 +51,7 @@ def spawn(name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | Non
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-    _started.append(process)
+    process.returncode = 0  # a daemon outlives this process: nobody waits for it, and Python need not warn of that
     record = _record(name)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(f"{process.pid} {_start_time(process.pid)}\n")
