@@ -18,7 +18,7 @@ settings.load_profile("project")
 TIERS = ("cluster", "engine", "faults")
 """Marks of the tests that need a cluster."""
 NAMESPACE_LIMIT = 180
-"""Seconds until a namespace is gone; pods that are still in it have 60 s to end."""
+"""Seconds until a namespace is gone; the tiny model's pods, where some are still in it, have 85 to end."""
 in_use: list[str] = []
 """Namespaces of the test that runs: looked at when it fails."""
 

@@ -270,6 +270,9 @@ def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_hold
     assert ("killed" in {item.id for item in world.say().findings}) is not stopped
 
 
+PEER = "error: a pod of this group has closed its connection to port 29501: its vLLM has ended"
+
+
 def worker_after_its_leader(ago: float) -> World:
     """Return a group whose worker ended as its old leader did, when there is a new leader already."""
     world = World()
@@ -277,9 +280,8 @@ def worker_after_its_leader(ago: float) -> World:
     world.state("vllm-0", "running", startedAt=stamp(1))
     world.log("vllm-0", UP[0], start=1)
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=ago, uid="uid-vllm-0")
-    message = "error: a pod of this group has closed its connection to port 29501: its vLLM has ended"
-    world.state("vllm-0-1", "terminated", reason="Error", exitCode=1, finishedAt=stamp(2), message=message)
-    world.log("vllm-0-1", message, start=2)
+    world.state("vllm-0-1", "terminated", reason="Error", exitCode=1, finishedAt=stamp(2), message=PEER)
+    world.log("vllm-0-1", PEER, start=2)
     return world
 
 
@@ -320,10 +322,7 @@ def earlier(reason: str, at: str, rank: int = 0) -> str:
     """Return a line as a pod tells of a run before."""
     path = f"/cache/failures/vllm-0.vllm.serving.rank-{rank}.{at}.log"
     ended = "vllm serve ended with exit status 137 after 40 s (served: yes)"
-    return f"vllm-multinode: an earlier failure: {ended}{reason}; its log is in {path}"
-
-
-PEER = "; error: a pod of this group has closed its connection to port 29501: its vLLM has ended"
+    return f"vllm-multinode: an earlier failure: {'; '.join(filter(None, (ended, reason)))}; its log is in {path}"
 
 
 @pytest.mark.parametrize(

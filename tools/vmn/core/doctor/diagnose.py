@@ -76,8 +76,9 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
 
 def _pods(release: Release, group: Group) -> Iterator[Source]:
     """Yield the lines of a group's pods without what they said after somebody began to take their group down."""
+    ends = taken_down_since(release, group)
     for pod in group.pods:
-        end = taken_down_since(release, group, pod)
+        end = ends.get(pod.name)
         for source in pod_sources(release, pod):
             stays = source.text.startswith("Terminating") or source.kind in ("node", "pending")
             yield source if stays or end is None else source.until(end + WHOLE_SECOND)

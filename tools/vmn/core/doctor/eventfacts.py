@@ -93,20 +93,25 @@ def _is_own(release: Release, event: Event) -> bool:
     return event.name == release.name or release.group_of(event.name) is not None
 
 
-def taken_down_since(release: Release, group: Group, pod: Pod) -> float | None:
-    """Return when somebody began to take the group of a pod down, None when nobody did.
+def taken_down_since(release: Release, group: Group) -> dict[str, float]:
+    """Return when somebody began to take the group of each pod down: name -> time, without pods where nobody did.
 
     Kubelet says it by an event when it stops a container, also of a pod that is gone by now while the others are still
     there. A pod's own time moves: it is set again when its containers have ended, and a finalizer then still holds it.
     """
-    there = {one.uid: one for one in group.pods}
-    made = _life(group, pod)
-    stopped = [
-        event.first
-        for event in _stops(release, group)
-        if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
-    ]
-    return min((at for at in (group.told_to_end, *stopped) if at is not None), default=None)
+    there = {pod.uid: pod for pod in group.pods}
+    stops = _stops(release, group)
+    found = {}
+    for pod in group.pods:
+        made = _life(group, pod)
+        stopped = [
+            event.first
+            for event in stops
+            if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
+        ]
+        if times := [at for at in (group.told_to_end, *stopped) if at is not None]:
+            found[pod.name] = min(times)
+    return found
 
 
 def _life(group: Group, pod: Pod) -> float:
