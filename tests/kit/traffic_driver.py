@@ -21,14 +21,20 @@ PROMPT = "San Francisco is a"
 AFTER_FAILURE = 0.5
 """Seconds until a client asks again."""
 TURNED_AWAY = "cannot schedule new futures after shutdown"
-"""What vLLM 0.32 says, with status 500, to a request that comes when it has drained and is about to exit."""
+"""What vLLM 0.32 says, with status 500, to a request that comes while it drains."""
+ENGINE_GONE = "EngineCore encountered an issue"
+"""What it says, with status 500, once its engine has drained and ended, and when an engine dies under a request."""
+AT_ONCE = 0.1
+"""Seconds: vLLM looks for a dead engine before it takes a request, and answers in some 20 ms."""
 NOT_ACCEPTED = ("ConnectError", "ConnectTimeout")
 """Errors of the HTTP library below the client, which differs between the client's versions."""
 
 
-def outcome(error: Exception) -> str:
-    """Return what became of a request: nobody took it, nobody answered, or it failed after it was taken."""
+def outcome(error: Exception, seconds: float) -> str:
+    """Return what became of a request in so many seconds: nobody took it, nobody answered, or it failed."""
     if isinstance(error, APIStatusError) and TURNED_AWAY in str(error):
+        return "refused"
+    if isinstance(error, APIStatusError) and ENGINE_GONE in str(error) and seconds < AT_ONCE:
         return "refused"
     if isinstance(error, APIConnectionError) and type(error.__cause__).__name__ in NOT_ACCEPTED:
         return "refused"
@@ -40,15 +46,18 @@ async def ask(client: AsyncOpenAI) -> bool:
     started, clock = time.time(), time.monotonic()
     result, why = "answered", ""
     try:
-        await client.completions.create(
+        answer = await client.completions.create(
             model=os.environ["MODEL"],
             prompt=PROMPT,
             max_tokens=int(os.environ["TOKENS"]),
             temperature=0,
             extra_body={"ignore_eos": True},
         )
+        if answer.choices[0].finish_reason != "length":  # vLLM answers what it aborts with status 200
+            result, why = "failed", f"the answer was cut short: {answer.choices[0].finish_reason}"
     except (APIConnectionError, APIStatusError) as error:
-        result, why = outcome(error), f"{type(error.__cause__ or error).__name__}: {error}"
+        result = outcome(error, time.monotonic() - clock)
+        why = f"{type(error.__cause__ or error).__name__}: {error}"
     record = {"started": started, "seconds": time.monotonic() - clock, "result": result, "why": why}
     print(json.dumps(record), flush=True)
     return result == "answered"

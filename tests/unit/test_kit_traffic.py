@@ -62,5 +62,9 @@ def test_driver_tells_refused_from_failed_and_hung() -> None:
     late.__cause__, unreachable.__cause__ = httpx2.ReadTimeout("late"), httpx2.ConnectTimeout("no way")
     error = APIStatusError("500", response=httpx2.Response(500, request=request), body=None)
     away = APIStatusError("cannot schedule new futures after shutdown", response=error.response, body=None)
-    said = [outcome(item) for item in (refused, broken, late, unreachable, error, away)]
+    said = [outcome(item, 1.0) for item in (refused, broken, late, unreachable, error, away)]
     assert said == ["refused", "failed", "hung", "refused", "failed", "refused"]
+    gone = APIStatusError("EngineCore encountered an issue. See", response=error.response, body=None)
+    assert outcome(gone, 0.02) == "refused", "vLLM looked before it took it"
+    assert outcome(gone, 1.0) == "failed", "the engine died under it"
+    assert outcome(error, 0.02) == "failed"
