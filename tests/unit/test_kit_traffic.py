@@ -65,6 +65,20 @@ def test_driver_tells_refused_from_failed_and_hung() -> None:
     said = [outcome(item, 1.0) for item in (refused, broken, late, unreachable, error, away)]
     assert said == ["refused", "failed", "hung", "refused", "failed", "refused"]
     gone = APIStatusError("EngineCore encountered an issue. See", response=error.response, body=None)
-    assert outcome(gone, 0.02) == "refused", "vLLM looked before it took it"
-    assert outcome(gone, 1.0) == "failed", "the engine died under it"
+    assert [outcome(item, 1.0) for item in (gone, broken)] == ["failed"] * 2, "it died under the request"
+    assert [outcome(item, 0.02) for item in (gone, broken)] == ["refused"] * 2, "it was about to close its port"
     assert outcome(error, 0.02) == "failed"
+
+
+def test_driver_tells_an_answer_that_was_aborted_from_one_that_was_never_begun() -> None:
+    from openai.types import Completion, CompletionUsage
+
+    from kit.traffic_driver import unfinished
+
+    def aborted(tokens: int) -> Completion:
+        usage = {"completion_tokens": tokens, "prompt_tokens": 5, "total_tokens": 5 + tokens}
+        return Completion.model_construct(usage=CompletionUsage.model_validate(usage))
+
+    assert unfinished(aborted(0), 0.1) == "refused"
+    assert unfinished(aborted(0), 60.0) == "failed", "it waited for its turn"
+    assert unfinished(aborted(3), 0.1) == "failed"
