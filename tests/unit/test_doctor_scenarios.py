@@ -258,6 +258,16 @@ def test_group_that_is_just_made_anew_misses_no_pods() -> None:
     assert world.say().state is State.STARTING
 
 
+@pytest.mark.parametrize(("ago", "verdicts"), [(5, []), (30, ["pods-not-made"])])
+def test_group_that_is_just_wanted_misses_no_pods(ago: float, verdicts: list[str]) -> None:
+    world = World(groups=2)
+    world.remove("vllm-1", "vllm-1-1")
+    by_scale = {"time": stamp(ago), "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    since = {"time": stamp(1), "fieldsV1": {"f:status": {"f:replicas": {}}}}
+    world.objects["leaderworkersets"][0]["metadata"]["managedFields"] = [by_scale, since]
+    assert [finding.id for finding in world.say().findings] == verdicts
+
+
 @pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])
 def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
     world = World()

@@ -71,7 +71,7 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
 def _missed_since(release: Release, leader: str) -> float:
     """Return when a leader that is not there was wanted, or last was there as far as events tell."""
     seen = [event.last for event in events(release) if event.name == leader]
-    return max([release.made, *(at for at in seen if at is not None)])
+    return max([release.made, release.scaled, *(at for at in seen if at is not None)])
 
 
 def _placed_in_part(release: Release, group: Group) -> Iterator[Line]:

@@ -192,6 +192,13 @@ class Release:
         return seconds((self.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
 
     @cached_property
+    def scaled(self) -> float:
+        """When the number of groups was set last, as the server keeps it with each field; 0 when it does not."""
+        fields = (self.lws or {}).get("metadata", {}).get("managedFields") or ()
+        owners = [item for item in fields if "f:replicas" in (item.get("fieldsV1") or {}).get("f:spec", {})]
+        return max((seconds(item.get("time")) or 0.0 for item in owners), default=0.0)
+
+    @cached_property
     def groups(self) -> list[Group]:
         """All groups: those that should be there, and those that are."""
         pods = own_pods(self.snapshot, self.name)
