@@ -125,7 +125,8 @@ class Scene:
         before = ask(self.style.namespace)
         with self.traffic(load) as driver, asked_all_the_time(self.style.namespace) as said:
             time.sleep(SETTLED)
-            wait_until("answer before the fault", lambda: driver.answered_since(0), ANSWER_LIMIT)
+            first = "answer before the fault"
+            wait_until(first, lambda: driver.answered_since(0), ANSWER_LIMIT, state=self.style.describe)
             moment = time.time()
             inject(self.style)
             # From when all of it is done on: a request that was answered in between tells nothing.

@@ -30,7 +30,7 @@ NOT_ACCEPTED = ("ConnectError", "ConnectTimeout")
 CLOSED = ("ReadError", "RemoteProtocolError")
 """Errors when a server closes its port on a connection that it has not read, and when it dies under a request."""
 AT_ONCE = 0.25
-"""Seconds: a server on its way out turns a request away in 14 to 100 ms, as measured; what dies in work is older."""
+"""Seconds: a server on its way out turns requests away in 14 to 100 ms (measured); most that dies in work is older."""
 
 
 def outcome(error: Exception, seconds: float) -> str:
