@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from kit.fakecluster import FakeCluster
 from unit.doctor_data.world import HERE, NOW, World, stamp
-from vmn.adapters.doctor import LEASE_SECONDS
+from vmn.adapters.doctor import LEASE_SECONDS, PASS_ON_SECONDS
 from vmn.cli import main
 
 Run = Callable[..., Result]
@@ -180,6 +180,30 @@ def test_lease_that_is_old_counts_when_it_is_not_renewed(
     found = json.loads(run("-o", "json").stdout)["findings"]
     assert waited == [LEASE_SECONDS]
     assert [item["id"] for item in found] == ([] if renewed else ["node-lost"])
+
+
+@pytest.mark.parametrize("passed_on", [True, False])
+def test_group_that_the_controller_has_not_heard_of_is_looked_for_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, passed_on: bool
+) -> None:
+    world = World(groups=2)
+    pods = [world.pod("vllm-1"), world.pod("vllm-1-1")]
+    world.remove("vllm-1", "vllm-1-1")
+    leaders = world.objects["statefulsets"][0]["spec"]
+    leaders["replicas"] = 1
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if passed_on:
+            leaders["replicas"] = 2
+            world.objects["pods"].extend(pods)
+
+    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    _, run = served(world)
+    found = json.loads(run("-o", "json").stdout)["findings"]
+    assert waited == [PASS_ON_SECONDS]
+    assert [item["id"] for item in found] == ([] if passed_on else ["pods-not-made"])
 
 
 def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Served) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kit.progress import say
 from vmn.adapters.cluster import connect
 from vmn.adapters.doctor import take
 from vmn.adapters.programs import MissingError
@@ -48,8 +49,10 @@ class Said:
     told: list[str] = field(default_factory=list)
 
     def add(self, diagnosis: Diagnosis) -> None:
-        """Add what is new."""
-        _add(self.verdicts, verdict(diagnosis))
+        """Add what is new, and show by which lines the doctor came to a new verdict."""
+        if (new := verdict(diagnosis)) and new not in self.verdicts:
+            say(f"vmn doctor: {new}: {'; '.join(item.line for item in diagnosis.findings[0].evidence)}")
+        _add(self.verdicts, new)
         for text in _texts(diagnosis):
             _add(self.told, text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -259,13 +260,43 @@ def test_group_that_is_just_made_anew_misses_no_pods() -> None:
 
 
 @pytest.mark.parametrize(("ago", "verdicts"), [(5, []), (30, ["pods-not-made"])])
-def test_group_that_is_just_wanted_misses_no_pods(ago: float, verdicts: list[str]) -> None:
+@pytest.mark.parametrize("by", ["apply", "scale"])
+def test_group_that_is_just_wanted_misses_no_pods(by: str, ago: float, verdicts: list[str]) -> None:
     world = World(groups=2)
     world.remove("vllm-1", "vllm-1-1")
-    by_scale = {"time": stamp(ago), "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-    since = {"time": stamp(1), "fieldsV1": {"f:status": {"f:replicas": {}}}}
-    world.objects["leaderworkersets"][0]["metadata"]["managedFields"] = [by_scale, since]
+    replicas: dict[str, Any] = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    of_status = {"time": stamp(1), "fieldsV1": {"f:status": {"f:replicas": {}}}}
+    lws, leaders = world.objects["leaderworkersets"][0]["metadata"], world.objects["statefulsets"][0]["metadata"]
+    lws["managedFields"] = [of_status, {**replicas, "time": stamp(ago if by == "apply" else 800)}]
+    if by == "scale":
+        lws["managedFields"].append({**replicas, "subresource": "scale"})
+        leaders["managedFields"] = [of_status, {**replicas, "time": stamp(ago)}]
     assert [finding.id for finding in world.say().findings] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked_for", "verdicts"),
+    [(1, 1, []), (1, 2, ["arguments", "pods-not-made"]), (2, 2, ["arguments", "pods-not-made"])],
+)
+def test_worker_that_outlives_a_group_that_was_scaled_away_is_no_failure(
+    wanted: int, asked_for: int, verdicts: list[str]
+) -> None:
+    world = World(groups=2)
+    world.objects["leaderworkersets"][0]["spec"]["replicas"] = wanted
+    world.objects["statefulsets"][0]["spec"]["replicas"] = asked_for
+    world.remove("vllm-1")
+    world.log("vllm-1-1", "vllm: error: unrecognized arguments: --not-a-flag", start=20)
+    said = world.say()
+    assert [finding.id for finding in said.findings] == verdicts
+    assert [group.state for group in said.groups] == [State.SERVING, State.FAILED if verdicts else State.STARTING]
+
+
+def test_pod_of_a_group_that_was_scaled_away_and_does_not_end_is_said() -> None:
+    world = World(groups=2)
+    world.objects["leaderworkersets"][0]["spec"]["replicas"] = world.objects["statefulsets"][0]["spec"]["replicas"] = 1
+    world.remove("vllm-1")
+    world.pod("vllm-1-1")["metadata"].update(deletionTimestamp=stamp(200), deletionGracePeriodSeconds=95)
+    assert [finding.id for finding in world.say().findings] == ["stuck-terminating"]
 
 
 @pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])

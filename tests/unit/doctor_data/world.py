@@ -64,7 +64,7 @@ class World:
         self.objects: dict[str, list[Object]] = {
             "leaderworkersets": [{"metadata": metadata, "spec": spec}],
             "pods": [],
-            "statefulsets": [{"metadata": {"name": "vllm"}}],
+            "statefulsets": [{"metadata": {"name": "vllm"}, "spec": {"replicas": groups}}],
             "services": [{"metadata": {"name": "vllm"}, "spec": {"clusterIP": "None"}}],
             "events": [],
             "nodes": [node(name) for name in names],

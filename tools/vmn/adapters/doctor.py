@@ -31,6 +31,8 @@ PULSE_SECONDS = 10.0
 LEASES = Read("leases", "coordination.k8s.io/v1", "kube-node-lease")
 LEASE_SECONDS = 12.0
 """In which a kubelet that is there renews its lease, also after a failure (every 10 s, Kubernetes' nodelease)."""
+PASS_ON_SECONDS = 10.0
+"""In which LeaderWorkerSet's controller asks for groups that were wanted a moment ago; it takes 0.1 (measured)."""
 METRIC = re.compile(r"^vllm:(num_requests_running|generation_tokens_total)\{[^}]*\} (\S+)", re.MULTILINE)
 
 
@@ -60,8 +62,10 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
     Raises:
         MissingError: the server can't be reached, or has no such release.
     """
-    snapshot = gather(client, list(reads(namespace, release)))
-    name = _name(snapshot, namespace, release)
+    name, snapshot = _read(client, namespace, release)
+    if not Release(name, namespace, snapshot, time()).passed_on:
+        sleep(PASS_ON_SECONDS)
+        name, snapshot = _read(client, namespace, release)
     pods = own_pods(snapshot, name)
     found = Release(name, namespace, snapshot, time())
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -72,6 +76,16 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
     unread = {pod: why for pod, why in (item for item in answers if isinstance(item, tuple))}
     snapshot = _with_new_leases(client, found)
     return replace(found, snapshot=snapshot, now=time(), logs=logs, unread=unread, pulses=beats)
+
+
+def _read(client: ApiClient, namespace: str, release: str) -> tuple[str, Snapshot]:
+    """Return the name of the release's LeaderWorkerSet, and what the server has.
+
+    Raises:
+        MissingError: the server can't be reached, or has no such release.
+    """
+    snapshot = gather(client, list(reads(namespace, release)))
+    return _name(snapshot, namespace, release), snapshot
 
 
 def _with_new_leases(client: ApiClient, release: Release) -> Snapshot:

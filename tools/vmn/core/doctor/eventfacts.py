@@ -98,10 +98,12 @@ def taken_down_since(release: Release, group: Group) -> dict[str, float]:
 
     Kubelet says it by an event when it stops a container, also of a pod that is gone by now while the others are still
     there. A pod's own time moves: it is set again when its containers have ended, and a finalizer then still holds it.
+    Of a group that was scaled away, the leader is deleted, and the workers when it is gone.
     """
     there = {pod.uid: pod for pod in group.pods}
     stops = _stops(release, group)
     found = {}
+    scaled = [release.scaled] if release.is_scaled_away(group) else []
     for pod in group.pods:
         made = _life(group, pod)
         stopped = [
@@ -109,7 +111,7 @@ def taken_down_since(release: Release, group: Group) -> dict[str, float]:
             for event in stops
             if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
         ]
-        if times := [at for at in (group.told_to_end, *stopped) if at is not None]:
+        if times := [at for at in (group.told_to_end, *stopped, *scaled) if at is not None]:
             found[pod.name] = min(times)
     return found
 

@@ -25,7 +25,9 @@ DNS_SERVICE = "kube-dns"
 
 
 def group_sources(release: Release, group: Group) -> Iterator[Source]:
-    """Yield the lines about one group."""
+    """Yield the lines about one group; nothing is missing in one that was scaled away."""
+    if release.is_scaled_away(group):
+        return
     away = (
         f"; {CONTROLLER} has no available pod" if any("no available" in line for line in _controller(release)) else ""
     )

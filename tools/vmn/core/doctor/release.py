@@ -191,21 +191,46 @@ class Release:
         """When the LeaderWorkerSet was made, in seconds since 1970; 0 when it is not there."""
         return seconds((self.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
 
+    @property
+    def wanted(self) -> int:
+        """How many groups should be there."""
+        return int((self.lws or {}).get("spec", {}).get("replicas", 1)) if self.lws else 0
+
+    @property
+    def leader_set(self) -> Object | None:
+        """The StatefulSet that makes the leaders, None when it is not there."""
+        return self.snapshot.named("statefulsets", self.name)
+
+    @property
+    def asked_for(self) -> int | None:
+        """How many leaders LeaderWorkerSet's controller has asked for, None when it has not; more in a rollout."""
+        return int(self.leader_set.get("spec", {}).get("replicas", 1)) if self.leader_set else None
+
+    @property
+    def passed_on(self) -> bool:
+        """Whether the controller has asked for all groups that should be there."""
+        return self.asked_for is None or self.asked_for >= self.wanted
+
+    def is_scaled_away(self, group: Group) -> bool:
+        """Return whether nobody wants a group any more, whose pods may outlive that for a moment."""
+        return group.index >= max(self.wanted, self.asked_for or 0)
+
     @cached_property
     def scaled(self) -> float:
-        """When the number of groups was set last, as the server keeps it with each field; 0 when it does not."""
-        fields = (self.lws or {}).get("metadata", {}).get("managedFields") or ()
-        owners = [item for item in fields if "f:replicas" in (item.get("fieldsV1") or {}).get("f:spec", {})]
-        return max((seconds(item.get("time")) or 0.0 for item in owners), default=0.0)
+        """When the number of groups was set last, as the server keeps it with each field; 0 when it does not.
+
+        It keeps none of what comes in by the scale subresource of a custom resource, as from ``kubectl scale`` and
+        autoscalers (measured, Kubernetes 1.36), but one of the StatefulSet to which the controller passes it on.
+        """
+        return max(_set_at(item, "f:replicas") for item in (self.lws, self.leader_set))
 
     @cached_property
     def groups(self) -> list[Group]:
         """All groups: those that should be there, and those that are."""
         pods = own_pods(self.snapshot, self.name)
         spec = (self.lws or {}).get("spec", {})
-        wanted = range(int(spec.get("replicas", 1))) if self.lws else range(0)
         size = int(spec.get("leaderWorkerTemplate", {}).get("size", 1))
-        indexes = sorted({*wanted, *(pod.group for pod in pods)})
+        indexes = sorted({*range(self.wanted), *(pod.group for pod in pods)})
         return [Group(index, size, [pod for pod in pods if pod.group == index]) for index in indexes]
 
     def node_of(self, pod: Pod) -> Object | None:
@@ -220,6 +245,13 @@ class Release:
         """Return the group of the first of this release's pods that a text names."""
         found = re.search(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])", text)
         return int(found[1]) if found else None
+
+
+def _set_at(item: Object | None, field_name: str) -> float:
+    """Return when a field of an object's spec was set last; 0 when that is not known."""
+    fields = (item or {}).get("metadata", {}).get("managedFields") or ()
+    owners = [one for one in fields if field_name in (one.get("fieldsV1") or {}).get("f:spec", {})]
+    return max((seconds(one.get("time")) or 0.0 for one in owners), default=0.0)
 
 
 def own_pods(snapshot: Snapshot, name: str) -> list[Pod]:
