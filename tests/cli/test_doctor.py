@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from kit.fakecluster import FakeCluster
 from unit.doctor_data.world import HERE, NOW, World, stamp
-from vmn.adapters.doctor import LEASE_SECONDS, PASS_ON_SECONDS
+from vmn.adapters.doctor import LEASE_SECONDS, PASS_ON_SECONDS, PULSE_SECONDS
 from vmn.cli import main
 
 Run = Callable[..., Result]
@@ -160,6 +160,32 @@ def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, mo
     fake.texts = {**fake.texts, "vllm-0:8080/metrics": counters}
     done = run("-o", "json")
     assert json.loads(done.stdout)["findings"][0]["id"] == "requests-hang"
+
+
+@pytest.mark.parametrize(("made", "verdicts"), [(8, []), (30, ["pods-not-made"])])
+def test_pod_that_is_missing_is_so_at_the_time_at_which_the_pods_were_read(
+    served: Served, monkeypatch: pytest.MonkeyPatch, made: float, verdicts: list[str]
+) -> None:
+    world = World(groups=2)
+    world.remove("vllm-0-1")
+    world.pod("vllm-0")["metadata"]["creationTimestamp"] = stamp(made)
+    world.down("vllm-0", ago=made)
+    fake, run = served(world)
+    clock = [NOW]
+
+    def count(tokens: int) -> None:
+        counters = f"vllm:num_requests_running{{}} 2.0\nvllm:generation_tokens_total{{}} {tokens}.0\n"
+        fake.texts = {**fake.texts, "vllm-1:8080/metrics": counters}
+
+    def wait(seconds: float) -> None:
+        clock[0] += seconds
+        count(99)
+
+    count(77)
+    monkeypatch.setattr("vmn.adapters.doctor.time", lambda: clock[0])
+    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    assert [item["id"] for item in json.loads(run("-o", "json").stdout)["findings"]] == verdicts
+    assert clock[0] == NOW + PULSE_SECONDS
 
 
 @pytest.mark.parametrize("renewed", [True, False])

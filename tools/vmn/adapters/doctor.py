@@ -62,30 +62,29 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
     Raises:
         MissingError: the server can't be reached, or has no such release.
     """
-    name, snapshot = _read(client, namespace, release)
-    if not Release(name, namespace, snapshot, time()).passed_on:
+    found = _read(client, namespace, release)
+    if not found.passed_on:
         sleep(PASS_ON_SECONDS)
-        name, snapshot = _read(client, namespace, release)
-    pods = own_pods(snapshot, name)
-    found = Release(name, namespace, snapshot, time())
+        found = _read(client, namespace, release)
+    pods = own_pods(found.snapshot, found.name)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pulses = pool.map(lambda pod: (pod.name, _pulse(client, namespace, pod)), _asked(found))
         answers = list(pool.map(lambda want: _log(client, namespace, *want), _containers(pods)))
         beats = {pod: pulse for pod, pulse in pulses if pulse is not None}
     logs = [item for item in answers if isinstance(item, Log)]
     unread = {pod: why for pod, why in (item for item in answers if isinstance(item, tuple))}
-    snapshot = _with_new_leases(client, found)
-    return replace(found, snapshot=snapshot, now=time(), logs=logs, unread=unread, pulses=beats)
+    return replace(found, snapshot=_with_new_leases(client, found), logs=logs, unread=unread, pulses=beats)
 
 
-def _read(client: ApiClient, namespace: str, release: str) -> tuple[str, Snapshot]:
-    """Return the name of the release's LeaderWorkerSet, and what the server has.
+def _read(client: ApiClient, namespace: str, release: str) -> Release:
+    """Return the objects of a release; what is not there was not there at its time, however long logs take to read.
 
     Raises:
         MissingError: the server can't be reached, or has no such release.
     """
+    now = time()
     snapshot = gather(client, list(reads(namespace, release)))
-    return _name(snapshot, namespace, release), snapshot
+    return Release(_name(snapshot, namespace, release), namespace, snapshot, now)
 
 
 def _with_new_leases(client: ApiClient, release: Release) -> Snapshot:

@@ -167,7 +167,7 @@ class Release:
         name: of the LeaderWorkerSet.
         namespace: where it is.
         snapshot: what was read.
-        now: when that was, in seconds since 1970.
+        now: when the reading of it began, in seconds since 1970; logs and pulses are read after it.
         logs: of all containers.
         unread: pods whose log could not be read, and why.
         pulses: of leaders that answered, by pod.

@@ -68,7 +68,7 @@ def progress(release: Release, group: Group) -> str:
     age = release.now - min(pod.created or release.now for pod in group.pods)
     said = [log.lines[-1][1] for log in release.logs if log.pod == leader.name and not log.previous and log.lines]
     at = last_line(release, leader)
-    quiet = f", {release.now - at:.0f} s ago" if at else ""
+    quiet = f", {max(0.0, release.now - at):.0f} s ago" if at else ""
     newest = (
         f'; the leader\'s newest line{quiet}: "{cut(said[-1], 120)}"' if said else "; the leader has said nothing yet"
     )
