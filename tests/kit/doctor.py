@@ -50,9 +50,8 @@ class Said:
 
     def add(self, diagnosis: Diagnosis) -> None:
         """Add what is new, and show by which lines the doctor came to a new verdict."""
-        if (new := verdict(diagnosis)) and new not in self.verdicts:
-            say(f"vmn doctor: {new}: {'; '.join(item.line for item in diagnosis.findings[0].evidence)}")
-        _add(self.verdicts, new)
+        if _add(self.verdicts, name := verdict(diagnosis)):
+            say(f"vmn doctor: {name}: {'; '.join(item.line for item in diagnosis.findings[0].evidence)}")
         for text in _texts(diagnosis):
             _add(self.told, text)
 
@@ -65,9 +64,12 @@ def _texts(diagnosis: Diagnosis) -> list[str]:
     return [f"{finding.id}: {finding.text}" for finding in diagnosis.findings]
 
 
-def _add(to: list[str], text: str) -> None:
-    if text and text not in to:
+def _add(to: list[str], text: str) -> bool:
+    """Add a text that is new, and return whether it was."""
+    new = bool(text) and text not in to
+    if new:
         to.append(text)
+    return new
 
 
 @contextmanager

@@ -299,6 +299,19 @@ def test_pod_of_a_group_that_was_scaled_away_and_does_not_end_is_said() -> None:
     assert [finding.id for finding in world.say().findings] == ["stuck-terminating"]
 
 
+@pytest.mark.parametrize("why", ["may not be read", "is gone"])
+def test_group_of_a_rollout_s_surge_that_fails_is_said_when_nothing_tells_that_it_was_scaled_away(why: str) -> None:
+    world = World(groups=2)
+    world.objects["leaderworkersets"][0]["spec"]["replicas"] = 1
+    world.down("vllm-1")
+    world.log("vllm-1", "vllm: error: unrecognized arguments: --not-a-flag", start=20)
+    if why == "is gone":
+        world.objects["statefulsets"].pop(0)
+    else:
+        world.denied["statefulsets"] = "Add a rule."
+    assert "arguments" in [finding.id for finding in world.say().findings]
+
+
 @pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])
 def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
     world = World()

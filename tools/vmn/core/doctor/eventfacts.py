@@ -103,7 +103,7 @@ def taken_down_since(release: Release, group: Group) -> dict[str, float]:
     there = {pod.uid: pod for pod in group.pods}
     stops = _stops(release, group)
     found = {}
-    scaled = [release.scaled] if release.is_scaled_away(group) else []
+    scaled = release.scaled if release.is_scaled_away(group) else None
     for pod in group.pods:
         made = _life(group, pod)
         stopped = [
@@ -111,7 +111,7 @@ def taken_down_since(release: Release, group: Group) -> dict[str, float]:
             for event in stops
             if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
         ]
-        if times := [at for at in (group.told_to_end, *stopped, *scaled) if at is not None]:
+        if times := [at for at in (group.told_to_end, scaled, *stopped) if at is not None]:
             found[pod.name] = min(times)
     return found
 

@@ -194,7 +194,7 @@ class Release:
     @property
     def wanted(self) -> int:
         """How many groups should be there."""
-        return int((self.lws or {}).get("spec", {}).get("replicas", 1)) if self.lws else 0
+        return _replicas(self.lws) if self.lws else 0
 
     @property
     def leader_set(self) -> Object | None:
@@ -204,7 +204,7 @@ class Release:
     @property
     def asked_for(self) -> int | None:
         """How many leaders LeaderWorkerSet's controller has asked for, None when it has not; more in a rollout."""
-        return int(self.leader_set.get("spec", {}).get("replicas", 1)) if self.leader_set else None
+        return _replicas(self.leader_set) if self.leader_set else None
 
     @property
     def passed_on(self) -> bool:
@@ -212,8 +212,11 @@ class Release:
         return self.asked_for is None or self.asked_for >= self.wanted
 
     def is_scaled_away(self, group: Group) -> bool:
-        """Return whether nobody wants a group any more, whose pods may outlive that for a moment."""
-        return group.index >= max(self.wanted, self.asked_for or 0)
+        """Return whether nobody wants a group any more, whose pods may outlive that for a moment.
+
+        Not of a group of which that is not known, as without the StatefulSet or without the right to read it.
+        """
+        return self.asked_for is not None and group.index >= max(self.wanted, self.asked_for)
 
     @cached_property
     def scaled(self) -> float:
@@ -222,7 +225,7 @@ class Release:
         It keeps none of what comes in by the scale subresource of a custom resource, as from ``kubectl scale`` and
         autoscalers (measured, Kubernetes 1.36), but one of the StatefulSet to which the controller passes it on.
         """
-        return max(_set_at(item, "f:replicas") for item in (self.lws, self.leader_set))
+        return max(_replicas_set_at(item) for item in (self.lws, self.leader_set))
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -247,10 +250,15 @@ class Release:
         return int(found[1]) if found else None
 
 
-def _set_at(item: Object | None, field_name: str) -> float:
-    """Return when a field of an object's spec was set last; 0 when that is not known."""
+def _replicas(item: Object) -> int:
+    """Return how many replicas an object asks for; Kubernetes' default is one."""
+    return int(item.get("spec", {}).get("replicas", 1))
+
+
+def _replicas_set_at(item: Object | None) -> float:
+    """Return when an object's number of replicas was set last; 0 when that is not known."""
     fields = (item or {}).get("metadata", {}).get("managedFields") or ()
-    owners = [one for one in fields if field_name in (one.get("fieldsV1") or {}).get("f:spec", {})]
+    owners = [one for one in fields if "f:replicas" in (one.get("fieldsV1") or {}).get("f:spec", {})]
     return max((seconds(one.get("time")) or 0.0 for one in owners), default=0.0)
 
 
