@@ -206,6 +206,8 @@ def main(names: Sequence[str]) -> int:
         print(f"usage: run.py {{{','.join(known)}}}…", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `nohup … &`: commands must still hear it, to clean up
+        signal.signal(signal.SIGINT, lambda *_: None)  # ignored here, and by exec the default again in what it starts
     session = Session(dict(os.environ))
     wanted = [known[name] for name in names]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -59,12 +60,23 @@ def test_run_ends_with_0_when_all_is_well(
     assert capfd.readouterr().out.splitlines()[-1].startswith("all passed in")
 
 
+SLEEP = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('cleans', 'up')"
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["plain", "in the background"])
 def test_run_ends_a_part_when_its_time_is_up(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], handler: signal.Handlers
 ) -> None:
-    use(runner, monkeypatch, part(runner, "slow", "import time; time.sleep(60)", limit=1))
-    assert runner.main(["slow"]) == 1
-    assert "time is up" in capfd.readouterr().out
+    before = signal.signal(signal.SIGINT, handler)  # a shell starts what ends in & with SIGINT ignored
+    try:
+        use(runner, monkeypatch, part(runner, "slow", SLEEP, limit=1))
+        monkeypatch.setattr(runner, "SECONDS_TO_CLEAN_UP", 5)
+        assert runner.main(["slow"]) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+    out = capfd.readouterr().out
+    assert "time is up" in out
+    assert "cleans up" in out
 
 
 @pytest.mark.parametrize("code", ["pass", "raise SystemExit(1)"], ids=["passed", "failed"])
