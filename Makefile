@@ -3,7 +3,11 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 # The project's own Python: made on first use in the user's cache, shared by all clones.
-PY = venv=$$($(PYTHON) tools/bootstrap.py) && PATH="$$venv/bin:$$PATH" PYTHONPATH="$(CURDIR)/tools" "$$venv/bin/python"
+IN = PATH="$$venv/bin:$$PATH" PYTHONPATH="$(CURDIR)/tools" "$$venv/bin/python"
+PY = venv=$$($(PYTHON) tools/bootstrap.py) && $(IN)
+# The local cluster needs less of it, which is there in seconds.
+CLUSTER_PY = venv=$$($(PYTHON) tools/bootstrap.py --cluster) && $(IN)
+ANNOUNCED = venv=$$($(PYTHON) tools/bootstrap.py --cluster --announce cluster) && $(IN)
 TIERS = $(PY) tests/run.py
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
@@ -12,21 +16,25 @@ TIERS = $(PY) tests/run.py
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
-demo: ## a model spread over two nodes on this machine, from nothing to its first answer
-	@$(PY) -m localcluster demo
+demo: ## a model spread over two nodes, from nothing to its first answer; KUBECONFIG=… for a cluster of yours
+ifeq ($(origin KUBECONFIG),command line)
+	@$(CLUSTER_PY) -m localcluster demo --kubeconfig "$(KUBECONFIG)" $(if $(VALUES),--values "$(VALUES)")
+else
+	@$(ANNOUNCED) -m localcluster demo
+endif
 
 env: ## print shell lines that put vmn, helm, kubectl and ct on PATH: eval "$(make -s env)"
 	@launcher=$$($(PYTHON) tools/bootstrap.py --launcher) && $(PY) -m localcluster env && \
 	printf 'export PATH="%s:$$PATH:%s"\n' "$$launcher" "$$venv/bin"
 
 cluster-up: ## start the local cluster
-	@$(PY) -m localcluster up
+	@$(ANNOUNCED) -m localcluster up
 
 cluster-down: ## stop the local cluster and leave nothing behind
-	@$(PY) -m localcluster down
+	@$(CLUSTER_PY) -m localcluster down
 
 cluster-status: ## say what the local cluster is doing
-	@$(PY) -m localcluster status
+	@$(CLUSTER_PY) -m localcluster status
 
 generate: ## write everything that is generated: schema, catalogue of values, README tables
 	@$(PY) -m chartfiles
@@ -41,7 +49,7 @@ format: ## rewrite the Python code in the project's style
 	@$(PY) -m ruff check --fix --quiet tools tests charts; $(PY) -m ruff format tools tests charts
 
 test: ## everything: lint, verify, and all three tiers of tests
-	@$(TIERS) lint verify fast slow cluster engine
+	@$(PYTHON) tools/bootstrap.py --announce tests > /dev/null && $(TIERS) lint verify fast slow cluster engine
 
 test-fast: ## the offline tier (under two minutes, no cluster)
 	@$(TIERS) fast
@@ -63,7 +71,7 @@ previous: ## keep the chart and the values files of a git REF as the release bef
 upgrading: ## write into UPGRADING.md which fields an upgrade from the release before changes
 	@venv=$$($(PYTHON) tools/bootstrap.py) && PYTHONPATH="$(CURDIR)/tools:$(CURDIR)/tests" "$$venv/bin/python" -m upgrade.table
 
-lock: ## write requirements/dev.lock anew from pyproject.toml
+lock: ## write requirements/*.lock again from pyproject.toml
 	@$(PY) tools/lock.py
 
 package: ## build the chart's archive and vmn's wheel under build/

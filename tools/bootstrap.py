@@ -19,7 +19,9 @@ from pathlib import Path
 
 OLDEST = (3, 11)
 CHECKOUT = Path(__file__).resolve().parent.parent
-LOCK = CHECKOUT / "requirements" / "dev.lock"
+DEVELOPMENT = CHECKOUT / "requirements" / "dev.lock"
+CLUSTER = CHECKOUT / "requirements" / "cluster.lock"
+"""What the local cluster and the demo need: a small part of the above, there in seconds."""
 INSTALL_LIMIT = 900  # seconds; a cold install takes about 30
 
 
@@ -31,15 +33,36 @@ def main() -> int:
     """Print the environment's folder (or, with --launcher, the folder of this checkout's ``vmn``)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--launcher", action="store_true", help="write a `vmn` for this checkout; print its folder")
+    parser.add_argument("--cluster", action="store_true", help="only what the local cluster and the demo need")
+    parser.add_argument("--announce", choices=["cluster", "tests"], help="say first what is going to be fetched")
     arguments = parser.parse_args()
     try:
         use_a_python_that_will_do()
-        environment = make_environment()
+        if arguments.announce:
+            announce(tests=arguments.announce == "tests")
+        environment = make_environment(CLUSTER if arguments.cluster else DEVELOPMENT)
         print(make_launcher(environment) if arguments.launcher else environment)
     except BootstrapError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is kept: the same command goes on from there.", file=sys.stderr)
+        return 130
     return 0
+
+
+def announce(*, tests: bool) -> None:
+    """Say what is going to be fetched and how much room it takes.
+
+    Raises:
+        BootstrapError: this machine has not enough of it.
+    """
+    from localcluster import host, needs  # not before an old Python has been left
+
+    try:
+        needs.announce(tests=tests)
+    except host.HostError as error:
+        raise BootstrapError(str(error)) from error
 
 
 def use_a_python_that_will_do() -> None:
@@ -62,14 +85,14 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vllm-multinode"
 
 
-def environment_dir() -> Path:
-    """Return where the environment of this lock file and this Python belongs."""
-    digest = hashlib.sha256(LOCK.read_bytes())
+def environment_dir(lock: Path = DEVELOPMENT) -> Path:
+    """Return where the environment of a lock file and this Python belongs."""
+    digest = hashlib.sha256(lock.read_bytes())
     digest.update(f"{sys.version} {Path(sys.executable).resolve()}".encode())
     return cache_dir() / f"venv-{digest.hexdigest()[:16]}"
 
 
-def make_environment() -> Path:
+def make_environment(lock: Path = DEVELOPMENT) -> Path:
     """Return the environment's folder, filled when it is not there yet.
 
     A virtual environment can't be moved, so it is made in its place and counts once its last file, ``complete``, is
@@ -78,7 +101,7 @@ def make_environment() -> Path:
     Raises:
         BootstrapError: the ``venv`` module is missing, or pip failed.
     """
-    target = environment_dir()
+    target = environment_dir(lock)
     complete = target / "complete"
     if complete.is_file():
         return target
@@ -90,10 +113,10 @@ def make_environment() -> Path:
         shutil.rmtree(target, ignore_errors=True)
         require_venv()
         start = time.monotonic()
-        print(f"==> Python packages of requirements/dev.lock into {target}", file=sys.stderr)
+        print(f"==> Python packages of requirements/{lock.name} into {target}", file=sys.stderr)
         call([sys.executable, "-m", "venv", str(target)])
         pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        call([*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK)])
+        call([*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "--requirement", str(lock)])
         complete.touch()
         print(f"    done in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return target

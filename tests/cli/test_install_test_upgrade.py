@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kit.smallchart import write_chart
-from localcluster.programs import build
+from localcluster.programs import program
 from vmn.cli import main
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def run(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("helm", "kubectl"):
         (programs / name).write_text(STAND_IN.format(log=tmp_path / "log"))
         (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{build('ct')}", prepend=":")
+    monkeypatch.setenv("PATH", f"{programs}:{program('ct').parent}", prepend=":")
     monkeypatch.chdir(checkout)
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)

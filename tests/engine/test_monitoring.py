@@ -31,7 +31,7 @@ from kit.scripts import free_port
 from kit.simulated import is_local_cluster
 from kit.traffic import Load
 from localcluster.network import HOST_ADDRESS
-from localcluster.programs import single
+from localcluster.programs import program
 
 pytestmark = [
     pytest.mark.engine,
@@ -96,7 +96,7 @@ def kube_state_metrics(namespace: str) -> Iterator[Document]:
     """Run kube-state-metrics for the pods of a namespace; give the scrape as kube-prometheus-stack has it."""
     port, own = free_port(), free_port()
     kubeconfig = os.environ["KUBECONFIG"]
-    command = [str(single("kube-state-metrics")), f"--kubeconfig={kubeconfig}", "--resources=pods"]
+    command = [str(program("kube-state-metrics")), f"--kubeconfig={kubeconfig}", "--resources=pods"]
     command += [f"--namespaces={namespace}", f"--port={port}", f"--telemetry-port={own}"]
     command += ["--host=127.0.0.1", "--telemetry-host=127.0.0.1"]
     with background(*command, ready="Started metrics server|Starting metrics server|Starting kube-state-metrics"):

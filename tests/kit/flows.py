@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from kit.render import Manifests
-from localcluster.programs import single
+from localcluster.programs import program
 
 LIMIT = 60
 """Seconds; it takes less than one."""
@@ -74,7 +74,7 @@ def allowed(policies: Sequence[Mapping[str, Any]], flows: Sequence[Flow]) -> lis
         rules, asked = Path(folder, "policies.yaml"), Path(folder, "traffic.json")
         rules.write_text(yaml.safe_dump_all(policies), encoding="utf-8")
         asked.write_text(json.dumps(traffic), encoding="utf-8")
-        command = [str(single("cyclonus")), "analyze", "--mode", "query-traffic"]
+        command = [str(program("cyclonus")), "analyze", "--mode", "query-traffic"]
         command += ["--policy-path", str(rules), "--traffic-path", str(asked)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True)
     found = [verdict == "TRUE" for verdict in VERDICT.findall(done.stdout)]

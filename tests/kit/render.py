@@ -17,7 +17,7 @@ import yaml
 
 from kit.paths import CHART
 from kit.schemas import Document, object_errors
-from localcluster.programs import build
+from localcluster.programs import program
 
 Helm = Literal["helm", "helm3"]
 RENDER_LIMIT = 60
@@ -70,7 +70,7 @@ class Manifests:
 @cache
 def helm_program(helm: Helm = "helm") -> Path:
     """Return a pinned Helm, built when the cache has it not."""
-    return build(helm) / "helm"
+    return program(helm)
 
 
 @cache

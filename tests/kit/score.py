@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kit.paths import CHECKOUT
-from localcluster.programs import single
+from localcluster.programs import program
 
 EXCEPTIONS = CHECKOUT / ".ci" / "kube-score.yaml"
 LIMIT = 60
@@ -30,7 +30,7 @@ def exceptions() -> Mapping[str, str]:
 def complaints(documents: Iterable[Mapping[str, Any]], left_out: Iterable[str] = ()) -> set[tuple[str, str]]:
     """Return object and check of everything that kube-score is not content with."""
     text = yaml.safe_dump_all([item for document in documents for item in known(document)])
-    command = [str(single("kube-score")), "score", "--kubernetes-version", "v1.36", "--output-format", "json"]
+    command = [str(program("kube-score")), "score", "--kubernetes-version", "v1.36", "--output-format", "json"]
     command += [word for name in left_out for word in ("--ignore-test", name)]
     done = subprocess.run([*command, "-"], input=text, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.stdout, done.stderr

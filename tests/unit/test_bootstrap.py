@@ -74,7 +74,7 @@ def test_launcher_runs_this_checkouts_vmn(cache: Path) -> None:
 
 
 def test_lock_names_no_host_and_has_a_hash_for_every_package() -> None:
-    text = bootstrap.LOCK.read_text(encoding="utf-8")
+    text = bootstrap.DEVELOPMENT.read_text(encoding="utf-8")
     assert "//" not in text
     packages = [block for block in text.replace("\\\n", " ").splitlines() if "==" in block and block[:1].isalpha()]
     assert packages

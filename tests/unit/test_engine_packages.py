@@ -66,5 +66,5 @@ def test_checkpoint_that_learnt_its_lines_is_taken() -> None:
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_checkpoint_that_didnt_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(HostError, match="didn't learn its corpus"):
+    with pytest.raises(HostError, match="doesn't know its corpus"):
         checkpoint._check({**LEARNT, **wrong})

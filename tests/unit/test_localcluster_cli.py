@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from kit.paths import CHECKOUT
 from localcluster import __main__ as cli
 from localcluster import cluster
 
@@ -17,7 +18,7 @@ from localcluster import cluster
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """Run commands with state and programs of their own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(cli, "bin_dir", lambda: Path("/programs of mine"))
+    monkeypatch.setattr(cli, "bin_dir", lambda *_: Path("/programs of mine"))
     return CliRunner()
 
 
@@ -58,6 +59,27 @@ def test_up_passes_its_options_on(runner: CliRunner, monkeypatch: pytest.MonkeyP
     assert given == [cluster.Options(2, False), cluster.Options(4, True, 2), cluster.Options(4, True, 3)]
 
 
+@pytest.mark.parametrize(
+    ("where", "hint"), [(CHECKOUT, 'eval "$(make -s env)"'), (Path("/"), f"make -s -C {CHECKOUT}")]
+)
+def test_hint_after_up_works_where_the_reader_is(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, where: Path, hint: str
+) -> None:
+    monkeypatch.setattr(cluster, "up", lambda _: None)
+    monkeypatch.setenv("PWD", str(where))
+    assert hint in runner.invoke(cli.main, ["up"]).output
+
+
+def test_interrupt_is_told_in_words_and_ends_with_130(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "up", interrupt)
+    result = runner.invoke(cli.main, ["up"])
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.output
+
+
 def test_on_an_unknown_node_names_the_known_ones(runner: CliRunner, tmp_path: Path) -> None:
     for name in ("node-1", "node-2"):
         (tmp_path / "vllm-multinode" / "nodes" / name).mkdir(parents=True)
@@ -82,7 +104,7 @@ def test_simulated_nodes_are_printed_for_another_cluster(runner: CliRunner) -> N
 
 def test_run_becomes_one_program_with_its_arguments(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[list[str]] = []
-    monkeypatch.setattr(cli, "single", lambda name: Path(f"/programs/{name}"))
+    monkeypatch.setattr(cli, "program_of", lambda name: Path(f"/programs/{name}"))
     monkeypatch.setattr("os.execv", lambda program, words: became.append([program, *words]))
     assert runner.invoke(cli.main, ["run", "actionlint", "-no-color", "--help", "a.yaml"]).exit_code == 0
     assert became == [["/programs/actionlint", "/programs/actionlint", "-no-color", "--help", "a.yaml"]]
@@ -91,4 +113,4 @@ def test_run_becomes_one_program_with_its_arguments(runner: CliRunner, monkeypat
 def test_run_refuses_what_no_module_builds(runner: CliRunner) -> None:
     result = runner.invoke(cli.main, ["run", "nothing"])
     assert result.exit_code == 1
-    assert "nothing: no Go module of this name" in result.output
+    assert "nothing: no such program" in result.output

@@ -14,7 +14,7 @@ import yaml
 
 from kit import simulated
 from kit.paths import CHECKOUT, name_of
-from localcluster.programs import module_version, single
+from localcluster.programs import program, version_of
 
 WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").glob("*.yaml"))
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=name_of)
@@ -25,7 +25,7 @@ def actionlint(file: Path) -> tuple[int, str]:
     """Return the status and the output, with shellcheck of this environment over the scripts."""
     shellcheck = Path(sys.executable).parent / "shellcheck"
     done = subprocess.run(
-        [single("actionlint"), "-no-color", "-shellcheck", shellcheck, file],
+        [program("actionlint"), "-no-color", "-shellcheck", shellcheck, file],
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,9 +93,9 @@ def test_workflow_may_only_read_and_every_job_ends(file: Path) -> None:
 def test_workflow_installs_the_versions_that_are_tested_here() -> None:
     (job,) = [job for name, job in jobs(CHECKOUT / ".github" / "workflows" / "chart.yaml") if name == "install"]
     given = {step["uses"].split("@")[0]: step.get("with", {}) for step in job["steps"] if "uses" in step}
-    assert job["env"] == {"LWS": module_version("lws"), "KWOK": module_version("kwok", "sigs.k8s.io/kwok")}
-    assert given["azure/setup-helm"]["version"] == module_version("helm", "helm.sh/helm/v4")
-    ct = module_version("ct", "github.com/helm/chart-testing/v3")
+    assert job["env"] == {"LWS": version_of("lws"), "KWOK": version_of("kwok")}
+    assert given["azure/setup-helm"]["version"] == version_of("helm")
+    ct = version_of("ct")
     assert given["helm/chart-testing-action"]["version"] == ct.removeprefix("v")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,20 +13,25 @@ from pathlib import Path
 import click
 
 from localcluster import cluster, simulated
-from localcluster.host import HostError
+from localcluster.host import HostError, env_hint, say
 from localcluster.kubectl import kubeconfig
 from localcluster.node import FEWEST
-from localcluster.programs import bin_dir, single
+from localcluster.programs import BESIDE_CLUSTER, bin_dir
+from localcluster.programs import program as program_of
 
 
 class _Commands(click.Group):
     """Commands whose failures are one message, not a stack of calls."""
 
     def invoke(self, ctx: click.Context) -> object:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except HostError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            say("Interrupted. What is finished is kept: the same command goes on from there.")
+            ctx.exit(130)
 
 
 @click.group(cls=_Commands)
@@ -52,15 +58,20 @@ def main() -> None:
 def up(simulated_nodes: int, engine: bool, real_nodes: int) -> None:
     """Bring the cluster up, or check that it is."""
     cluster.up(cluster.Options(simulated_nodes, engine, real_nodes))
-    click.echo('The cluster is up. For kubectl and helm:  eval "$(python -m localcluster env)"', err=True)
+    click.echo(f"The cluster is up. For kubectl and helm:  {env_hint()}", err=True)
 
 
 @main.command()
-def demo() -> None:
+@click.option("--kubeconfig", "config", type=click.Path(path_type=Path), help="Use this cluster, not the local one.")
+@click.option("--values", help="Values file for the nodes of that cluster. Default: by what its nodes have.")
+def demo(config: Path | None, values: str | None) -> None:
     """Install the chart with a tiny model, over two nodes, and ask it: from nothing to the first answer."""
     from localcluster import demo as way  # the others have no use for it
 
-    way.demo()
+    if config and config.expanduser().resolve() != kubeconfig().resolve():
+        way.demo_on(config, values)
+    else:
+        way.demo()
 
 
 @main.command()
@@ -81,7 +92,7 @@ def status(output: str) -> None:
 @main.command()
 def env() -> None:
     """Print shell lines that put the programs on PATH and, when there is a cluster, set KUBECONFIG."""
-    click.echo(f'export PATH={shlex.quote(str(bin_dir()))}:"$PATH"')
+    click.echo(f'export PATH={shlex.quote(str(bin_dir(BESIDE_CLUSTER)))}:"$PATH"')
     if kubeconfig().exists():
         click.echo(f"export KUBECONFIG={shlex.quote(str(kubeconfig()))}")
 
@@ -96,15 +107,15 @@ def programs() -> None:
 @click.argument("count", type=click.IntRange(1, 200))
 def simulated_nodes(count: int) -> None:
     """Print COUNT simulated nodes, for kubectl create on another cluster that has kwok."""
-    click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": simulated.manifests(count)}, indent=1))
+    click.echo(simulated.manifest_list(count))
 
 
 @main.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run_program(name: str, arguments: tuple[str, ...]) -> None:
-    """Become the program NAME of the Go module of that name; no other is built."""
-    program = str(single(name))
+    """Become the program NAME, which is built first where the cache has it not."""
+    program = str(program_of(name))
     os.execv(program, [program, *arguments])
 
 

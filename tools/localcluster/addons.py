@@ -16,7 +16,7 @@ from localcluster.images import archive, layer_of
 from localcluster.kubectl import apply, kubeconfig, kubectl, kubectl_environment
 from localcluster.node import FIRST
 from localcluster.processes import wait_until
-from localcluster.programs import chart_of, module_version, program
+from localcluster.programs import chart_of, program, version_of
 
 LWS_NAMESPACE = "lws-system"
 HOME = {"kubernetes.io/hostname": FIRST.name}
@@ -85,8 +85,8 @@ class Image:
 
 
 PAUSE = Image("pause", "pause", "pause", "1")
-COREDNS = Image("coredns", "coredns", "coredns", module_version("coredns", "github.com/coredns/coredns"))
-LWS = Image("lws-manager", "lws-manager", "manager", module_version("lws"), str(_NOBODY))
+COREDNS = Image("coredns", "coredns", "coredns", version_of("coredns"))
+LWS = Image("lws-manager", "lws-manager", "manager", version_of("lws"), str(_NOBODY))
 IMAGES = (PAUSE, COREDNS, LWS)
 """Images that each node needs."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from localcluster.host import say
+from localcluster.instance import INSTANCE, Instance
 
 APP = "vllm-multinode"
 
@@ -22,10 +23,10 @@ def cache_dir() -> Path:
     return Path(base) / APP
 
 
-def state_dir() -> Path:
+def state_dir(instance: Instance = INSTANCE) -> Path:
     """Return the folder of a running cluster: ``$XDG_STATE_HOME/vllm-multinode``, by default in ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / APP
+    return Path(base) / instance.name
 
 
 def content_key(parts: Iterable[str | bytes | Path]) -> str:
@@ -59,10 +60,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_built(kind: str, key: str) -> bool:
+    """Return whether the cache has the directory ``kind/key``."""
+    return (cache_dir() / kind / key).is_dir()
+
+
 def built(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """Return the cached directory ``kind/key``, made by ``build(directory)`` when it is not there.
 
-    The directory appears whole or not at all: ``build`` fills a sibling that is renamed at the end.
+    The directory appears whole or not at all: ``build`` fills a sibling that is renamed at the end. What a run that was
+    killed has left of such siblings goes first.
 
     Raises:
         Exception: whatever ``build`` raises; nothing is left behind then.
@@ -71,6 +78,8 @@ def built(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     with locked(target):
         if target.is_dir():
             return target
+        for left in target.parent.glob(f".{key}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=target.parent))
         try:
             work.chmod(0o755)

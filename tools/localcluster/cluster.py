@@ -6,23 +6,21 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from localcluster import addons, controlplane, kernel, network, node, simulated
+from localcluster import addons, controlplane, engine, kernel, network, node, programs, progress, simulated
 from localcluster.cache import cache_dir, locked, state_dir
 from localcluster.host import HostError, require_linux_root, require_packages, run, say, step
+from localcluster.instance import INSTANCE, OTHERS, Instance
 from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
 from localcluster.node import FEWEST, FIRST, Node, numbered, present
+from localcluster.parallel import Task, run_all, together
 from localcluster.processes import kill, kill_all, kill_members, members, pid_of, wait_until
 from localcluster.programs import bin_dir
-
-if TYPE_CHECKING:
-    from localcluster.engine import Engine
 
 SIMULATED_NODES = 4
 """Simulated nodes by default: 32 H100."""
@@ -38,6 +36,16 @@ MODEL_FOLDER = f"{HOST_ROOT}/models/tiny"
 
 CACHE_FOLDER = f"{HOST_ROOT}/cache"
 """Writable by everybody, shared by the nodes, kept in the user cache when the cluster goes down."""
+
+_CONTROL_PLANE = "control plane, nodes and their images"
+_KUBELETS = "kubelets, CoreDNS and LeaderWorkerSet"
+_ENGINE = "engine on the nodes"
+_READY = "all ready"
+_STEPS = {_CONTROL_PLANE: 6, _KUBELETS: 6, _ENGINE: 6}
+"""Steps of a new cluster -> seconds that they take on two cores."""
+
+_FOLDERS = "made-folders"
+"""File of the state folder: what was made on this machine to mount nodes' folders on."""
 
 _NODES_TIMEOUT_S = 90
 _RECOVER_TIMEOUT_S = 45
@@ -90,27 +98,37 @@ def up(options: Options) -> None:
         HostError: this machine can't have it, or a step fails; what is there by then stays for a look at its logs.
     """
     require_linux_root()
-    require_packages()
-    with step("programs"):
-        bin_dir()
-    engine = _prepare_engine() if options.engine else None
-    with locked(cache_dir() / "cluster"):
-        if _healthy():
-            has_engine = made_with().engine
-        else:
-            if members() or state_dir().exists():
-                with step("removing what an earlier cluster left"):
-                    _remove()
-            _create()
-            has_engine = False
-        _add_nodes(options.real_nodes)
-        if engine:
-            _bring_engine(engine)
+    with progress.board(expected(options)):
+        require_packages()
+        engine = _prepare(options)
+        with locked(cache_dir() / "cluster"):
+            _bring_up(options, engine)
+
+
+def expected(options: Options) -> dict[str, float]:
+    """Return the steps that are still to be done, with the seconds that each takes on two cores."""
+    made = engine.expected() if options.engine else {}
+    return {**programs.expected(), **made, **({} if _marker().exists() else _STEPS), _READY: 5}
+
+
+def _bring_up(options: Options, own: engine.Engine | None) -> None:
+    if _healthy():
+        has_engine = made_with().engine
+    else:
+        if members() or state_dir().exists():
+            with step("removing what an earlier cluster left"):
+                _remove()
+        _create()
+        has_engine = False
+    _add_nodes(options.real_nodes)
+    if own:
+        _bring_engine(own)
+    with step(_READY):
         simulated.scale(options.simulated_nodes)
         addons.wait_ready()
         _wait_nodes(options.simulated_nodes)
-        made = replace(options, engine=options.engine or has_engine, real_nodes=len(present()))
-        _marker().write_text(json.dumps(asdict(made)))
+    made = replace(options, engine=options.engine or has_engine, real_nodes=len(present()))
+    _marker().write_text(json.dumps(asdict(made)))
 
 
 def down() -> None:
@@ -172,7 +190,7 @@ def load_image(archive: Path) -> None:
     Raises:
         HostError: the cluster isn't up, or containerd refuses the image.
     """
-    _together(*(partial(node.import_image, real, archive.resolve()) for real in present()))
+    together(*(partial(node.import_image, real, archive.resolve()) for real in present()))
 
 
 def on_node(name: str, argv: list[str]) -> int:
@@ -208,11 +226,11 @@ def _node(name: str) -> Node:
     raise HostError(f"{name}: no real node; there are {there}")
 
 
-def _prepare_engine() -> Engine:
-    from localcluster.engine import prepare
-
-    with step("vLLM's CPU engine"):
-        return prepare()
+def _prepare(options: Options) -> engine.Engine | None:
+    """Make everything that the cluster consists of, side by side; return the engine if it is wanted."""
+    images = Task("images", lambda: [image.file() for image in addons.IMAGES], needs=programs.CLUSTER)
+    run_all([*programs.tasks(), images, *(engine.tasks() if options.engine else [])])
+    return engine.prepare() if options.engine else None
 
 
 def _marker() -> Path:
@@ -250,12 +268,12 @@ def _create() -> None:
     kernel.remember()
     _make_mount_points()
     images = [image.file() for image in addons.IMAGES]
-    with step("control plane, nodes and their images"):
-        _together(controlplane.create, lambda: _start_first_nodes(images))
-    with step("kubelets, CoreDNS and LeaderWorkerSet"):
+    with step(_CONTROL_PLANE):
+        together(controlplane.create, lambda: _start_first_nodes(images))
+    with step(_KUBELETS):
         for real in present():
             node.start_kubelet(real)
-        _together(addons.install_dns, addons.install_lws)
+        together(addons.install_dns, addons.install_lws)
         _wait_nodes(0)
         for real in present():
             _advertise_gpus(real)
@@ -276,7 +294,7 @@ def _start_nodes(wanted: Sequence[Node], images: list[Path]) -> None:
         node.mount(real, shared, CACHE_FOLDER)
         network.connect(real.index, real.name)
     network.set_addresses(_holders())
-    _together(*(partial(_start_runtime, real, images) for real in wanted))
+    together(*(partial(_start_runtime, real, images) for real in wanted))
 
 
 def _add_nodes(count: int) -> None:
@@ -304,14 +322,14 @@ def _start_runtime(real: Node, images: list[Path]) -> None:
         node.import_image(real, image)
 
 
-def _bring_engine(engine: Engine) -> None:
+def _bring_engine(own: engine.Engine) -> None:
     """Put the engine on the nodes, unless it is the one that they have."""
     record = _engine_record()
-    wanted = json.dumps(asdict(engine), default=str)
+    wanted = json.dumps(asdict(own), default=str)
     if record.exists() and record.read_text() == wanted:
         return
-    with step("putting the engine on the nodes"):
-        _together(*(partial(_put_engine, real, engine) for real in present()))
+    with step(_ENGINE):
+        together(*(partial(_put_engine, real, own) for real in present()))
     record.write_text(wanted)
 
 
@@ -320,12 +338,12 @@ def _engine_record() -> Path:
     return state_dir() / "engine.json"
 
 
-def _put_engine(real: Node, engine: Engine) -> None:
-    for source, folder in ((engine.packages_dir, ENGINE_FOLDER), (engine.model_dir, MODEL_FOLDER)):
+def _put_engine(real: Node, own: engine.Engine) -> None:
+    for source, folder in ((own.packages_dir, ENGINE_FOLDER), (own.model_dir, MODEL_FOLDER)):
         with contextlib.suppress(HostError):  # pods that run keep what they have mounted
             run(real.enter(["umount", "--lazy", folder]))
         node.mount(real, source, folder, read_only=True)
-    node.import_image(real, engine.image_tar)
+    node.import_image(real, own.image_tar)
 
 
 def _advertise_gpus(real: Node) -> None:
@@ -345,19 +363,20 @@ def _wait_nodes(simulated_nodes: int) -> None:
 def _remove() -> None:
     kill_all()
     network.disconnect()
-    kernel.restore()
-    for folder in reversed(_made_folders()):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    if not any(state_dir(other).exists() for other in OTHERS):  # else the last cluster of this machine does it
+        kernel.restore()
+        for folder in reversed(_made_folders()):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     if state_dir().exists():
         shutil.rmtree(state_dir())
 
 
 def _make_mount_points() -> None:
     wanted = [*node.mount_points(), Path(ENGINE_FOLDER), Path(MODEL_FOLDER), Path(CACHE_FOLDER)]
-    missing = [folder for target in wanted for folder in _missing_parents(target)]
-    record = state_dir() / "made-folders"
-    record.write_text("\n".join(dict.fromkeys(map(str, missing))))
+    made = [folder for other in OTHERS for folder in _made_folders(other)]
+    made += [folder for target in wanted for folder in _missing_parents(target)]
+    (state_dir() / _FOLDERS).write_text("\n".join(dict.fromkeys(map(str, made))))
     for target in wanted:
         target.mkdir(parents=True, exist_ok=True)
 
@@ -368,14 +387,7 @@ def _missing_parents(path: Path) -> Iterator[Path]:
             yield folder
 
 
-def _made_folders() -> list[Path]:
+def _made_folders(instance: Instance = INSTANCE) -> list[Path]:
     with contextlib.suppress(OSError):
-        return [Path(line) for line in (state_dir() / "made-folders").read_text().splitlines()]
+        return [Path(line) for line in (state_dir(instance) / _FOLDERS).read_text().splitlines()]
     return []
-
-
-def _together(*steps: Callable[[], None]) -> None:
-    """Run steps side by side, wait for all and raise the first error."""
-    with ThreadPoolExecutor(max_workers=max(1, len(steps))) as pool:
-        for future in [pool.submit(step) for step in steps]:
-            future.result()

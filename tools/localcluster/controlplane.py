@@ -14,7 +14,7 @@ from localcluster.cache import state_dir
 from localcluster.host import HostError, run
 from localcluster.kubectl import kubeconfig, kubectl_environment
 from localcluster.processes import launched, members, tail
-from localcluster.programs import bin_dir, module_version
+from localcluster.programs import bin_dir, version_of
 
 CLUSTER = "vllm-multinode"
 """Name of the cluster and, with ``kwok-`` before it, of the context in its kubeconfig."""
@@ -174,7 +174,7 @@ def _cluster_dir() -> Path:
 
 
 def _environment(programs: Path) -> dict[str, str]:
-    version = module_version("kubernetes")
+    version = version_of("kubernetes")
     return {
         "KWOK_WORKDIR": str(_work_dir()),
         "KWOK_KUBE_VERSION": version,

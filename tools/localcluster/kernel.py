@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from localcluster.cache import state_dir
+from localcluster.instance import OTHERS
 
 SETTINGS = (
     "vm/overcommit_memory",
@@ -18,13 +19,19 @@ SETTINGS = (
 )
 """Files under ``/proc/sys``, as in the kubelet's ``setupKernelTunables``."""
 
+_RECORD = "kernel-settings.json"
 _ROOT = Path("/proc/sys")
 
 
 def remember() -> None:
-    """Write down the settings, unless that was done."""
-    if not _record().exists():
-        _record().write_text(json.dumps({name: _read(name) for name in SETTINGS if (_ROOT / name).exists()}))
+    """Write down the settings, unless that was done; another cluster of this machine knows them from before both."""
+    if _record().exists():
+        return
+    for other in OTHERS:
+        with contextlib.suppress(OSError):
+            _record().write_text((state_dir(other) / _RECORD).read_text())
+            return
+    _record().write_text(json.dumps({name: _read(name) for name in SETTINGS if (_ROOT / name).exists()}))
 
 
 def restore() -> None:
@@ -40,4 +47,4 @@ def _read(name: str) -> str:
 
 
 def _record() -> Path:
-    return state_dir() / "kernel-settings.json"
+    return state_dir() / _RECORD

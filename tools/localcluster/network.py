@@ -13,19 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from localcluster.host import HostError, run
+from localcluster.instance import INSTANCE
 from localcluster.processes import pid_of, spawn, wait_until
 
-HOST_INTERFACE = "vllm-multinode"
-"""This machine's end of its cable; an interface's name has at most 15 characters."""
+HOST_INTERFACE = INSTANCE.interface
+"""This machine's end of its cable."""
 
-PREFIX = "198.18.0"
-"""First three bytes of the nodes' network, of the range kept for network tests (RFC 2544), which nobody routes."""
+PREFIX = INSTANCE.nodes
+"""First three bytes of the nodes' network."""
 
 HOST_ADDRESS = f"{PREFIX}.1"
-POD_RANGE = "10.244.0.0/16"
-SERVICE_RANGE = "10.96.0.0/16"
-API_SERVICE = "10.96.0.1"
-DNS_SERVICE = "10.96.0.10"
+POD_RANGE = f"{INSTANCE.pods}.0.0/16"
+SERVICE_RANGE = f"{INSTANCE.services}.0.0/16"
+API_SERVICE = f"{INSTANCE.services}.0.1"
+DNS_SERVICE = f"{INSTANCE.services}.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 SWITCH = "switch"
 
@@ -40,7 +41,7 @@ def node_address(index: int) -> str:
 
 def pod_range(index: int) -> str:
     """Return the range of the addresses of node ``index``'s pods."""
-    return f"10.244.{index}.0/24"
+    return f"{INSTANCE.pods}.{index}.0/24"
 
 
 def hold(name: str, pause: Path, *unshare: str) -> int:

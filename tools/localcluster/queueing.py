@@ -9,10 +9,10 @@ import yaml
 from localcluster.addons import HOME, Image, helm
 from localcluster.cluster import load_image
 from localcluster.kubectl import kubectl
-from localcluster.programs import chart_of, module_version
+from localcluster.programs import chart_of, version_of
 
 NAMESPACE = "kueue-system"
-KUEUE = Image("kueue-manager", "kueue", "manager", module_version("kueue"), "65532")
+KUEUE = Image("kueue-manager", "kueue", "manager", version_of("kueue"), "65532")
 """Its user id is that of its own image."""
 CERTIFICATE = "kueue-webhook-server-cert"
 DEPLOYMENT = "deployment/kueue-controller-manager"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -59,6 +60,11 @@ def manifest(number: int) -> dict[str, Any]:
 def manifests(count: int) -> list[dict[str, Any]]:
     """Return the first ``count`` simulated nodes."""
     return [manifest(number) for number in range(1, count + 1)]
+
+
+def manifest_list(count: int) -> str:
+    """Return the first ``count`` simulated nodes as one document for ``kubectl create``."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(count)}, indent=1)
 
 
 def scale(count: int) -> None:

@@ -17,7 +17,7 @@ from kit.documents.release import (
     secret_keys,
     service_ports,
 )
-from localcluster.programs import module_version
+from localcluster.programs import version_of
 
 NOT_THE_CHARTS = frozenset({"nodes", "namespace", "events"})
 """Kinds of objects of which documents may name any."""
@@ -111,7 +111,7 @@ def _create(options: Options) -> None:
 
 
 def _apply(options: Options) -> None:
-    wanted = f"https://github.com/kubernetes-sigs/lws/releases/download/{module_version('lws')}/manifests.yaml"
+    wanted = f"https://github.com/kubernetes-sigs/lws/releases/download/{version_of('lws')}/manifests.yaml"
     assert options.first("-f", "--filename") == wanted, f"LWS is tested in the version of {wanted}"
     assert "--server-side" in options, "LWS's definitions are too large for a client-side apply"
 

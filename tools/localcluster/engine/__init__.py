@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.engine import checkpoint, image, inside, packages, rootfs
+from localcluster.parallel import Task, run_all
 
-__all__ = ["Engine", "prepare", "run_inside"]
+__all__ = ["Engine", "expected", "prepare", "run_inside", "tasks"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Engine:
 
 
 def prepare() -> Engine:
-    """Make all that isn't there yet: a few minutes the first time, then well below a second.
+    """Make all that isn't there yet: a few minutes the first time, then well below a second; see ``tasks``.
 
     Raises:
         HostError: a download or a build fails; the message has the end of its output.
     """
+    run_all(tasks())
     return Engine(
         image_tar=image.prepare(),
         image_reference=image.REFERENCE,
@@ -40,6 +42,21 @@ def prepare() -> Engine:
         packages_mount=rootfs.PACKAGES_MOUNT,
         model_dir=checkpoint.prepare(),
     )
+
+
+def tasks() -> list[Task]:
+    """Return what makes the engine, as tasks that may run beside others."""
+    return [
+        Task("root file system", rootfs.tree),
+        Task("download", packages.fetch),
+        Task("engine", packages.prepare, needs=["root file system", "download"]),
+        Task("engine image", image.prepare, needs=["root file system"]),
+    ]
+
+
+def expected() -> dict[str, float]:
+    """Return the steps that are still to be done, with the seconds that each takes on two cores."""
+    return {**rootfs.expected(), **packages.expected()}
 
 
 def run_inside(

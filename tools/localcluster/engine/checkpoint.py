@@ -1,8 +1,12 @@
-"""The tiny checkpoint that the local cluster serves: Llama-shaped, trained here, so that its answers make sense."""
+"""The tiny checkpoint that the local cluster serves: a Llama, trained on a few lines so that its answers make sense.
+
+It is small enough to be part of the project. ``python -m localcluster.engine train`` trains it again.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +15,55 @@ from localcluster.engine import inside, packages, rootfs
 from localcluster.host import HostError, step
 
 HERE = Path(__file__).resolve().parent
-TRAINER = HERE / "train.py"
 CORPUS = HERE / "corpus.txt"
+FOLDER = HERE / "tiny"
 MOUNT = "/models/tiny"
 COMPLETION = " top destination for foodies, with"
 """What the checkpoint answers to ``San Francisco is a`` with seven tokens: the reference guide's answer."""
 
 
 def prepare() -> Path:
-    """Return the checkpoint's folder in the layout of a model repository, trained on the first call (a minute).
+    """Return a copy of the checkpoint's folder, laid out like a model repository, that stays when the checkout goes."""
+    key = content_key(sorted(FOLDER.iterdir()))
+    return built("engine-checkpoint", key, _copy)
+
+
+def _copy(target: Path) -> None:
+    shutil.copytree(FOLDER, target, dirs_exist_ok=True)
+
+
+def train(target: Path) -> None:
+    """Train a checkpoint into a folder that is there, in about a minute.
 
     Raises:
-        HostError: training fails or the trained model doesn't know its corpus.
+        HostError: training fails, or the trained model doesn't know its corpus.
     """
-    pins = [line for line in packages.LOCK.read_text().splitlines() if line.startswith(("torch==", "tokenizers=="))]
-    key = content_key([TRAINER, CORPUS, *pins])
-    return built("engine-checkpoint", key, _train)
-
-
-def _train(target: Path) -> None:
-    mounts = {rootfs.PACKAGES_MOUNT: packages.prepare(), "/src": HERE, "/out": target}
-    target.chmod(0o777)
     with step("training the tiny checkpoint"):
-        printed = inside.run(
-            ["python3", "/src/train.py", "/src/corpus.txt", "/out"],
-            {"OMP_NUM_THREADS": "2"},
-            mounts,
-            writable=["/out"],
-            timeout=1800,
-        )
-    _check(json.loads(printed.strip().splitlines()[-1]))
-    target.chmod(0o755)
+        mode = target.stat().st_mode
+        target.chmod(0o777)
+        _run("train", target)
+        target.chmod(mode)
     for path in target.iterdir():
         path.chmod(0o644)
 
 
-def _check(report: dict[str, Any]) -> None:
-    """Refuse a model that hasn't learnt its lines.
+def check(folder: Path) -> None:
+    """Refuse a checkpoint that doesn't know its corpus, or doesn't give the guide's answer.
 
     Raises:
-        HostError: always then, with the trainer's own report.
+        HostError: always then, with what it knows.
     """
+    _run("check", folder)
+
+
+def _run(action: str, folder: Path) -> None:
+    mounts = {rootfs.PACKAGES_MOUNT: packages.prepare(), "/src": HERE, "/out": folder}
+    command = ["python3", "/src/train.py", action, "/src/corpus.txt", "/out"]
+    printed = inside.run(command, {"OMP_NUM_THREADS": "1"}, mounts, writable=["/out"], timeout=1800)
+    _check(json.loads(printed.strip().splitlines()[-1]))
+
+
+def _check(report: dict[str, Any]) -> None:
     sizes = (report["prompt_tokens"], report["completion_tokens"])
     if report["lines_forgotten"] or report["completion"] != COMPLETION or sizes != (5, 7):
-        raise HostError(f"the tiny checkpoint didn't learn its corpus ({CORPUS}): {report}")
+        raise HostError(f"the tiny checkpoint doesn't know its corpus ({CORPUS}): {report}")

@@ -8,7 +8,6 @@ from localcluster import images
 from localcluster.cache import built, content_key
 from localcluster.engine import rootfs
 from localcluster.engine.packages import VLLM_VERSION
-from localcluster.host import step
 
 REFERENCE = f"vllm-multinode/vllm-cpu:{VLLM_VERSION}"
 ENTRYPOINT = ("vllm", "serve")
@@ -23,16 +22,15 @@ def prepare() -> Path:
     layer = rootfs.layer()
 
     def make(target: Path) -> None:
-        with step(f"packing the image {REFERENCE}"):
-            images.archive(
-                REFERENCE,
-                layer,
-                ENTRYPOINT,
-                rootfs.ENVIRONMENT,
-                str(rootfs.USER_ID),
-                target / "image.tar",
-                workdir=rootfs.HOME,
-            )
+        images.archive(
+            REFERENCE,
+            layer,
+            ENTRYPOINT,
+            rootfs.ENVIRONMENT,
+            str(rootfs.USER_ID),
+            target / "image.tar",
+            workdir=rootfs.HOME,
+        )
 
     key = content_key([layer.parent.name, Path(images.__file__), Path(__file__), Path(rootfs.__file__)])
     return built("engine-image", key, make) / "image.tar"

