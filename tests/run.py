@@ -1,20 +1,25 @@
 """Run parts of the checks one after the other, each bounded, with the time it took; called by the Makefile.
 
-The cluster tiers use the cluster of KUBECONFIG. Without one, a local cluster is started, and stopped at the end
-however the tests end.
+The cluster tiers use a local cluster of their own, which is started for them, and stopped at the end however the tests
+end. They use the cluster of KUBECONFIG instead where that is set to another than the local one of ``make demo``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from localcluster import instance
+from localcluster.cache import cache_dir, locked
+from localcluster.kubectl import kubeconfig
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
@@ -100,6 +105,7 @@ def parts() -> dict[str, Part]:
     return {part.name: part for part in every}
 
 
+CLUSTER_NEW = Part("cluster-new", "remove what an interrupted run left", [[PYTHON, "-m", "localcluster", "down"]], 180)
 CLUSTER_UP = Part("cluster-up", "start the local cluster", [[PYTHON, "-m", "localcluster", "up"]], 2700)
 CLUSTER_DOWN = Part("cluster-down", "stop the local cluster", [[PYTHON, "-m", "localcluster", "down"]], 180)
 
@@ -179,23 +185,44 @@ def local_environment(env: dict[str, str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def run_on_cluster(session: Session, wanted: Iterable[Part]) -> None:
-    """Run the tiers that need a cluster; start and stop a local one when KUBECONFIG names none."""
-    own = not session.env.get("KUBECONFIG")
-    started = False
-    try:
-        if own:
-            started = True
-            if not session.run(CLUSTER_UP):
-                for part in wanted:
-                    session.skip(part, "no cluster")
-                return
-        session.env.update(local_environment(session.env) | ({} if own else {"KUBECONFIG": session.env["KUBECONFIG"]}))
+def foreign_cluster(env: Mapping[str, str]) -> str:
+    """Return the kubeconfig of a cluster that the tests are to use, nothing when they are to have their own."""
+    given = env.get("KUBECONFIG", "")
+    return "" if given and Path(given).resolve() == kubeconfig().resolve() else given
+
+
+def run_on_cluster(session: Session, wanted: Sequence[Part]) -> None:
+    """Run the tiers that need a cluster: on that of KUBECONFIG, or on one that is started and stopped for them."""
+    if given := foreign_cluster(session.env):
+        session.env.update(local_environment(session.env) | {"KUBECONFIG": given})
         for part in wanted:
             session.run(part)
-    finally:
-        if started:
+        return
+    session.env.pop("KUBECONFIG", None)
+    session.env[instance.VARIABLE] = "tests"
+    with only_run():
+        try:
+            run_on_own_cluster(session, wanted)
+        finally:
             session.run(CLUSTER_DOWN)
+
+
+def run_on_own_cluster(session: Session, wanted: Sequence[Part]) -> None:
+    """Start the tests' own cluster and run the tiers on it; nothing of an earlier run is in it."""
+    if not session.run(CLUSTER_NEW) or not session.run(CLUSTER_UP):
+        for part in wanted:
+            session.skip(part, "no cluster")
+        return
+    session.env.update(local_environment(session.env))
+    for part in wanted:
+        session.run(part)
+
+
+@contextlib.contextmanager
+def only_run() -> Iterator[None]:
+    """Wait until no other run uses the tests' own cluster, and keep others waiting meanwhile."""
+    with locked(cache_dir() / "tests-cluster"):
+        yield
 
 
 def main(names: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,7 +15,7 @@ from kit.paths import CHECKOUT
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """Return tests/run.py as a module, with short commands for its parts."""
     spec = importlib.util.spec_from_file_location("tests_run", CHECKOUT / "tests" / "run.py")
     assert spec
@@ -23,6 +24,9 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "tests_run", module)
     spec.loader.exec_module(module)
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(module, "CLUSTER_NEW", part(module, "cluster-new", "pass"))
     monkeypatch.setattr(module, "CLUSTER_UP", part(module, "cluster-up", "pass"))
     monkeypatch.setattr(module, "CLUSTER_DOWN", part(module, "cluster-down", "pass"))
     monkeypatch.setattr(module, "local_environment", lambda env: {**env, "KUBECONFIG": "local"})
@@ -87,7 +91,7 @@ def test_run_starts_a_cluster_and_stops_it_when_there_is_none(
     assert runner.main(["c"]) == int(code != "pass")
     lines = capfd.readouterr().out.splitlines()
     begun = [line.split(":")[0].removeprefix("==> ") for line in lines if line.startswith("==>")]
-    assert begun == ["cluster-up", "c", "cluster-down"]
+    assert begun == ["cluster-new", "cluster-up", "c", "cluster-down"]
     assert "local" in lines
 
 
@@ -100,6 +104,18 @@ def test_run_leaves_the_cluster_of_kubeconfig_alone(
     out = capfd.readouterr().out
     assert "mine" in out.splitlines()
     assert "cluster-up" not in out
+
+
+def test_run_has_a_cluster_of_its_own_beside_the_demos(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(runner.kubeconfig()))
+    code = "import os; print(os.environ['KUBECONFIG'], os.environ['LOCALCLUSTER'])"
+    use(runner, monkeypatch, part(runner, "c", code, cluster=True))
+    assert runner.main(["c"]) == 0
+    out = capfd.readouterr().out
+    assert "local tests" in out.splitlines()
+    assert "==> cluster-down" in out
 
 
 def test_run_fails_its_tiers_and_cleans_up_when_the_cluster_does_not_start(
