@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,18 @@ import yaml
 from click.testing import CliRunner
 
 from kit import lwscontroller, simulated
-from kit.cluster import LWS, Object, create, get, kubectl, objects, present
+from kit.apiserver import own_api_server
+from kit.cluster import LWS, Object, create, kubectl, present
+from kit.extensions import present_definitions
 from kit.paths import CHECKOUT
-from kit.progress import wait_until
+from localcluster.programs import chart_of
 from vmn.cli import main
 from vmn.core.values import merged
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
 only_here = pytest.mark.skipif(
-    not simulated.is_local_cluster(), reason="takes LeaderWorkerSet away for a while, which others may use"
+    not simulated.is_local_cluster(),
+    reason="takes a controller away that others may need",
 )
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -185,45 +186,36 @@ def test_preflight_sees_that_the_controller_is_down(namespace: str, tmp_path: Pa
     assert "has no available pod" in failures(found)["lws-controller"]["text"]
 
 
-@only_here
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the kubeconfig of an API server of this module's own, with nodes for the release."""
+    with own_api_server(tmp_path_factory.mktemp("own"), nodes=4) as config:
+        yield config
+
+
 @pytest.mark.parametrize(
     ("age", "words"),
     [("0.8", "does not know restartPolicy RecreateGroupAfterStart"), ("none", "has no LeaderWorkerSet")],
 )
 def test_preflight_sees_an_old_and_a_missing_leaderworkerset(
-    age: str, words: str, namespace: str, tmp_path: Path
+    age: str, words: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with other_crd(age):
-        status, found = preflight(tmp_path, namespace, {})
+    monkeypatch.setenv("KUBECONFIG", str(own))
+    with present_definitions([crd_before_0_9()] if age == "0.8" else []):
+        status, found = preflight(tmp_path, "default", {})
     assert status == 1
     assert words in failures(found)["lws"]["text"]
 
 
-@contextmanager
-def other_crd(age: str) -> Iterator[None]:
-    """Have LeaderWorkerSet's CRD as it was before 0.9, or not at all; all LeaderWorkerSets go with it."""
-    assert not objects(LWS, "--all-namespaces"), "a release of another test is there"
-    kept = get("customresourcedefinition", LWS)
-    assert kept
-    for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"):
-        kept["metadata"].pop(field, None)
-    kept.pop("status", None)
-    old = copy.deepcopy(kept)
+def crd_before_0_9() -> Object:
+    """Return LeaderWorkerSet's definition without the restart policy that came with 0.9."""
+    folder = chart_of("lws") / "charts" / "lws" / "crds"
+    found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in folder.glob("*.yaml")]
+    (old,) = (crd for crd in found if crd["metadata"]["name"] == LWS)
     template = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     policy = template["leaderWorkerTemplate"]["properties"]["restartPolicy"]
     policy["enum"] = [value for value in policy["enum"] if value != "RecreateGroupAfterStart"]
-    try:
-        if age == "none":
-            kubectl("delete", "customresourcedefinition", LWS, "--wait=true")
-        else:
-            kubectl("replace", "--filename=-", stdin=json.dumps(old))
-        yield
-    finally:
-        if age == "none":
-            kubectl("create", "--filename=-", stdin=json.dumps(kept))
-        else:
-            kubectl("replace", "--filename=-", stdin=json.dumps(kept))
-        wait_until("LeaderWorkerSet", lambda: not kubectl("get", LWS, check=False).code, 60)
+    return dict(old)
 
 
 def as_nobody(namespace: str, folder: Path) -> Path:
