@@ -121,14 +121,16 @@ def _bring_up(options: Options, own: engine.Engine | None) -> None:
         _create()
         has_engine = False
     _add_nodes(options.real_nodes)
-    if own:
-        _bring_engine(own)
-    with step(_READY):
-        simulated.scale(options.simulated_nodes)
-        addons.wait_ready()
-        _wait_nodes(options.simulated_nodes)
+    together(partial(_all_ready, options.simulated_nodes), *([partial(_bring_engine, own)] if own else []))
     made = replace(options, engine=options.engine or has_engine, real_nodes=len(present()))
     _marker().write_text(json.dumps(asdict(made)))
+
+
+def _all_ready(simulated_nodes: int) -> None:
+    with step(_READY):
+        simulated.scale(simulated_nodes)
+        addons.wait_ready()
+        _wait_nodes(simulated_nodes)
 
 
 def down() -> None:
