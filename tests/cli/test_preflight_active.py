@@ -25,7 +25,7 @@ from kit.render import helm_program, render
 from unit.test_preflight import HERE, World, pod
 from vmn.adapters import active
 from vmn.cli import main
-from vmn.core.lws import NAME
+from vmn.core.cluster.lws import NAME
 
 pytestmark = pytest.mark.slow
 

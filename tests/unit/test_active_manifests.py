@@ -12,11 +12,11 @@ from kit.paths import CHECKOUT
 from kit.render import render
 from kit.schemas import object_errors
 from vmn.adapters.active import program
-from vmn.core.lws import GROUP, NAME
+from vmn.core.cluster.lws import GROUP, NAME
+from vmn.core.cluster.rendered import Demand, references
 from vmn.core.preflight.active.asked import Asked, asked_of
 from vmn.core.preflight.active.manifests import INSTANCE, Run, plan
 from vmn.core.preflight.active.rights import Right, rights, rules
-from vmn.core.preflight.demand import Demand, references
 
 R1, TINY = (CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "tiny-cpu"))
 RDMA = {

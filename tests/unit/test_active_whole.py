@@ -13,11 +13,11 @@ from kit.paths import CHECKOUT
 from kit.render import render
 from kit.scripts import free_port
 from vmn.adapters.active import program
+from vmn.core.cluster.rendered import Demand
 from vmn.core.preflight.active.asked import asked_of
 from vmn.core.preflight.active.judge import Report, findings
 from vmn.core.preflight.active.manifests import plan
 from vmn.core.preflight.active.progress import Phase, State
-from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding
 
 HOST = "127.0.0.1"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from unit.doctor_data.world import UP, World, condition, stamp
+from vmn.core.cluster.lws import REVISION
+from vmn.core.cluster.release import Pulse
 from vmn.core.doctor.finding import Role, State
-from vmn.core.doctor.release import Pulse
-from vmn.core.lws import REVISION
 
 Change = Callable[[World], None]
 HANDSHAKE = "vllm-multinode: rank 0 of 2 node(s), leader at 10.0.0.7, backend mp"

@@ -6,9 +6,9 @@ import pytest
 
 from unit.doctor_data.world import UP, World, stamp
 from unit.test_doctor_scenarios import HANDSHAKE, KILLED, controller_down, node_lost_and_group_stuck
+from vmn.core.cluster.lws import NAME
+from vmn.core.cluster.release import Pulse
 from vmn.core.doctor.finding import Role, State
-from vmn.core.doctor.release import Pulse
-from vmn.core.lws import NAME
 
 STORE = "torch.distributed.DistStoreError: Timed out after 1801 seconds waiting for clients. 1/2 clients joined."
 ENDED = "vllm-multinode: vllm serve ended with exit status 1 after 1803 s (served: no); the container ends in 30 s"

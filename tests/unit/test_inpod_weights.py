@@ -11,9 +11,9 @@ import pytest
 
 from kit.paths import CHECKOUT
 from kit.render import render
+from vmn.core.cluster.rendered import Demand
 from vmn.core.preflight.active.asked import asked_of
 from vmn.core.preflight.active.machines import weights
-from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Status
 from vmn.inpod.weights import INDEX, read
 

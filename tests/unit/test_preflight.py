@@ -13,12 +13,12 @@ import pytest
 
 from kit.paths import CHART, CHECKOUT
 from kit.render import render
-from vmn.core.lws import CONTROLLER, CRD
+from vmn.core.cluster.lws import CONTROLLER, CRD
+from vmn.core.cluster.quantity import quantity
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight.checks import findings
-from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, Status
-from vmn.core.preflight.quantity import quantity
-from vmn.core.snapshot import Snapshot
 from vmn.core.values import parse_values
 
 Object = dict[str, Any]

@@ -12,10 +12,10 @@ import pytest
 from kit.paths import CASES, CHART
 from kit.render import render
 from vmn.adapters.preflight import _reads_of_others
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import queues, routes
-from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, Status
-from vmn.core.snapshot import Snapshot
 from vmn.core.values import parse_values
 
 Object = dict[str, Any]

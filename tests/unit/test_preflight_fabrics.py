@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from kit.render import render
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import fabrics, nodes, objects
-from vmn.core.preflight.demand import Demand
 from vmn.core.preflight.finding import Finding, Status
-from vmn.core.snapshot import Snapshot
 
 HERE = "default"
 Check = Callable[[Demand, Snapshot], Iterator[Finding]]

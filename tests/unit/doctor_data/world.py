@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vmn.adapters.signatures import load_signatures
+from vmn.core.cluster.container_log import ContainerLog
+from vmn.core.cluster.lws import CONTROLLER, CRD, GROUP, NAME, WORKER
+from vmn.core.cluster.release import Pulse, Release
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.doctor.diagnose import diagnose
 from vmn.core.doctor.finding import Diagnosis, Finding
-from vmn.core.doctor.release import Pulse, Release
-from vmn.core.doctor.source import Log
-from vmn.core.lws import CONTROLLER, CRD, GROUP, NAME, WORKER
-from vmn.core.snapshot import Snapshot
 
 Object = dict[str, Any]
 NOW = datetime(2026, 11, 26, 11, 0, tzinfo=UTC).timestamp()
@@ -53,7 +53,7 @@ class World:
 
     def __init__(self, groups: int = 1, size: int = 2) -> None:
         """Begin with everything as it should be."""
-        self.logs: list[Log] = []
+        self.logs: list[ContainerLog] = []
         self.unread: dict[str, str] = {}
         self.pulses: dict[str, Pulse] = {}
         self.denied: dict[str, str] = {}
@@ -120,7 +120,7 @@ class World:
         split = [part for line in lines for part in line.split("\n")]
         raw = "\n".join(f"{stamp(start - index)} {line}" for index, line in enumerate(split))
         container = "vllm-worker" if pod.count("-") > 1 else "vllm-leader"
-        self.logs.append(Log(pod, container, raw, previous))
+        self.logs.append(ContainerLog(pod, container, raw, previous))
 
     def down(self, name: str, ago: float = 60) -> None:
         """Let a pod be not ready."""

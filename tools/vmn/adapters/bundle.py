@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from vmn.core import redact
-from vmn.core.doctor.release import Release
+from vmn.core.cluster.release import Release
 
 NOT_BUNDLED = frozenset({"configmaps"})
 """Kinds that are read to find a release, and may hold anything."""

@@ -16,8 +16,8 @@ from vmn.adapters import ociarchive
 from vmn.adapters.cluster import Read, gather
 from vmn.adapters.programs import require, run
 from vmn.core.caches import CONTENT, DESCRIPTION, ROOT, Origin, Share, description, folders, is_taken, settings
-from vmn.core.doctor.release import Group, Pod, Release
-from vmn.core.snapshot import Object
+from vmn.core.cluster.release import Group, Pod, Release
+from vmn.core.cluster.snapshot import Object
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

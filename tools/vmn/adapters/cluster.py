@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmn.adapters.programs import MissingError
-from vmn.core.snapshot import Object, Snapshot
+from vmn.core.cluster.snapshot import Object, Snapshot
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, Read, ask_text, gather
 from vmn.adapters.programs import MissingError
+from vmn.core.cluster.container_log import ContainerLog
+from vmn.core.cluster.lws import CONTROLLER, CRD
+from vmn.core.cluster.release import INSTANCE, Pod, Pulse, Release, own_pods
+from vmn.core.cluster.snapshot import Snapshot, labels_of
 from vmn.core.doctor.podfacts import silent_nodes
-from vmn.core.doctor.release import INSTANCE, Pod, Pulse, Release, own_pods
-from vmn.core.doctor.source import Log
-from vmn.core.lws import CONTROLLER, CRD
-from vmn.core.snapshot import Snapshot, labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -71,7 +71,7 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
         pulses = pool.map(lambda pod: (pod.name, _pulse(client, namespace, pod)), _asked(found))
         answers = list(pool.map(lambda want: _log(client, namespace, *want), _containers(pods)))
         beats = {pod: pulse for pod, pulse in pulses if pulse is not None}
-    logs = [item for item in answers if isinstance(item, Log)]
+    logs = [item for item in answers if isinstance(item, ContainerLog)]
     unread = {pod: why for pod, why in (item for item in answers if isinstance(item, tuple))}
     return replace(found, snapshot=_with_new_leases(client, found), logs=logs, unread=unread, pulses=beats)
 
@@ -127,7 +127,9 @@ def _containers(pods: Sequence[Pod]) -> Iterable[tuple[Pod, str, bool]]:
                 yield pod, status["name"], True
 
 
-def _log(client: ApiClient, namespace: str, pod: Pod, container: str, previous: bool) -> Log | tuple[str, str] | None:
+def _log(
+    client: ApiClient, namespace: str, pod: Pod, container: str, previous: bool
+) -> ContainerLog | tuple[str, str] | None:
     """Return a container's log, why it can't be read, or None when there is none."""
     path = f"/api/v1/namespaces/{namespace}/pods/{pod.name}/log"
     query = [("container", container), ("timestamps", "true"), ("previous", str(previous).lower())]
@@ -139,7 +141,7 @@ def _log(client: ApiClient, namespace: str, pod: Pod, container: str, previous: 
     except MissingError:  # the server is there: the node is not
         return pod.name, f"no answer from its node in {LOG_TIMEOUT} s"
     if status == 200:
-        return Log(pod.name, container, text, previous)
+        return ContainerLog(pod.name, container, text, previous)
     return None if previous or status in (400, 404) else (pod.name, text[:300])
 
 

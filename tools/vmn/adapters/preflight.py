@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, Read, ask, gather, message
 from vmn.adapters.programs import MissingError
-from vmn.core.lws import API, CONTROLLER, CRD
+from vmn.core.cluster.lws import API, CONTROLLER, CRD
+from vmn.core.cluster.rendered import Demand, references
+from vmn.core.cluster.snapshot import Object, Snapshot, condition_of, labels_of
 from vmn.core.preflight import queues, routes
-from vmn.core.preflight.demand import Demand, references
 from vmn.core.preflight.fabrics import DOMAINS, GOOGLE_NETWORKS, claim_templates, google_names
 from vmn.core.preflight.objects import PLURALS
-from vmn.core.snapshot import Object, Snapshot, condition_of, labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

@@ -30,8 +30,8 @@ def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
     from vmn.adapters.programs import require
+    from vmn.core.cluster.rendered import Demand
     from vmn.core.images import needed
-    from vmn.core.preflight.demand import Demand
     from vmn.report.images import as_json, text
 
     require(["helm"])

@@ -15,11 +15,11 @@ from vmn.cli.options import FILE, FINDINGS, chart_option, cluster_options, ends_
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+    from vmn.core.cluster.rendered import Demand
+    from vmn.core.cluster.snapshot import Snapshot
     from vmn.core.preflight.active.asked import Asked
     from vmn.core.preflight.active.manifests import Run
-    from vmn.core.preflight.demand import Demand
     from vmn.core.preflight.finding import Finding
-    from vmn.core.snapshot import Snapshot
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """What names of a run end with: as in Kubernetes' own, no word can come of it."""
@@ -93,7 +93,7 @@ def preflight(
 def _demand(chart: Path | None, files: tuple[Path, ...], release: str, namespace: str) -> Demand:
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
-    from vmn.core.preflight.demand import Demand
+    from vmn.core.cluster.rendered import Demand
 
     try:
         return Demand(release, namespace, manifests(chart or default_chart(), files, release, namespace))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vmn.core.snapshot import Object
+from vmn.core.cluster.snapshot import Object
 
 ROOT = "MULTINODE_CACHE"
 """The chart's variable with the folder of a pod's caches."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
 
 SETTINGS = "MULTINODE_WEIGHTS"
 """The variable that tells the chart's downloader what to bring."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vmn.core.doctor.release import Group, Release
+from vmn.core.cluster.release import Group, Release
 from vmn.core.doctor.source import Source
 
 KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log$")
@@ -44,7 +44,7 @@ class Failure:
 def last_failure(release: Release, group: Group) -> Sequence[Failure]:
     """Return how the pods of a group ended when it failed last, the first one first; nothing when nobody tells."""
     own = [log for log in release.logs if release.group_of(log.pod) == group.index]
-    named = {line: match for log in own for line in log.earlier if (match := KEPT_LOG.search(line))}
+    named = {line: match for log in own for line in log.past_failures if (match := KEPT_LOG.search(line))}
     found = [_failure(release, group, line, match) for line, match in named.items()]
     newest = max((one.at for one in found), default=0.0)
     return sorted((one for one in found if one.at >= newest - SAME_FAILURE), key=lambda one: (one.at, one.pod))

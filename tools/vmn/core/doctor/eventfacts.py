@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.doctor.release import Group, Pod, Release, own_pods
-from vmn.core.doctor.source import Source, earliest, seconds
-from vmn.core.snapshot import Object
+from vmn.core.cluster.release import Group, Pod, Release, own_pods
+from vmn.core.cluster.snapshot import Object
+from vmn.core.cluster.timestamps import earliest, seconds
+from vmn.core.doctor.source import Source
 
 BEFORE_START = frozenset(
     {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.cluster.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
+from vmn.core.cluster.release import Group, Pod, Release
+from vmn.core.cluster.snapshot import labels_of
 from vmn.core.doctor.eventfacts import events, recreations
-from vmn.core.doctor.release import Group, Pod, Release
 from vmn.core.doctor.source import Source
-from vmn.core.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
-from vmn.core.snapshot import labels_of
 
 Line = tuple[str, float | None, str | None]
 """What is so, since when, and the pod that it is about."""
@@ -126,7 +126,7 @@ def _hangs(release: Release, group: Group) -> Iterator[Line]:
 
 def last_line(release: Release, pod: Pod) -> float | None:
     """Return when a pod wrote its newest line; its start counts as one."""
-    ends = [log.end for log in release.logs if log.pod == pod.name and not log.previous]
+    ends = [log.last_written_at for log in release.logs if log.pod == pod.name and not log.previous]
     return max([at for at in (*ends, pod.running_since) if at is not None], default=None)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vmn.core.doctor.release import Pod, Release
-from vmn.core.doctor.source import Source, seconds
-from vmn.core.snapshot import Object
+from vmn.core.cluster.release import Pod, Release
+from vmn.core.cluster.snapshot import Object
+from vmn.core.cluster.timestamps import seconds
+from vmn.core.doctor.source import Source
 
 SILENT_NODE = 25
 """Seconds without a sign of life: kubelet renews its lease every 10 (nodeLeaseDurationSeconds / 4)."""

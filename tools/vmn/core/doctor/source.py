@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 KINDS = frozenset({"log", "event", "state", "pending", "node", "group", "cluster"})
 """What a source is: log (also termination messages), event, state of a container or pod, why it is not scheduled, the
 pod's node, its group, or the cluster."""
-STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
-AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Received request ')
-"""What vLLM logs of requests, and every 10 s: most of a log, and never a reason."""
-EARLIER = "vllm-multinode: an earlier failure: "
-"""How the chart's entrypoint.sh begins what it tells of a run before this one, in a pod that is gone."""
 LONGEST = 400
 """Characters of a quoted line."""
 
@@ -103,77 +97,3 @@ class Source:
 def cut(line: str, width: int = LONGEST) -> str:
     """Return a line of a bounded length."""
     return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
-def seconds(stamp: str | None) -> float | None:
-    """Return a time of Kubernetes in seconds since 1970, None when it is none."""
-    found = STAMP.match(stamp or "")
-    if not found:
-        return None
-    whole = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
-    return whole + float(f"0.{found[2] or 0}")
-
-
-def clock(at: float) -> str:
-    """Return the time of day in UTC, as logs of Kubernetes have it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def earliest(items: Iterable[float | None]) -> float:
-    """Return the first of times; those that are not known come last."""
-    return min((item for item in items if item is not None), default=float("inf"))
-
-
-@dataclass(frozen=True)
-class Log:
-    """The log of a container, as the API gives it with timestamps.
-
-    Attributes:
-        pod: whose it is.
-        container: in it.
-        raw: lines that begin with a timestamp.
-        previous: it is of the run before this one.
-    """
-
-    pod: str
-    container: str
-    raw: str
-    previous: bool = False
-
-    @cached_property
-    def lines(self) -> list[tuple[float | None, str]]:
-        """Times and texts; a line without a timestamp has none."""
-        found: list[tuple[float | None, str]] = []
-        for line in self.raw.splitlines():
-            stamp, _, text = line.partition(" ")
-            at = seconds(stamp)
-            found.append((at, text) if at is not None else (None, line))
-        return found
-
-    @cached_property
-    def telling(self) -> list[tuple[float | None, str]]:
-        """The lines of this run, without those of a server that works."""
-        return [(at, text) for at, text in self.lines if not AT_WORK.search(text) and not text.startswith(EARLIER)]
-
-    @cached_property
-    def earlier(self) -> list[str]:
-        """What it tells of runs before this one, the latest first."""
-        return [text.removeprefix(EARLIER) for _, text in self.lines if text.startswith(EARLIER)]
-
-    @property
-    def text(self) -> str:
-        """The texts of the telling lines."""
-        return "\n".join(text for _, text in self.telling)
-
-    @property
-    def times(self) -> list[float]:
-        """A time for every telling line: its own, or that of the one before."""
-        found: list[float] = []
-        for at, _ in self.telling:
-            found.append(at if at is not None else (found[-1] if found else float("inf")))
-        return [] if found and found[0] == float("inf") else found
-
-    @property
-    def end(self) -> float | None:
-        """When the newest line was written, None when that is not known."""
-        return next((at for at, _ in reversed(self.lines) if at is not None), None)

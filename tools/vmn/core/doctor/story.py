@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.cluster.release import Group, Release
+from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.earlier import Failure, last_failure
 from vmn.core.doctor.eventfacts import Event, before, deleted_first, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
-from vmn.core.doctor.release import Group, Release
-from vmn.core.doctor.source import Evidence, clock, cut, seconds
+from vmn.core.doctor.source import Evidence, cut
 
 MOST_FAILURES = 3
 """Pods that are named when several failed at once."""

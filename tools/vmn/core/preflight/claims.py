@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Object, Snapshot, annotations_of
 
 SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vmn.core.preflight.demand import Object
-from vmn.core.snapshot import condition_of, labels_of
+from vmn.core.cluster.snapshot import Object, condition_of, labels_of
 
 
 def bars(node: Object, spec: Object) -> Iterator[str]:

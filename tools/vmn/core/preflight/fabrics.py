@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot, annotations_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Snapshot, annotations_of
 
 INTERFACES = "networking.gke.io/interfaces"
 GOOGLE_NETWORKS = "networks"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot, labels_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.nodes import NodeFit, Placement
-from vmn.core.snapshot import Snapshot, labels_of
 
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")

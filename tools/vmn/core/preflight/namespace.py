@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.quantity import quantity, written
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Object, Snapshot, labels_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
-from vmn.core.preflight.quantity import quantity, written
-from vmn.core.snapshot import Object, Snapshot, labels_of
 
 MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
-from vmn.core.lws import EXCLUSIVE, NAME
-from vmn.core.preflight.demand import Demand, Object, pod_requests
+from vmn.core.cluster.lws import EXCLUSIVE, NAME
+from vmn.core.cluster.quantity import quantity, written
+from vmn.core.cluster.rendered import Demand, pod_requests
+from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of, labels_of
 from vmn.core.preflight.eligibility import bars
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
-from vmn.core.preflight.quantity import quantity, written
-from vmn.core.snapshot import Snapshot, annotations_of, labels_of
 
 DONE = ("Succeeded", "Failed")
 

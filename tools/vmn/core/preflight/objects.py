@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.preflight.demand import Demand, Reference, references
+from vmn.core.cluster.rendered import Demand, Reference, references
+from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
-from vmn.core.snapshot import Object, Snapshot, annotations_of
 
 RELEASE = "meta.helm.sh/release-name"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot, annotations_of, condition_of, labels_of
 from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Snapshot, annotations_of, condition_of, labels_of
 
 KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"

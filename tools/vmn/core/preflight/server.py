@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.lws import CONTROLLER, CRD, OLDEST
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.lws import CONTROLLER, CRD, OLDEST
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
 from vmn.core.preflight.finding import Finding, failed, passed, warned
-from vmn.core.snapshot import Object, Snapshot, annotations_of
 
 IMAGE_VOLUMES = (1, 35)
 """From which on image volumes are on by default."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.preflight.demand import Demand, Object
-from vmn.core.preflight.quantity import quantity
+from vmn.core.cluster.quantity import quantity
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Object
 
 SHARED_MEMORY = "/dev/shm"
 FLEETING = ("emptyDir", "ephemeral")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.lws import EXCLUSIVE, NAME
+from vmn.core.cluster.lws import EXCLUSIVE, NAME
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Object, annotations_of
 from vmn.core.preflight.active.asked import Asked
-from vmn.core.preflight.demand import Demand, Object
-from vmn.core.snapshot import annotations_of
 
 PREFIX = "vmn-preflight-"
 INSTANCE = "app.kubernetes.io/instance"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from vmn.core.preflight.demand import Object
+from vmn.core.cluster.snapshot import Object
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation, and from 1.28 on a label too, of a Job's pods."""

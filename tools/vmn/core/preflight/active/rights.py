@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vmn.core.cluster.snapshot import Object
 from vmn.core.preflight.active.manifests import Run
-from vmn.core.preflight.demand import Object
 
 PLURALS = {"Job": "jobs", "Service": "services", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies"}
 

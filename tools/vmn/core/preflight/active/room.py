@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight.finding import Finding, warned
 from vmn.core.preflight.nodes import Placement, is_own
-from vmn.core.snapshot import Snapshot
 
 
 def in_the_way(demand: Demand, snapshot: Snapshot) -> Finding | None:

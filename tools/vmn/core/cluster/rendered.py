@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
-from vmn.core.preflight.quantity import quantity
-
-Object = Mapping[str, Any]
-HOSTNAME = "kubernetes.io/hostname"
+from vmn.core.cluster.quantity import quantity
+from vmn.core.cluster.snapshot import Object
 
 
 @dataclass(frozen=True)

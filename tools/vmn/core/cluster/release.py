@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from vmn.core.doctor.source import Log, seconds
-from vmn.core.lws import GROUP, NAME, WORKER
-from vmn.core.snapshot import Object, Snapshot, condition_of, labels_of
+from vmn.core.cluster.container_log import ContainerLog
+from vmn.core.cluster.lws import GROUP, NAME, WORKER
+from vmn.core.cluster.snapshot import Object, Snapshot, condition_of, labels_of
+from vmn.core.cluster.timestamps import seconds
 
 INSTANCE = "app.kubernetes.io/instance"
 
@@ -177,7 +178,7 @@ class Release:
     namespace: str
     snapshot: Snapshot
     now: float
-    logs: Sequence[Log] = ()
+    logs: Sequence[ContainerLog] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
 

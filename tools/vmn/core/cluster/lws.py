@@ -2,7 +2,6 @@
 
 CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
 CONTROLLER = "lws-controller-manager"
-WEBHOOK = "lws-webhook-service"
 API = "leaderworkerset.x-k8s.io/v1"
 OLDEST = (1, 27)
 """Kubernetes that it needs (kubernetes-sigs/lws#391)."""
