@@ -66,7 +66,7 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
     if not found.passed_on:
         sleep(PASS_ON_SECONDS)
         found = _read(client, namespace, release)
-    pods = own_pods(found.snapshot, found.name)
+    pods = found.pods
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pulses = pool.map(lambda pod: (pod.name, _pulse(client, namespace, pod)), _asked(found))
         answers = list(pool.map(lambda want: _log(client, namespace, *want), _containers(pods)))

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from vmn.core.cluster.container_log import ContainerLog
+from vmn.core.cluster.events import Event, read_event
 from vmn.core.cluster.lws import GROUP, NAME, WORKER
 from vmn.core.cluster.snapshot import Object, Snapshot, condition_of, labels_of
-from vmn.core.cluster.timestamps import seconds
+from vmn.core.cluster.timestamps import earliest, seconds
 
 INSTANCE = "app.kubernetes.io/instance"
+"""Label: the name of the Helm release."""
+EVENT_SECONDS = 3600.0
+"""Seconds for which the API server keeps events (--event-ttl)."""
 
 
 @dataclass(frozen=True)
@@ -231,11 +235,27 @@ class Release:
     @cached_property
     def groups(self) -> list[Group]:
         """All groups: those that should be there, and those that are."""
-        pods = own_pods(self.snapshot, self.name)
         spec = (self.lws or {}).get("spec", {})
         size = int(spec.get("leaderWorkerTemplate", {}).get("size", 1))
-        indexes = sorted({*range(self.wanted), *(pod.group for pod in pods)})
-        return [Group(index, size, [pod for pod in pods if pod.group == index]) for index in indexes]
+        indexes = sorted({*range(self.wanted), *(pod.group for pod in self.pods)})
+        return [Group(index, size, [pod for pod in self.pods if pod.group == index]) for index in indexes]
+
+    @cached_property
+    def pods(self) -> list[Pod]:
+        """The pods of all groups, by group and place."""
+        return own_pods(self.snapshot, self.name)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The events about the release in the last hour, the oldest first."""
+        found = (read_event(item) for item in self.snapshot.all("events"))
+        return sorted((event for event in found if self._is_own(event)), key=lambda event: earliest([event.first]))
+
+    def _is_own(self, event: Event) -> bool:
+        """Return whether an event is about this release, and not about an earlier one of the same name."""
+        if event.last is not None and event.last < max(self.made, self.now - EVENT_SECONDS):
+            return False
+        return event.name == self.name or self.group_of(event.name) is not None
 
     def node_of(self, pod: Pod) -> Object | None:
         """Return a pod's node, None when it has none, or it is gone or may not be read."""

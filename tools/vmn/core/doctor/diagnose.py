@@ -57,8 +57,9 @@ class Match:
 
 def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     """Return what is wrong with a release, group by group."""
-    everywhere = [*cluster_sources(release), *(item for item in event_sources(release) if item.group is None)]
-    local = [item for item in event_sources(release) if item.group is not None]
+    told = list(event_sources(release))
+    everywhere = [*cluster_sources(release), *(item for item in told if item.group is None)]
+    local = [item for item in told if item.group is not None]
     groups = []
     for group in release.groups:
         own = [

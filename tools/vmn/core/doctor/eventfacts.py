@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from vmn.core.cluster.release import Group, Pod, Release, own_pods
-from vmn.core.cluster.snapshot import Object
-from vmn.core.cluster.timestamps import earliest, seconds
+from vmn.core.cluster.events import Event
+from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.doctor.source import Source
 
 BEFORE_START = frozenset(
@@ -27,8 +25,6 @@ NOT_MADE = re.compile(r"create Pod (\S+) in StatefulSet")
 RECREATED = "RecreateGroup"
 STOPPED = "Stopping container "
 """Beginning of kubelet's message when a pod was deleted; for a probe that failed it has other words."""
-RECENT = 3600.0
-"""Seconds: the API server keeps events for an hour (--event-ttl)."""
 
 EPISODE = 30.0
 """Seconds between what belongs to one end of a group."""
@@ -37,61 +33,6 @@ SAME_MOMENT = 3.0
 
 STILL = 330.0
 """Seconds: kubelet says again at least every 300 that a probe still fails (client-go's spam filter)."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event, in one form whatever API made it.
-
-    Attributes:
-        kind: of the object.
-        name: of the object.
-        uid: of the object.
-        reason: such as ``FailedMount``.
-        message: what it says.
-        first: when it was seen first, in seconds since 1970.
-        last: when it was seen last.
-        count: how often.
-    """
-
-    kind: str
-    name: str
-    uid: str
-    reason: str
-    message: str
-    first: float | None
-    last: float | None
-    count: int
-
-
-def read_event(item: Object) -> Event:
-    """Return an event of either of Kubernetes' two forms."""
-    about, series = item.get("involvedObject") or item.get("regarding") or {}, item.get("series") or {}
-    once = seconds(item.get("eventTime")) or seconds(item["metadata"].get("creationTimestamp"))
-    last = seconds(series.get("lastObservedTime")) or seconds(item.get("lastTimestamp")) or once
-    return Event(
-        kind=str(about.get("kind", "")),
-        name=str(about.get("name", "")),
-        uid=str(about.get("uid", "")),
-        reason=str(item.get("reason", "")),
-        message=str(item.get("message") or item.get("note") or ""),
-        first=seconds(item.get("firstTimestamp")) or once,
-        last=last,
-        count=int(series.get("count") or item.get("count") or 1),
-    )
-
-
-def events(release: Release) -> list[Event]:
-    """Return the release's events of the last hour, the oldest first."""
-    found = [read_event(item) for item in release.snapshot.all("events")]
-    mine = [event for event in found if _is_own(release, event)]
-    return sorted(mine, key=lambda event: earliest([event.first]))
-
-
-def _is_own(release: Release, event: Event) -> bool:
-    if event.last is not None and event.last < max(release.made, release.now - RECENT):
-        return False  # nor do those count of a release of the same name that was there before
-    return event.name == release.name or release.group_of(event.name) is not None
 
 
 def taken_down_since(release: Release, group: Group) -> dict[str, float]:
@@ -130,7 +71,7 @@ def _life(group: Group, pod: Pod) -> float:
 
 def _stops(release: Release, group: Group) -> list[Event]:
     """Return kubelet's events that it stops a container of a group's pod."""
-    mine = (event for event in events(release) if release.group_of(event.name) == group.index)
+    mine = (event for event in release.events if release.group_of(event.name) == group.index)
     return [event for event in mine if event.message.startswith(STOPPED)]
 
 
@@ -161,8 +102,8 @@ def _last_episode(found: Sequence[Event]) -> list[Event]:
 
 def event_sources(release: Release) -> Iterator[Source]:
     """Yield a line for each event that still says something."""
-    pods = {pod.name: pod for pod in own_pods(release.snapshot, release.name)}
-    for event in events(release):
+    pods = {pod.name: pod for pod in release.pods}
+    for event in release.events:
         pod = pods.get(event.name) if event.kind == "Pod" else None
         past = event.kind == "Pod" and (pod is None or (bool(event.uid) and event.uid != pod.uid))
         if event.reason == RECREATED or _is_over(release, event, pod, past, pods):
@@ -207,12 +148,12 @@ def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: 
 def before(release: Release, made_anew: Event) -> list[Event]:
     """Return what was seen of the group's pods in the two minutes before it was made anew."""
     end, group = made_anew.first or release.now, release.group_of(made_anew.message)
-    found = [event for event in events(release) if event.kind == "Pod" and release.group_of(event.name) == group]
+    found = [event for event in release.events if event.kind == "Pod" and release.group_of(event.name) == group]
     telling = [event for event in found if event.reason in TELLING and not event.message.startswith("Stopping")]
     return [event for event in telling if end - 120 <= (event.first or 0.0) <= end + 2]
 
 
 def recreations(release: Release, group: int) -> Sequence[Event]:
     """Return the events that a group was made anew."""
-    mine = (event for event in events(release) if event.reason == RECREATED)
+    mine = (event for event in release.events if event.reason == RECREATED)
     return [event for event in mine if release.group_of(event.message) == group]

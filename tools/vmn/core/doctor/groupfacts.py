@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmn.core.cluster.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import labels_of
-from vmn.core.doctor.eventfacts import events, recreations
+from vmn.core.doctor.eventfacts import recreations
 from vmn.core.doctor.source import Source
 
 Line = tuple[str, float | None, str | None]
@@ -72,7 +72,7 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
 
 def _missed_since(release: Release, leader: str) -> float:
     """Return when a leader that is not there was wanted, or last was there as far as events tell."""
-    seen = [event.last for event in events(release) if event.name == leader]
+    seen = [event.last for event in release.events if event.name == leader]
     return max([release.made, release.scaled, *(at for at in seen if at is not None)])
 
 

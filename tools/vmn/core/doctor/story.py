@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from vmn.core.cluster.release import Group, Release
 from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.earlier import Failure, last_failure
-from vmn.core.doctor.eventfacts import Event, before, deleted_first, recreations
+from vmn.core.cluster.events import Event
+from vmn.core.doctor.eventfacts import before, deleted_first, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
 from vmn.core.doctor.source import Evidence, cut
