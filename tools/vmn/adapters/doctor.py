@@ -63,7 +63,7 @@ def take(client: ApiClient, namespace: str, release: str) -> Release:
         MissingError: the server can't be reached, or has no such release.
     """
     found = _read(client, namespace, release)
-    if not found.passed_on:
+    if not found.controller_caught_up:
         sleep(PASS_ON_SECONDS)
         found = _read(client, namespace, release)
     pods = found.pods

@@ -21,17 +21,17 @@ EVENT_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Pulse:
-    """What a leader's ``/metrics`` said, twice.
+    """What two readings of a leader's ``/metrics`` show.
 
     Attributes:
-        running: requests that the engine works on, the smaller of both numbers.
-        tokens: that came in between.
-        apart: seconds between.
+        running: requests that the engine was working on, the smaller of both numbers.
+        tokens: tokens generated between the readings.
+        seconds: time between the readings.
     """
 
     running: float
     tokens: float
-    apart: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -39,108 +39,107 @@ class Pod:
     """One pod.
 
     Attributes:
-        item: as the server has it.
+        item: the object that the API server returned.
     """
 
     item: Object
 
     @property
     def name(self) -> str:
-        """Its name."""
         return str(self.item["metadata"]["name"])
 
     @property
     def group(self) -> int:
-        """Index of its group."""
+        """Index of the pod's group."""
         return int(labels_of(self.item).get(GROUP, 0))
 
     @property
     def index(self) -> int:
-        """Its place in the group, 0 for the leader."""
+        """The pod's place in the group, 0 for the leader."""
         return int(labels_of(self.item).get(WORKER, 0))
 
     @property
     def role(self) -> str:
-        """What it is in the group."""
+        """Whether the pod is the leader or a worker of its group."""
         return "worker" if self.index else "leader"
 
     @property
     def uid(self) -> str:
-        """What tells it from others of the same name."""
+        """The identifier that tells the pod from earlier ones of the same name."""
         return str(self.item["metadata"].get("uid", ""))
 
     @property
     def node(self) -> str | None:
-        """Where it runs, None before it is placed."""
+        """The node that the pod runs on, None before it is scheduled."""
         found: str | None = self.item["spec"].get("nodeName")
         return found
 
     @property
-    def created(self) -> float | None:
-        """When it was made."""
+    def created_at(self) -> float | None:
+        """When the pod was created."""
         return seconds(self.item["metadata"].get("creationTimestamp"))
 
     @property
-    def ends_since(self) -> float | None:
-        """When its grace ends, None when nobody deleted it."""
+    def deletion_deadline(self) -> float | None:
+        """When the pod's grace period ends, None unless it was deleted."""
         return seconds(self.item["metadata"].get("deletionTimestamp"))
 
     @property
-    def told_to_end(self) -> float | None:
-        """When somebody deleted it, None when nobody did."""
+    def deleted_at(self) -> float | None:
+        """When the pod was deleted, None unless it was."""
         grace = float(self.item["metadata"].get("deletionGracePeriodSeconds") or 0)
-        return None if self.ends_since is None else self.ends_since - grace
+        return None if self.deletion_deadline is None else self.deletion_deadline - grace
 
     @property
     def status(self) -> Object:
-        """Its status."""
+        """The pod's status, empty before it has one."""
         found: Object = self.item.get("status") or {}
         return found
 
     def condition(self, name: str) -> Object:
-        """Return a condition, empty when it has none of that name."""
+        """Return a condition, empty when the pod has none of that name."""
         return condition_of(self.item, name)
 
     @property
     def unschedulable(self) -> bool:
-        """Whether the scheduler has found no node for it."""
+        """Whether the scheduler found no node for the pod."""
         return self.condition("PodScheduled").get("reason") == "Unschedulable"
 
     @property
     def ready(self) -> bool:
-        """Whether it serves its purpose, and nobody has deleted it."""
-        return self.condition("Ready").get("status") == "True" and self.ends_since is None
+        """Whether the pod is ready and was not deleted."""
+        return self.condition("Ready").get("status") == "True" and self.deletion_deadline is None
 
     @property
     def containers(self) -> list[Object]:
-        """The statuses of its containers, those for its start first."""
+        """The statuses of the pod's containers, init containers first."""
         return [*(self.status.get("initContainerStatuses") or ()), *(self.status.get("containerStatuses") or ())]
 
     @property
     def main(self) -> Object:
-        """The status of the container with vLLM, empty when it has none yet."""
+        """The status of vLLM's container, empty before it has one."""
         found = self.status.get("containerStatuses") or ()
         return next((item for item in found if item["name"] == f"vllm-{self.role}"), found[0] if found else {})
 
     @property
     def running_since(self) -> float | None:
-        """When vLLM's container was started, None while it does not run."""
+        """When vLLM's container was started, None unless it is running."""
         return seconds((self.main.get("state", {}).get("running") or {}).get("startedAt"))
 
     @property
     def restarts(self) -> int:
-        """How often containers of it were started again in place."""
+        """How often the pod's containers restarted."""
         return sum(int(item.get("restartCount", 0)) for item in self.containers)
 
 
 @dataclass(frozen=True)
 class Group:
-    """One copy of the model.
+    """A leader and its workers.
 
     Attributes:
-        index: its own.
-        size: pods that it should have.
-        pods: those that are there, the leader first.
+        index: the group's number, from 0.
+        size: number of pods that the group should have.
+        pods: the pods that exist, the leader first.
     """
 
     index: int
@@ -149,33 +148,33 @@ class Group:
 
     @property
     def leader(self) -> Pod | None:
-        """The first pod, None when it is missing."""
+        """The group's leader, None when it is missing."""
         return next((pod for pod in self.pods if pod.index == 0), None)
 
     @property
-    def told_to_end(self) -> float | None:
-        """When the first of its pods was deleted, None when none was."""
-        times = [pod.told_to_end for pod in self.pods if pod.told_to_end is not None]
+    def deleted_at(self) -> float | None:
+        """When the first of the group's pods was deleted, None unless one was."""
+        times = [pod.deleted_at for pod in self.pods if pod.deleted_at is not None]
         return min(times, default=None)
 
     @property
     def serving(self) -> bool:
-        """Whether all pods are there and ready."""
+        """Whether all pods exist and are ready."""
         return len(self.pods) == self.size and all(pod.ready for pod in self.pods)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release.
+    """A release on a cluster.
 
     Attributes:
-        name: of the LeaderWorkerSet.
-        namespace: where it is.
-        snapshot: what was read.
-        now: when the reading of it began, in seconds since 1970; logs and pulses are read after it.
-        logs: of all containers.
+        name: name of the LeaderWorkerSet.
+        namespace: namespace of the LeaderWorkerSet.
+        snapshot: the objects that were read.
+        now: when reading began, in seconds since 1970; logs and pulses are read later.
+        logs: logs of all containers.
         unread: pods whose log could not be read, and why.
-        pulses: of leaders that answered, by pod.
+        pulses: pulses of the leaders that answered, by pod.
     """
 
     name: str
@@ -188,56 +187,56 @@ class Release:
 
     @property
     def lws(self) -> Object | None:
-        """The LeaderWorkerSet, None when it is not there."""
+        """The LeaderWorkerSet, None when it does not exist."""
         return self.snapshot.named("leaderworkersets", self.name)
 
     @cached_property
-    def made(self) -> float:
-        """When the LeaderWorkerSet was made, in seconds since 1970; 0 when it is not there."""
+    def created_at(self) -> float:
+        """When the LeaderWorkerSet was created, in seconds since 1970; 0 when it does not exist."""
         return seconds((self.lws or {}).get("metadata", {}).get("creationTimestamp")) or 0.0
 
     @property
-    def wanted(self) -> int:
-        """How many groups should be there."""
+    def desired_groups(self) -> int:
+        """The number of groups that the LeaderWorkerSet asks for."""
         return _replicas(self.lws) if self.lws else 0
 
     @property
-    def leader_set(self) -> Object | None:
-        """The StatefulSet that makes the leaders, None when it is not there."""
+    def leader_statefulset(self) -> Object | None:
+        """The StatefulSet that creates the leaders, None when it does not exist."""
         return self.snapshot.named("statefulsets", self.name)
 
     @property
-    def asked_for(self) -> int | None:
-        """How many leaders LeaderWorkerSet's controller has asked for, None when it has not; more in a rollout."""
-        return _replicas(self.leader_set) if self.leader_set else None
+    def requested_leaders(self) -> int | None:
+        """The number of leaders that LWS requested; more during a rollout, None before it requests any."""
+        return _replicas(self.leader_statefulset) if self.leader_statefulset else None
 
     @property
-    def passed_on(self) -> bool:
-        """Whether the controller has asked for all groups that should be there."""
-        return self.asked_for is None or self.asked_for >= self.wanted
+    def controller_caught_up(self) -> bool:
+        """Whether LWS has requested a leader for every group that should exist."""
+        return self.requested_leaders is None or self.requested_leaders >= self.desired_groups
 
     def is_scaled_away(self, group: Group) -> bool:
-        """Return whether nobody wants a group any more, whose pods may outlive that for a moment.
+        """Return whether the release was scaled down below a group, whose pods may exist for a moment longer.
 
-        Not of a group of which that is not known, as without the StatefulSet or without the right to read it.
+        The answer is False when that is not known: without the StatefulSet, or without the right to read it.
         """
-        return self.asked_for is not None and group.index >= max(self.wanted, self.asked_for)
+        return self.requested_leaders is not None and group.index >= max(self.desired_groups, self.requested_leaders)
 
     @cached_property
-    def scaled(self) -> float:
-        """When the number of groups was set last, as the server keeps it with each field; 0 when it does not.
+    def last_scaled_at(self) -> float:
+        """When the number of groups was last set, from the server's managed fields; 0 when they do not tell.
 
-        It keeps none of what comes in by the scale subresource of a custom resource, as from ``kubectl scale`` and
-        autoscalers (measured, Kubernetes 1.36), but one of the StatefulSet to which the controller passes it on.
+        The server records no time for a custom resource's scale subresource, which ``kubectl scale`` and autoscalers
+        use (measured, Kubernetes 1.36), but it records one for the StatefulSet that LWS then updates.
         """
-        return max(_replicas_set_at(item) for item in (self.lws, self.leader_set))
+        return max(_replicas_set_at(item) for item in (self.lws, self.leader_statefulset))
 
     @cached_property
     def groups(self) -> list[Group]:
-        """All groups: those that should be there, and those that are."""
+        """All groups: those that should exist, and those that do."""
         spec = (self.lws or {}).get("spec", {})
         size = int(spec.get("leaderWorkerTemplate", {}).get("size", 1))
-        indexes = sorted({*range(self.wanted), *(pod.group for pod in self.pods)})
+        indexes = sorted({*range(self.desired_groups), *(pod.group for pod in self.pods)})
         return [Group(index, size, [pod for pod in self.pods if pod.group == index]) for index in indexes]
 
     @cached_property
@@ -253,31 +252,31 @@ class Release:
 
     def _is_own(self, event: Event) -> bool:
         """Return whether an event is about this release, and not about an earlier one of the same name."""
-        if event.last is not None and event.last < max(self.made, self.now - EVENT_SECONDS):
+        if event.last is not None and event.last < max(self.created_at, self.now - EVENT_SECONDS):
             return False
         return event.name == self.name or self.group_of(event.name) is not None
 
     def node_of(self, pod: Pod) -> Object | None:
-        """Return a pod's node, None when it has none, or it is gone or may not be read."""
+        """Return a pod's node, None when the pod has none or the node is gone or could not be read."""
         return self.snapshot.named("nodes", pod.node) if pod.node else None
 
     def role_of(self, pod: str) -> str:
-        """Return what a pod of this name is in its group."""
+        """Return the role of a pod by its name."""
         return "worker" if pod.removeprefix(f"{self.name}-").count("-") else "leader"
 
     def group_of(self, text: str) -> int | None:
-        """Return the group of the first of this release's pods that a text names."""
+        """Return the group of the first pod of this release that a text names, None when it names none."""
         found = re.search(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])", text)
         return int(found[1]) if found else None
 
 
 def _replicas(item: Object) -> int:
-    """Return how many replicas an object asks for; Kubernetes' default is one."""
+    """Return the number of replicas that an object asks for; Kubernetes' default is 1."""
     return int(item.get("spec", {}).get("replicas", 1))
 
 
 def _replicas_set_at(item: Object | None) -> float:
-    """Return when an object's number of replicas was set last; 0 when that is not known."""
+    """Return when an object's number of replicas was last set; 0 when that is not known."""
     fields = (item or {}).get("metadata", {}).get("managedFields") or ()
     owners = [one for one in fields if "f:replicas" in (one.get("fieldsV1") or {}).get("f:spec", {})]
     return max((seconds(one.get("time")) or 0.0 for one in owners), default=0.0)

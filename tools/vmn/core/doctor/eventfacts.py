@@ -45,15 +45,15 @@ def taken_down_since(release: Release, group: Group) -> dict[str, float]:
     there = {pod.uid: pod for pod in group.pods}
     stops = _stops(release, group)
     found = {}
-    scaled = release.scaled if release.is_scaled_away(group) else None
+    scaled = release.last_scaled_at if release.is_scaled_away(group) else None
     for pod in group.pods:
         made = _life(group, pod)
         stopped = [
             event.first
             for event in stops
-            if (there[event.uid].told_to_end if event.uid in there else (event.first or 0.0) > made)
+            if (there[event.uid].deleted_at if event.uid in there else (event.first or 0.0) > made)
         ]
-        if times := [at for at in (group.told_to_end, scaled, *stopped) if at is not None]:
+        if times := [at for at in (group.deleted_at, scaled, *stopped) if at is not None]:
             found[pod.name] = min(times)
     return found
 
@@ -63,10 +63,10 @@ def _life(group: Group, pod: Pod) -> float:
 
     A worker outlives its leader for a moment, in which there is a new leader already.
     """
-    own, leader = pod.created or 0.0, group.leader
-    if leader and own < (leader.created or 0.0):
+    own, leader = pod.created_at or 0.0, group.leader
+    if leader and own < (leader.created_at or 0.0):
         return own
-    return max(one.created or 0.0 for one in group.pods)
+    return max(one.created_at or 0.0 for one in group.pods)
 
 
 def _stops(release: Release, group: Group) -> list[Event]:

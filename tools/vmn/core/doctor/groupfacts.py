@@ -57,12 +57,12 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
                 what = "no pod" if release.name in sets else f"no pod, and no StatefulSet {release.name}"
                 yield f"group {group.index} has {what}", None, None
         return
-    if len(group.pods) >= group.size or leader.ends_since is not None:
+    if len(group.pods) >= group.size or leader.deletion_deadline is not None:
         return
-    age = release.now - (leader.created or 0.0)
+    age = release.now - (leader.created_at or 0.0)
     policy = lws.get("spec", {}).get("startupPolicy")
     if policy == "LeaderReady" and not leader.ready:
-        yield "startupPolicy LeaderReady: no workers before the leader is ready", leader.created, leader.name
+        yield "startupPolicy LeaderReady: no workers before the leader is ready", leader.created_at, leader.name
     elif age > YOUNG:
         there_are = {pod.index for pod in group.pods}
         missing = [f"{leader.name}-{index}" for index in range(1, group.size) if index not in there_are]
@@ -73,7 +73,7 @@ def _missing(release: Release, group: Group) -> Iterator[Line]:
 def _missed_since(release: Release, leader: str) -> float:
     """Return when a leader that is not there was wanted, or last was there as far as events tell."""
     seen = [event.last for event in release.events if event.name == leader]
-    return max([release.made, release.scaled, *(at for at in seen if at is not None)])
+    return max([release.created_at, release.last_scaled_at, *(at for at in seen if at is not None)])
 
 
 def _placed_in_part(release: Release, group: Group) -> Iterator[Line]:
@@ -83,7 +83,7 @@ def _placed_in_part(release: Release, group: Group) -> Iterator[Line]:
         pods = [pod for one in halves for pod in one.pods]
         waiting = ", ".join(pod.name for pod in pods if pod.unschedulable)
         holding = ", ".join(f"{pod.name} on {pod.node}" for pod in pods if pod.node)
-        yield f"{len(halves)} groups are placed in part: {waiting} wait for nodes, {holding}", release.made, None
+        yield f"{len(halves)} groups are placed in part: {waiting} wait for nodes, {holding}", release.created_at, None
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Line]:
@@ -92,15 +92,15 @@ def _restarts(release: Release, group: Group) -> Iterator[Line]:
     if count >= LOOP:
         first = min(event.first or release.now for event in found)
         yield f"RecreateGroup {count} times in {(release.now - first) / 60:.0f} min: {found[-1].message}", first, None
-    revisions = {labels_of(pod.item).get(REVISION) for pod in group.pods if pod.ends_since is None}
-    if len(revisions) > 1 and release.now - max(pod.created or 0.0 for pod in group.pods) > OLD:
+    revisions = {labels_of(pod.item).get(REVISION) for pod in group.pods if pod.deletion_deadline is None}
+    if len(revisions) > 1 and release.now - max(pod.created_at or 0.0 for pod in group.pods) > OLD:
         pods = ", ".join(f"{pod.name} of {labels_of(pod.item).get(REVISION)}" for pod in group.pods)
         yield f"pods of different revisions: {pods}", None, None
     newest = max((event.last or 0.0 for event in found), default=0.0)
     for pod in group.pods:
         since = pod.running_since or 0.0
-        stays = pod.restarts and pod.ends_since is None and release.now - since > YOUNG
-        if stays and newest < (pod.created or 0.0) and len(group.pods) > 1:
+        stays = pod.restarts and pod.deletion_deadline is None and release.now - since > YOUNG
+        if stays and newest < (pod.created_at or 0.0) and len(group.pods) > 1:
             yield f"{pod.name} was started again in place, and the group was not made anew", since or None, pod.name
 
 
@@ -108,8 +108,8 @@ def _hangs(release: Release, group: Group) -> Iterator[Line]:
     leader = group.leader
     pulse = release.pulses.get(leader.name) if leader else None
     if leader and pulse and pulse.running > 0 and pulse.tokens == 0:
-        yield f"{pulse.running:.0f} request(s) run, and no token came in {pulse.apart:.0f} s", None, leader.name
-    running = [pod for pod in group.pods if pod.running_since is not None and pod.ends_since is None]
+        yield f"{pulse.running:.0f} request(s) run, and no token came in {pulse.seconds:.0f} s", None, leader.name
+    running = [pod for pod in group.pods if pod.running_since is not None and pod.deletion_deadline is None]
     if group.serving or not running or len(running) < group.size:
         return
     spoke = {pod.name: last_line(release, pod) for pod in running}

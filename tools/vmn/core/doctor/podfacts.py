@@ -40,7 +40,7 @@ def _states(pod: Pod) -> Iterator[tuple[str, float | None]]:
         for name, word in (("state", ""), ("lastState", "last ")):
             state = status.get(name) or {}
             if waiting := state.get("waiting"):
-                yield f"{status['name']} {word}waiting: {_said(waiting)}", pod.created
+                yield f"{status['name']} {word}waiting: {_said(waiting)}", pod.created_at
             if ended := state.get("terminated"):
                 reason = f"{_said(ended, message=False)}, exit code {ended.get('exitCode')}"
                 yield f"{status['name']} {word}terminated: {reason}", seconds(ended.get("finishedAt"))
@@ -62,17 +62,17 @@ def _conditions(pod: Pod) -> Iterator[tuple[str, float | None]]:
     if scheduled.get("status") == "False":
         yield f"not scheduled: {_said(scheduled)}", seconds(scheduled.get("lastTransitionTime"))
     if pod.status.get("reason"):
-        yield f"pod {pod.status.get('phase')}: {_said(pod.status)}", pod.created
+        yield f"pod {pod.status.get('phase')}: {_said(pod.status)}", pod.created_at
     disrupted = pod.condition("DisruptionTarget")
     if disrupted.get("status") == "True":
         yield f"disrupted: {_said(disrupted)}", seconds(disrupted.get("lastTransitionTime"))
 
 
 def _ending(release: Release, pod: Pod) -> Iterator[tuple[str, float | None]]:
-    over = pod.ends_since
+    over = pod.deletion_deadline
     if over is None:
         return
-    since = pod.told_to_end or over
+    since = pod.deleted_at or over
     late = release.now - over
     if late > 10:
         yield f"Terminating, {late:.0f} s after its grace period ended", since

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.cluster.events import Event
 from vmn.core.cluster.release import Group, Release
 from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.earlier import Failure, last_failure
-from vmn.core.cluster.events import Event
 from vmn.core.doctor.eventfacts import before, deleted_first, recreations
 from vmn.core.doctor.finding import Finding, Role
 from vmn.core.doctor.groupfacts import last_line
@@ -64,10 +64,14 @@ def _note(name: str, group: Group, pod: str | None, text: str, lines: list[Evide
 def progress(release: Release, group: Group) -> str:
     """Return how far the start of a group is, with the newest line of its leader."""
     leader = group.leader
-    if leader is None or leader.ends_since is not None or any(pod.ends_since is not None for pod in group.pods):
+    if (
+        leader is None
+        or leader.deletion_deadline is not None
+        or any(pod.deletion_deadline is not None for pod in group.pods)
+    ):
         return f"group {group.index} is being taken down"
     ready = sum(pod.ready for pod in group.pods)
-    age = release.now - min(pod.created or release.now for pod in group.pods)
+    age = release.now - min(pod.created_at or release.now for pod in group.pods)
     said = [log.lines[-1][1] for log in release.logs if log.pod == leader.name and not log.previous and log.lines]
     at = last_line(release, leader)
     quiet = f", {max(0.0, release.now - at):.0f} s ago" if at else ""
