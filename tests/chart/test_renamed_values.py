@@ -15,7 +15,7 @@ from kit.previous import previous
 from kit.render import Helm, HelmFailed, helm_program, render, yaml_of
 from upgrade.table import schema_of
 from vmn.adapters.validation import validate_file
-from vmn.core.values import Values, merged, nested, parse_values
+from vmn.core.values.yaml import Values, merged, nested, parse_values
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
     "model.maxTokens": {"to": "model.maxLength"},

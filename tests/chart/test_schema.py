@@ -14,8 +14,8 @@ from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
 from kit.paths import CHART, CHECKOUT
 from kit.render import HelmFailed, render
-from vmn.core.schema import known_keys, nearest, schema_problems, without_hints
-from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
+from vmn.core.values.schema import known_keys, nearest, schema_problems, without_hints
+from vmn.core.values.yaml import Values, effective, leaves, merged, nested, parse_values
 
 VALUES_BUDGET = 300
 """Lines of values.yaml, at most."""

@@ -19,7 +19,7 @@ from kit.cluster import LWS, Object, create, get, kubectl, objects, present
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from vmn.cli import main
-from vmn.core.values import merged
+from vmn.core.values.yaml import merged
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
 only_here = pytest.mark.skipif(

@@ -16,7 +16,7 @@ from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import queues, routes
 from vmn.core.preflight.finding import Finding, Status
-from vmn.core.values import parse_values
+from vmn.core.values.yaml import parse_values
 
 Object = dict[str, Any]
 HERE = "default"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmn.core.rules import render_problem, rule_problems
+from vmn.core.values.helm_messages import render_problem, rule_problems
 
 HEAD = "Error: execution error at (vllm-multinode/templates/validate.yaml:1:4): \n"
 MESSAGE = """vllm-multinode: 3 problem(s) in the values:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.smallchart import SCHEMA
-from vmn.core.schema import nearest, schema_problems
+from vmn.core.values.schema import nearest, schema_problems
 
 
 def messages(values: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[str]:

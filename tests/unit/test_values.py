@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmn.core.values import ValuesError, dotted, effective, leaves, merged, nested, parse_values
+from vmn.core.values.yaml import ValuesError, dotted, effective, leaves, merged, nested, parse_values
 
 NAMES = st.text("abc", min_size=1, max_size=2)
 LEAF = st.one_of(st.integers(), st.booleans(), st.text(max_size=3), st.lists(st.integers(), max_size=2))

@@ -10,8 +10,8 @@ from typing import Any
 
 from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
-from vmn.core.schema import without_hints
-from vmn.core.values import Values, merged
+from vmn.core.values.schema import without_hints
+from vmn.core.values.yaml import Values, merged
 
 
 def replaced(text: str, name: str, body: str) -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from vmn.core.values import Values, parse_values
+from vmn.core.values.yaml import Values, parse_values
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from vmn.adapters.programs import run
-from vmn.core.problem import Problem
-from vmn.core.rules import render_problem, rule_problems
+from vmn.core.values.helm_messages import render_problem, rule_problems
+from vmn.core.values.problem import Problem
 
 TEMPLATE_LIMIT = 60
 """Seconds; a render takes about 0.2."""

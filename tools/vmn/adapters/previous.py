@@ -10,7 +10,7 @@ from pathlib import Path
 from vmn.adapters.archives import unpack
 from vmn.adapters.files import read_values
 from vmn.adapters.programs import MissingError, run
-from vmn.core.values import ValuesError
+from vmn.core.values.yaml import ValuesError
 
 GIT_LIMIT = 20
 """Seconds."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.files import read_schema, read_values
 from vmn.adapters.helm import template_problems
-from vmn.core.problem import Problem
-from vmn.core.schema import schema_problems
-from vmn.core.values import Values, ValuesError, effective
+from vmn.core.values.problem import Problem
+from vmn.core.values.schema import schema_problems
+from vmn.core.values.yaml import Values, ValuesError, effective
 
 if TYPE_CHECKING:
     from vmn.core.planning.gpus import Gpu
@@ -49,8 +49,8 @@ def validate_file(chart: Path, file: Path, *, helm: str = "helm", gpu: Gpu | Non
 def _model_ring(values: Values, gpu: Gpu | None) -> list[Problem]:
     """Return what the model's shapes rule out; nothing for a model that the registry has not."""
     from vmn.adapters.models import ModelError, registered_model
-    from vmn.core.modelrules import model_problems, product_of
     from vmn.core.planning.gpus import UnknownGpu, find_gpu
+    from vmn.core.values.model_rules import model_problems, product_of
 
     section = values.get("model")
     name = section.get("name") if isinstance(section, Mapping) else None

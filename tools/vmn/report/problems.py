@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from vmn.core.problem import Problem
+from vmn.core.values.problem import Problem
 
 
 def text(problems: Sequence[Problem], files: int) -> str:

@@ -10,7 +10,7 @@ from vmn.core.planning.constraints import Cluster, refusals
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout import Layout
 from vmn.core.planning.prediction import Options, predict, setting
-from vmn.core.problem import Problem, shown
+from vmn.core.values.problem import Problem, shown
 
 RING = "model"
 KEYS = {

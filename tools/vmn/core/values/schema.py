@@ -10,8 +10,8 @@ from typing import cast
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from vmn.core.problem import Problem, shown
-from vmn.core.values import dotted
+from vmn.core.values.problem import Problem, shown
+from vmn.core.values.yaml import dotted
 
 NAMES = {
     "string": "text",

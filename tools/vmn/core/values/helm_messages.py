@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vmn.core.problem import Problem
+from vmn.core.values.problem import Problem
 
 _HEAD = re.compile(r"vllm-multinode: (\d+) problem\(s\) in the values:\n")
 _ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<rest>.*)$")
