@@ -19,8 +19,8 @@ import pytest
 
 from vmn.adapters.checkpoint import INDEX
 from vmn.adapters.models import ModelError, load_model
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weights import stage_weights
 
 LAYERS, HIDDEN, WIDTH, HEADS, KV_HEADS, SIZE, VOCABULARY = 4, 256, 512, 4, 2, 64, 1024
 CONFIG: Mapping[str, Any] = {

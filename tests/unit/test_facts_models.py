@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import vmn
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.reading import read_architecture
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.config_json import read_architecture
 
 MODELS = sorted((Path(vmn.__file__).parent / "facts" / "models").glob("*.json"))
 REQUIRED = {"name", "source", "date", "config"}

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
 from vmn.cli.plan import NETWORKS
 from vmn.core.names import similar
-from vmn.core.planning import constraints
-from vmn.core.planning.activation import Band
-from vmn.core.planning.architecture import ConfigError
-from vmn.core.planning.choice import Wanted, one_layout, predictions
-from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.layout import constraints
+from vmn.core.planning.candidates import Wanted, one_layout, predictions
 from vmn.core.planning.gpus import GPUS, find_gpu
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.online import ONLINE, with_quantization
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.model.architecture import ConfigError
+from vmn.core.planning.model.quantization import ONLINE, with_quantization
 from vmn.core.planning.prediction import Options, predict, setting
 from vmn.report.plan import Plan, band, compact, name, text, times
 from vmn.report.plan_explain import explanation

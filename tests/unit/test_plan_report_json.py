@@ -11,9 +11,9 @@ import pytest
 
 from kit.paths import name_of
 from vmn.adapters.models import REGISTRY, ModelError, registered_model
-from vmn.core.planning.choice import Wanted, predictions
-from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.candidates import Wanted, predictions
 from vmn.core.planning.gpus import find_gpu
+from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.prediction import Options, setting
 from vmn.report.plan import Plan
 from vmn.report.plan_json import as_json

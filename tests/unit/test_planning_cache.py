@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unit.planning_data.table import GIB, HERE, architecture, question_of
-from vmn.core.planning.architecture import Architecture, LinearAttention
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.model.architecture import Architecture, LinearAttention
 from vmn.core.planning.prediction import predict
-from vmn.core.planning.runners import on_second_runner
-from vmn.core.planning.versions import behaviour
+from vmn.core.planning.vllm.model_runner import on_second_runner
+from vmn.core.planning.vllm.versions import behaviour
 
 TOKENS = 8192
 """Of a step."""

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from unit.planning_data.table import architecture
-from vmn.core.planning.activation import Band
-from vmn.core.planning.calibration import Calibration, calibrate, check, layout_of, options_of
-from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.logs import StartupLog, WorkerLog, parse_log
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Options, Prediction, Setting, predict, predict_all, setting
+from vmn.core.planning.startup_log.compare import Calibration, calibrate, check, layout_of, options_of
+from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog, parse_log
 
 LOGS = Path(__file__).parent / "planning_data/logs"
 NAMES = {"dsr1-32L-tp2-pp2": "dsr1-32L", "llama405b-8L-tp1": "llama405b-8L"}

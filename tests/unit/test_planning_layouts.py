@@ -7,13 +7,13 @@ from time import process_time
 import pytest
 
 from unit.planning_data.table import GIB, architecture, question_of
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, refusal
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.kvcache import kv_cache
-from vmn.core.planning.layout import Layout, stage_layers
+from vmn.core.planning.layout.constraints import Cluster, refusal
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.memory.kv_cache import kv_cache
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import Options, predict, predict_all, setting
-from vmn.core.planning.weights import stage_weights
 
 R1 = architecture("deepseek-ai--DeepSeek-R1")
 LLAMA_405B = architecture("llama405b-8L", num_hidden_layers=126)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import architecture, question_of
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.loglines import log_lines
-from vmn.core.planning.logs import parse_log
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.prediction import Prediction, predict
+from vmn.core.planning.startup_log.expected import log_lines
+from vmn.core.planning.startup_log.parse import parse_log
 
 
 def prediction_of(model: str, gpu: str, layout: Layout, length: int | None = None) -> Prediction:

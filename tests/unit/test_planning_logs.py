@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmn.core.planning.logs import StartupLog, WorkerLog, parse_log
+from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog, parse_log
 
 DATA = Path(__file__).parent / "planning_data"
 EXCERPTS: list[dict[str, Any]] = json.loads((DATA / "log_excerpts.json").read_text(encoding="utf-8"))

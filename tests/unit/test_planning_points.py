@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import GIB, Point, errors, own, published, started
-from vmn.core.planning.activation import Band
+from vmn.core.planning.memory.activation import Band
 
 OWN = own()
 STARTED = started()

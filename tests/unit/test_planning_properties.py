@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.test_plan_report import planned
-from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import GPUS, find_gpu
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.prediction import Options, Setting, predict, predict_all, setting
 
 EXAMPLES = 40

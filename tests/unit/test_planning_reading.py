@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import configuration
-from vmn.core.planning.architecture import ConfigError, Experts
 from vmn.core.planning.gpus import GPUS, UnknownGpu, find_gpu
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.reading import UNKNOWN_FIELDS, read_architecture
-from vmn.core.planning.versions import BEHAVIOURS, UnknownVersion, batch_defaults, behaviour, graph_sizes
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import ConfigError, Experts
+from vmn.core.planning.model.config_json import UNKNOWN_FIELDS, read_architecture
+from vmn.core.planning.vllm.versions import BEHAVIOURS, UnknownVersion, batch_defaults, behaviour, graph_sizes
 
 LLAMA = configuration("llama8b")
 

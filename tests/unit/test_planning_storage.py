@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmn.core.planning.storage import MIB, MxForm, Storage
+from vmn.core.planning.memory.allocator import MIB, MxForm, Storage
 
 SPLIT = Storage(rounded=True)
 WHOLE = Storage(rounded=True, whole_blocks=True)

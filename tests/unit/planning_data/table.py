@@ -12,14 +12,14 @@ from typing import Any
 
 from gpu.measure import configuration as configuration_of
 from gpu.measure import start_ups
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.logs import parse_log
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.config_json import read_architecture
 from vmn.core.planning.prediction import Options, Prediction, Setting, predict, setting
-from vmn.core.planning.reading import read_architecture
+from vmn.core.planning.startup_log.parse import parse_log
 
 HERE = Path(__file__).parent
 REGISTRY = HERE.parents[2] / "tools/vmn/facts/models"

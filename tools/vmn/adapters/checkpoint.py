@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vmn.core.planning.stored import Tensor
+from vmn.core.planning.model.checkpoint_sizes import Tensor
 
 INDEX = "model.safetensors.index.json"
 ONE_FILE = "model.safetensors"

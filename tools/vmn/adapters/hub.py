@@ -11,7 +11,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from vmn.adapters.checkpoint import INDEX, ONE_FILE, CheckpointError, files_of_index, read_header
-from vmn.core.planning.stored import Tensor
+from vmn.core.planning.model.checkpoint_sizes import Tensor
 
 ENDPOINT = "https://huggingface.co"
 """Unless ``HF_ENDPOINT`` names a mirror."""

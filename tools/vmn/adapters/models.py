@@ -10,10 +10,10 @@ from typing import Any
 
 from vmn.adapters.checkpoint import CheckpointError, tensors_of_folder
 from vmn.core.names import similar
-from vmn.core.planning.architecture import Architecture, Config, ConfigError
-from vmn.core.planning.reading import read_architecture
-from vmn.core.planning.stored import Tensor, stored_weights
-from vmn.core.planning.weights import stored_shares
+from vmn.core.planning.memory.weights import stored_shares
+from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
+from vmn.core.planning.model.checkpoint_sizes import Tensor, stored_weights
+from vmn.core.planning.model.config_json import read_architecture
 
 REGISTRY = Path(__file__).resolve().parent.parent / "facts" / "models"
 """One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""

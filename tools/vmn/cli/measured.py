@@ -11,9 +11,9 @@ import click
 from vmn.cli.options import note
 
 if TYPE_CHECKING:
-    from vmn.core.planning.layout import Layout
-    from vmn.core.planning.logs import StartupLog
+    from vmn.core.planning.layout.sizes import Layout
     from vmn.core.planning.prediction import Options, Setting
+    from vmn.core.planning.startup_log.parse import StartupLog
 
 
 def contradictions(question: Setting, options: Options, file: Path) -> list[str]:
@@ -28,8 +28,8 @@ def contradictions(question: Setting, options: Options, file: Path) -> list[str]
         click.UsageError: it is no start-up's log, or of other GPUs.
         OSError: it can't be read.
     """
-    from vmn.core.planning.calibration import check
     from vmn.core.planning.prediction import predict
+    from vmn.core.planning.startup_log.compare import check
 
     log, layout, own = _read(question, options, file)
     return check(predict(own, layout), log)
@@ -42,7 +42,7 @@ def calibrated(question: Setting, options: Options, file: Path) -> Setting:
         click.UsageError: it is no start-up's log, or of other GPUs.
         OSError: it can't be read.
     """
-    from vmn.core.planning.calibration import calibrate
+    from vmn.core.planning.startup_log.compare import calibrate
 
     log, layout, own = _read(question, options, file)
     learnt = calibrate(own, layout, log)
@@ -53,10 +53,10 @@ def calibrated(question: Setting, options: Options, file: Path) -> Setting:
 
 def _read(question: Setting, options: Options, file: Path) -> tuple[StartupLog, Layout, Setting]:
     """Return a log, its layout and the question with its options."""
-    from vmn.core.planning.calibration import layout_of, options_of
-    from vmn.core.planning.constraints import Cluster
-    from vmn.core.planning.logs import parse_log
+    from vmn.core.planning.layout.constraints import Cluster
     from vmn.core.planning.prediction import setting
+    from vmn.core.planning.startup_log.compare import layout_of, options_of
+    from vmn.core.planning.startup_log.parse import parse_log
 
     log = parse_log(file.read_text(encoding="utf-8", errors="replace"))
     if not log.workers:

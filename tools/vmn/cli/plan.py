@@ -113,7 +113,7 @@ def answer(asked: Asked, log: Path | None = None) -> Plan:
         click.UsageError: model, GPU, version or a combination of options is not known.
         OSError: the configuration can't be read.
     """
-    from vmn.core.planning.choice import Wanted, predictions
+    from vmn.core.planning.candidates import Wanted, predictions
     from vmn.report.plan import Plan
 
     with _usage_errors(asked.gpu):
@@ -125,11 +125,11 @@ def answer(asked: Asked, log: Path | None = None) -> Plan:
 
 def _question(asked: Asked) -> tuple[Model, Options, Setting]:
     from vmn.adapters.models import load_model
-    from vmn.core.planning.constraints import Cluster
     from vmn.core.planning.gpus import find_gpu
-    from vmn.core.planning.online import with_quantization
+    from vmn.core.planning.layout.constraints import Cluster
+    from vmn.core.planning.model.quantization import with_quantization
     from vmn.core.planning.prediction import setting
-    from vmn.core.planning.versions import behaviour
+    from vmn.core.planning.vllm.versions import behaviour
 
     options = _options(asked)
     since = behaviour(options.version).since
@@ -147,7 +147,7 @@ def _question(asked: Asked) -> tuple[Model, Options, Setting]:
 
 def _options(asked: Asked) -> Options:
     from vmn.core.planning.prediction import Options
-    from vmn.core.planning.versions import LATEST
+    from vmn.core.planning.vllm.versions import LATEST
 
     return Options(
         max_model_len=asked.max_model_len,
@@ -165,9 +165,9 @@ def _usage_errors(gpu: str) -> Iterator[None]:
     """Turn what is not known into wrong usage."""
     from vmn.adapters.models import ModelError
     from vmn.core.names import similar
-    from vmn.core.planning.architecture import ConfigError
     from vmn.core.planning.gpus import ALIASES, GPUS, UnknownGpu
-    from vmn.core.planning.versions import UnknownVersion
+    from vmn.core.planning.model.architecture import ConfigError
+    from vmn.core.planning.vllm.versions import UnknownVersion
 
     try:
         yield

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmn.adapters.models import Model
-from vmn.core.planning.activation import Band
-from vmn.core.planning.choice import fewest_nodes
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.loglines import log_lines
+from vmn.core.planning.candidates import fewest_nodes
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Options, Prediction, Setting
+from vmn.core.planning.startup_log.expected import log_lines
 
 WIDTH = 120
 DASH = "\N{EN DASH}"

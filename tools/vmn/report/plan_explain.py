@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
-from vmn.core.planning.activation import Band
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
 from vmn.core.planning.prediction import Prediction, Rank
 from vmn.report.plan import BAND, DASH, WIDTH, Plan, band, compact, header, name, printed, reason, times, verdict
 from vmn.report.plan_ledger import ACTIVATION, CACHE, GRAPHS, OTHER, Ledger, explanations, ledger

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from vmn.core.planning.activation import Band
-from vmn.core.planning.loglines import log_lines
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction, Rank
+from vmn.core.planning.startup_log.expected import log_lines
 from vmn.report.plan import Plan, reason
 
 Json = dict[str, Any]

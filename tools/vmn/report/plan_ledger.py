@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from vmn.core.planning.architecture import Architecture, Attention, Experts, LatentAttention
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.matrices import expert_share, shared_is_copied
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weight_matrices import expert_share, shared_is_copied
+from vmn.core.planning.model.architecture import Architecture, Attention, Experts, LatentAttention
 from vmn.core.planning.prediction import Prediction, Rank, Setting
-from vmn.core.planning.versions import graph_sizes
+from vmn.core.planning.vllm.versions import graph_sizes
 
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (

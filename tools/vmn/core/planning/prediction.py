@@ -7,16 +7,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vmn.core.planning.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, layouts, refusal, spans_nodes
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
-from vmn.core.planning.kvcache import KVCache, cache_is_fp8, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.storage import MxForm, Storage
-from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour, release
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
+from vmn.core.planning.memory.allocator import MxForm, Storage
+from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache, stage_bounds
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.vllm.versions import Behaviour, batch_defaults, behaviour, release
 
 
 @dataclass(frozen=True)

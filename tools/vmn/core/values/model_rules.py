@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, refusals
 from vmn.core.planning.gpus import Gpu
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.constraints import Cluster, refusals
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import Options, predict, setting
 from vmn.core.values.problem import Problem, shown
 

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmn.core.planning.architecture import Architecture, Attention, Dense, Experts, LatentAttention, LinearAttention
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.matrices import expert_share
-from vmn.core.planning.runners import on_second_runner
-from vmn.core.planning.versions import Behaviour, graph_sizes
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weight_matrices import expert_share
+from vmn.core.planning.model.architecture import (
+    Architecture,
+    Attention,
+    Dense,
+    Experts,
+    LatentAttention,
+    LinearAttention,
+)
+from vmn.core.planning.vllm.model_runner import on_second_runner
+from vmn.core.planning.vllm.versions import Behaviour, graph_sizes
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vmn.core.planning.architecture import (
+from vmn.core.planning.model.architecture import (
     Architecture,
     Attention,
     Config,
@@ -17,7 +17,7 @@ from vmn.core.planning.architecture import (
     Layer,
     LinearAttention,
 )
-from vmn.core.planning.quantization import kv_cache_dtype, read_quantization
+from vmn.core.planning.model.quantization import kv_cache_dtype, read_quantization
 
 KNOWN = (
     *(

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.planning.activation import Band
 from vmn.core.planning.correction import Correction
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.logs import StartupLog, WorkerLog
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Options, Prediction, Rank, Setting, predict
+from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog
 
 ROUNDING_GIB = 0.06
 """GiB by which a number of the log may miss a band: vLLM rounds to hundredths, and libraries take some MiB."""

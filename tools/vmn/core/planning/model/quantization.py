@@ -1,19 +1,32 @@
-"""How a checkpoint stores its weights, from ``quantization_config``."""
+"""How weights are quantized: in the checkpoint (``quantization_config``), or while loading (``--quantization``)."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from vmn.core.planning.architecture import ConfigError, Quantization
+from vmn.core.planning.model.architecture import Architecture, ConfigError, Quantization
 
 SCALE_32 = 4.0
 """Bytes of a 32-bit scale."""
 SCALE_16 = 2.0
 """Bytes of a 16-bit scale."""
+ONLINE = {
+    # vLLM 0.32, config/quantization.py, _ONLINE_SHORTHANDS: linear layers and experts, or experts only.
+    "fp8_per_tensor": Quantization("fp8_per_tensor", 1.0),
+    "fp8_per_channel": Quantization("fp8_per_channel", 1.0),
+    "fp8_per_block": Quantization("fp8_per_block", 1.0, 4 / 128**2, block=(128, 128)),
+    "mxfp8": Quantization("mxfp8", 1.0, 1 / 32),
+    "mxfp4": Quantization("mxfp4", 0.5, 1 / 32),
+    "int8_per_channel_weight_only": Quantization("int8_per_channel_weight_only", 1.0, experts_only=True),
+    "nvfp4_per_token": Quantization("nvfp4_per_token", 0.5, 1 / 16, experts_only=True),
+}
+PLAIN_FP8_UNTIL = (0, 32)
+"""From this version on ``fp8`` is only for checkpoints that are so (quantization/fp8.py)."""
 
 
 def read_quantization(config: Mapping[str, Any]) -> Quantization | None:
@@ -103,3 +116,49 @@ def skips(patterns: tuple[str, ...]) -> Callable[[str], bool]:
         return any(expression.match(module) for expression in expressions)
 
     return skipped
+
+
+def with_quantization(
+    model: Architecture, config: Mapping[str, Any], method: str | None, version: tuple[int, int]
+) -> Architecture:
+    """Return the shapes as ``--quantization METHOD`` loads them.
+
+    Args:
+        model: its shapes as the checkpoint has them.
+        config: its ``config.json``.
+        method: vLLM's name, None when the option is not given.
+        version: from which on vLLM behaves as it does here.
+
+    Raises:
+        ConfigError: vLLM refuses it; the message is vLLM's own where it has one.
+    """
+    if method is None:
+        return model
+    given = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+    if given:
+        stored = str(given.get("quant_method", ""))
+        if _family(stored) != _family(method):
+            raise ConfigError(
+                f"Quantization method specified in the model config ({stored}) does not match the quantization "
+                f"method specified in the `quantization` argument ({method})."
+            )
+        return model
+    if method == "fp8" and version < PLAIN_FP8_UNTIL:
+        return replace(model, quantization=ONLINE["fp8_per_tensor"], stored=None)
+    if method == "fp8":
+        raise ConfigError(
+            "The `fp8` quantization method no longer supports online quantization. Please use `--quantization "
+            "fp8_per_tensor` instead."
+        )
+    if method not in ONLINE:
+        raise ConfigError(
+            f"{method} is for checkpoints that are stored so. Weights that are not can be quantised when they are "
+            f"loaded, by one of {', '.join(ONLINE)}."
+        )
+    return replace(model, quantization=ONLINE[method], stored=None)
+
+
+def _family(method: str) -> str:
+    """Return a name without the kernel's: vLLM takes ``awq_marlin`` for ``awq``."""
+    name = method.lower().removeprefix("auto_").removeprefix("gpt_oss_").removesuffix("_marlin")
+    return "modelopt" if name.startswith("modelopt") else name

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from vmn.core.planning.architecture import ConfigError, StoredWeights
+from vmn.core.planning.model.architecture import ConfigError, StoredWeights
 
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 ENCODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|multi_modal|mm)")

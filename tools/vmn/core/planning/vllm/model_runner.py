@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.versions import Behaviour
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.vllm.versions import Behaviour
 
 SECOND_RUNNER_FIRST = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM")
 """Kinds that 0.23 runs on the second runner (``DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES``, in published notes)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmn.core.planning.activation import GIB
+from vmn.core.planning.memory.activation import GIB
 from vmn.core.planning.prediction import Prediction
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from vmn.core.planning.architecture import Architecture, Attention, LatentAttention, LinearAttention
-from vmn.core.planning.layout import Layout, stage_layers
-from vmn.core.planning.runners import batches_in_flight
-from vmn.core.planning.versions import LATEST, Behaviour, behaviour
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.vllm.model_runner import batches_in_flight
+from vmn.core.planning.vllm.versions import LATEST, Behaviour, behaviour
 
 BLOCK = 16
 """Tokens of a block by default (``CacheConfig.DEFAULT_BLOCK_SIZE``)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vmn.core.planning.activation import GIB
-from vmn.core.planning.constraints import Cluster
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.loglines import log_lines
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import GIB
+from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.prediction import Prediction, Setting
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.startup_log.expected import log_lines
 
 GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
 """Starts of names of models that the hub gives out only to accounts that agreed to their licence."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from vmn.core.planning.architecture import Architecture, Experts, LatentAttention, Layer
-from vmn.core.planning.layout import Layout, stage_layers
-from vmn.core.planning.matrices import Matrix, layer_matrices
-from vmn.core.planning.quantization import skips
-from vmn.core.planning.storage import Storage
-from vmn.core.planning.stored import share
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.memory.allocator import Storage
+from vmn.core.planning.memory.weight_matrices import Matrix, layer_matrices
+from vmn.core.planning.model.architecture import Architecture, Experts, LatentAttention, Layer
+from vmn.core.planning.model.checkpoint_sizes import share
+from vmn.core.planning.model.quantization import skips
 
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.architecture import (
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.allocator import Storage
+from vmn.core.planning.model.architecture import (
     Architecture,
     Attention,
     Dense,
@@ -19,8 +21,6 @@ from vmn.core.planning.architecture import (
     Layer,
     LinearAttention,
 )
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.storage import Storage
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vmn.core.planning.constraints import Cluster
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.prediction import Prediction, Setting, predict, predict_all
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.architecture import Architecture, Attention, Dense, Experts, LatentAttention
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.model.architecture import Architecture, Attention, Dense, Experts, LatentAttention
 
 NETWORKS = ("tcp", "roce", "infiniband", "nvlink")
 """Networks between nodes, the slowest first."""
