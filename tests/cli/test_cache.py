@@ -82,7 +82,7 @@ def test_pack_of_a_group_that_does_not_serve_is_refused(
 def test_pack_leaves_nothing_half_done_when_a_pod_can_not_be_read(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmn.adapters.caches.TAR", "echo tar is not there >&2; exit 127")
+    monkeypatch.setattr("vmn.adapters.cache_bundle.TAR", "echo tar is not there >&2; exit 127")
     done = run(World(), root, tmp_path, monkeypatch, "--file", str(tmp_path / "bundle"))
     assert done.exit_code == 1
     assert "tar is not there" in done.stderr
@@ -90,7 +90,7 @@ def test_pack_leaves_nothing_half_done_when_a_pod_can_not_be_read(
 
 
 def test_pack_of_pods_of_another_chart_says_so(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmn.core.caches.ROOT", "ANOTHER")
+    monkeypatch.setattr("vmn.core.cache_bundle.ROOT", "ANOTHER")
     done = run(World(), root, tmp_path, monkeypatch)
     assert done.exit_code == 1
     assert "vllm-0 can't be packed: its pods have no variable ANOTHER" in done.stderr

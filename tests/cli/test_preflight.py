@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from kit.paths import CHECKOUT
 from kit.render import helm_program
 from vmn.cli import main
-from vmn.core.preflight.finding import failed, passed, skipped, warned
+from vmn.core.preflight.result import failed, passed, skipped, warned
 from vmn.report.preflight import as_json, text
 
 Run = Callable[..., Result]

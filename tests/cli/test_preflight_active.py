@@ -23,7 +23,7 @@ from kit.jobcluster import RUNNING, JobCluster, pending
 from kit.paths import CHECKOUT
 from kit.render import helm_program, render
 from unit.test_preflight import HERE, World, pod
-from vmn.adapters import active
+from vmn.adapters import probe_job
 from vmn.cli import main
 from vmn.core.cluster.lws import NAME
 
@@ -56,8 +56,8 @@ def fake(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Serve that cluster; its kubeconfig is in KUBECONFIG. What is interrupted below renders the chart itself."""
     documents = render(None, OVERLAY, namespace=HERE).documents
     monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
-    monkeypatch.setattr(active, "PERIOD", 0.02)
-    monkeypatch.setattr("vmn.core.preflight.active.progress.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(probe_job, "PERIOD", 0.02)
+    monkeypatch.setattr("vmn.core.preflight.probe.progress.STUCK_SECONDS", 0.2)
     monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
     file = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(file))
@@ -160,7 +160,7 @@ def test_time_that_is_up_is_a_failure(fake: JobCluster, monkeypatch: pytest.Monk
     fake.facts = [FACTS[0], {}]
     clock = iter(range(0, 10**6, 10))
     fast = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None)
-    monkeypatch.setattr("vmn.adapters.active.time", fast)
+    monkeypatch.setattr("vmn.adapters.probe_job.time", fast)
     _, found = actively("--active-timeout", "60")
     assert found["active"]["status"] == "FAIL"
     assert "node-1: the pod said nothing within" in found["active"]["text"]
@@ -220,7 +220,7 @@ def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:
 
 
 def test_what_can_not_be_removed_is_told_with_the_command(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(active, "REMOVAL_SECONDS", 0.2)
+    monkeypatch.setattr(probe_job, "REMOVAL_SECONDS", 0.2)
     fake.linger = 10**6
     done, _ = actively()
     assert "not all is removed (vmn-preflight-" in done.stderr
@@ -259,7 +259,7 @@ def test_error_on_the_way_leaves_nothing(fake: JobCluster, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise OSError(5, "broken")
 
-    monkeypatch.setattr(active._Watch, "until", broken)
+    monkeypatch.setattr(probe_job._Watch, "until", broken)
     assert preflight("--active").exit_code == 2
     assert sorted(fake.most) == KINDS
     assert nothing_left(fake)

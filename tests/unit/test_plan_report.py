@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
 from vmn.cli.plan import NETWORKS
 from vmn.core.names import similar
-from vmn.core.planning.layout import constraints
 from vmn.core.planning.candidates import Wanted, one_layout, predictions
 from vmn.core.planning.gpus import GPUS, find_gpu
+from vmn.core.planning.layout import constraints
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band

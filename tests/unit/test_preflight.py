@@ -18,7 +18,7 @@ from vmn.core.cluster.quantity import quantity
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight.checks import findings
-from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.result import Finding, Status
 from vmn.core.values.yaml import parse_values
 
 Object = dict[str, Any]

@@ -15,7 +15,7 @@ from vmn.adapters.preflight import _reads_of_others
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import queues, routes
-from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.result import Finding, Status
 from vmn.core.values.yaml import parse_values
 
 Object = dict[str, Any]

@@ -11,7 +11,7 @@ from kit.render import render
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import fabrics, nodes, objects
-from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.result import Finding, Status
 
 HERE = "default"
 Check = Callable[[Demand, Snapshot], Iterator[Finding]]

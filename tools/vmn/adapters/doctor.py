@@ -15,7 +15,7 @@ from vmn.core.cluster.container_log import ContainerLog
 from vmn.core.cluster.lws import CONTROLLER, CRD
 from vmn.core.cluster.release import INSTANCE, Pod, Pulse, Release, own_pods
 from vmn.core.cluster.snapshot import Snapshot, labels_of
-from vmn.core.doctor.podfacts import silent_nodes
+from vmn.core.doctor.pods import silent_nodes
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

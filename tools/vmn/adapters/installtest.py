@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vmn.adapters.programs import Done, MissingError, run
-from vmn.core.installtest import Item, Step, refusal
+from vmn.core.install_test import Item, Step, refusal
 
 Say = Callable[[str], None]
 OUTPUT_SHOWN = 60

@@ -9,7 +9,7 @@ from vmn.cli.cache import cache
 from vmn.cli.doctor import doctor
 from vmn.cli.generate import generate
 from vmn.cli.images import images
-from vmn.cli.installtest import install_test
+from vmn.cli.install_test import install_test
 from vmn.cli.plan import plan
 from vmn.cli.preflight import preflight
 from vmn.cli.validate import validate

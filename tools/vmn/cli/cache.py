@@ -49,10 +49,10 @@ def pack(
     Takes the folders of compiled kernels and graphs out of every pod of the group, each file once, and nothing else.
     The chart fills an empty cache from it: see cache.bundle in its values.
     """
-    from vmn.adapters.caches import NotPackedError, serving_group
-    from vmn.adapters.caches import pack as write
+    from vmn.adapters.cache_bundle import NotPackedError, serving_group
+    from vmn.adapters.cache_bundle import pack as write
     from vmn.adapters.cluster import connect
-    from vmn.core.caches import LARGE
+    from vmn.core.cache_bundle import LARGE
 
     client, active = connect(kubeconfig, context)
     where = namespace or active

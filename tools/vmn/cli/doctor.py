@@ -49,7 +49,7 @@ def doctor(
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(as_json(found) if output == "json" else text(found, colour=colour))
     if bundle:
-        from vmn.adapters.bundle import write_bundle
+        from vmn.adapters.support_bundle import write_bundle
 
         write_bundle(bundle, seen, {"findings.txt": text(found), "findings.json": as_json(found)})
         note(f"vmn: wrote {bundle}; secrets are taken out, but read it before you give it away")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from vmn.cli.measured import calibrated, contradictions
 from vmn.cli.options import FILE, FINDINGS, ends_with_status, note, output_option
+from vmn.cli.startup_log import calibrated, contradictions
 
 if TYPE_CHECKING:
     from vmn.adapters.models import Model

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from vmn.core.cluster.rendered import Demand
     from vmn.core.cluster.snapshot import Snapshot
-    from vmn.core.preflight.active.asked import Asked
-    from vmn.core.preflight.active.manifests import Run
-    from vmn.core.preflight.finding import Finding
+    from vmn.core.preflight.probe.expectations import Asked
+    from vmn.core.preflight.probe.job import Run
+    from vmn.core.preflight.result import Finding
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """What names of a run end with: as in Kubernetes' own, no word can come of it."""
@@ -69,7 +69,7 @@ def preflight(
     from vmn.adapters.preflight import take
     from vmn.adapters.programs import require
     from vmn.core.preflight.checks import findings
-    from vmn.core.preflight.finding import Status
+    from vmn.core.preflight.result import Status
     from vmn.report.preflight import as_json, text
 
     if dry_run and not active:
@@ -103,9 +103,9 @@ def _demand(chart: Path | None, files: tuple[Path, ...], release: str, namespace
 
 
 def _plan(demand: Demand, seconds: int) -> tuple[Run, Asked]:
-    from vmn.adapters.active import program
-    from vmn.core.preflight.active.asked import asked_of
-    from vmn.core.preflight.active.manifests import plan
+    from vmn.adapters.probe_job import program
+    from vmn.core.preflight.probe.expectations import asked_of
+    from vmn.core.preflight.probe.job import plan
 
     asked = asked_of(demand)
     return plan(demand, asked, program(), "".join(choice(SUFFIX) for _ in range(6)), seconds), asked
@@ -119,8 +119,8 @@ def _active_manifests(demand: Demand, seconds: int) -> str:
 
 
 def _run_actively(client: ApiClient, demand: Demand, snapshot: Snapshot, seconds: int) -> list[Finding]:
-    from vmn.adapters.active import check
-    from vmn.core.preflight.active.room import in_the_way
+    from vmn.adapters.probe_job import check
+    from vmn.core.preflight.nodes import in_the_way
 
     if barred := in_the_way(demand, snapshot):
         return [barred]

@@ -26,7 +26,7 @@ def validate(files: tuple[Path, ...], gpu: str | None, chart: Path | None, outpu
     from vmn.adapters.programs import require
     from vmn.adapters.validation import validate_file
     from vmn.core.planning.gpus import UnknownGpu, find_gpu
-    from vmn.report import problems as report
+    from vmn.report import values_problems as report
 
     try:
         nodes_have = find_gpu(gpu) if gpu else None

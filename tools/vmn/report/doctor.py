@@ -8,8 +8,8 @@ from textwrap import wrap
 from typing import Any
 
 from vmn.core.cluster.timestamps import clock
+from vmn.core.doctor.evidence import Evidence
 from vmn.core.doctor.finding import Diagnosis, Finding, Role, State
-from vmn.core.doctor.source import Evidence
 
 WIDTH = 118
 COLOURS = {Role.CAUSE: "31", Role.SYMPTOM: "33", Role.NOTE: "2"}

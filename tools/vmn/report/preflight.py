@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import wrap
 
-from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.result import Finding, Status
 
 WIDTH = 118
 COLOURS = {Status.FAIL: "31", Status.WARN: "33", Status.PASS: "32", Status.SKIP: "2"}

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.timestamps import clock, earliest
-from vmn.core.doctor.earlier import earlier_sources
-from vmn.core.doctor.eventfacts import event_sources, recreations, taken_down_since
+from vmn.core.doctor.events import event_sources, recreations, taken_down_since
+from vmn.core.doctor.evidence import Evidence, Source
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
-from vmn.core.doctor.groupfacts import LOOP, cluster_sources, group_sources
-from vmn.core.doctor.podfacts import pod_sources
+from vmn.core.doctor.groups import LOOP, cluster_sources, group_sources
+from vmn.core.doctor.history import history, progress
+from vmn.core.doctor.past_failures import earlier_sources
+from vmn.core.doctor.pods import pod_sources
 from vmn.core.doctor.signature import Rank, Signature, filled
-from vmn.core.doctor.source import Evidence, Source
-from vmn.core.doctor.story import history, progress
 
 RANKS = list(Rank)
 WHOLE_SECOND = 1.0

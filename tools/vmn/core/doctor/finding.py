@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vmn.core.doctor.source import Evidence
+from vmn.core.doctor.evidence import Evidence
 
 
 class Role(StrEnum):

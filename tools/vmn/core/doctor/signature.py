@@ -9,7 +9,7 @@ from enum import StrEnum
 from string import Template
 from typing import Any
 
-from vmn.core.doctor.source import KINDS, Evidence, Source
+from vmn.core.doctor.evidence import KINDS, Evidence, Source
 
 KEYS = frozenset({"id", "title", "rank", "evidence", "unless", "serving", "cause", "fix", "source", "section"})
 RULE_KEYS = frozenset({"in", "text", "role"})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import claims, fabrics, gpus, namespace, nodes, objects, queues, routes, server
-from vmn.core.preflight.finding import Finding, warned
+from vmn.core.preflight.result import Finding, warned
 
 Check = Callable[[Demand, Snapshot], Iterator[Finding]]
 CHECKS: tuple[tuple[Check, str], ...] = (

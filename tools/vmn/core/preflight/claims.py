@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped
+from vmn.core.preflight.result import Finding, failed, passed, skipped
 
 SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"

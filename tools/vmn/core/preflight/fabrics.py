@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot, annotations_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped
+from vmn.core.preflight.result import Finding, failed, passed, skipped
 
 INTERFACES = "networking.gke.io/interfaces"
 GOOGLE_NETWORKS = "networks"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot, labels_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.nodes import NodeFit, Placement
+from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
 
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")

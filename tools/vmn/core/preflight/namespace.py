@@ -8,7 +8,7 @@ from decimal import Decimal
 from vmn.core.cluster.quantity import quantity, written
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Object, Snapshot, labels_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
 
 MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"

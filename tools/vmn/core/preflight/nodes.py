@@ -13,7 +13,7 @@ from vmn.core.cluster.quantity import quantity, written
 from vmn.core.cluster.rendered import Demand, pod_requests
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of, labels_of
 from vmn.core.preflight.eligibility import bars
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
 
 DONE = ("Succeeded", "Failed")
 
@@ -223,3 +223,23 @@ def image(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
 def _has_image(node: Object, wanted: str) -> bool:
     names = (name for item in node["status"].get("images") or () for name in item.get("names") or ())
     return any(name in (wanted, f"docker.io/{wanted}") for name in names)
+
+
+def in_the_way(demand: Demand, snapshot: Snapshot) -> Finding | None:
+    """Return why a run would only wait, None when it may begin or nothing is known."""
+    if not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
+        return warned("active", f"not run: there is no namespace {demand.namespace} yet", "Create it first.")
+    if {"nodes", "pods"} & set(snapshot.denied):
+        return None
+    free = Placement(demand, snapshot, beside=True).room(1)
+    if free >= demand.size:
+        return None
+    own = [pod for pod in snapshot.all("pods") if is_own(pod, demand)]
+    if own:
+        text = (
+            f"not run: {len(own)} pod(s) of release {demand.release} are there already, and beside them the nodes have "
+            f"room for {free} of {demand.size} pods like them"
+        )
+        return warned("active", text, "Run it before an install, or on nodes that are free (scheduling.nodeSelector).")
+    text = f"not run: the nodes have room for {free} of the {demand.size} pods of a group"
+    return warned("active", text, "The check `nodes` says what is in the way.")

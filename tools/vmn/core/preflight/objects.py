@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.cluster.rendered import Demand, Reference, references
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
 
 RELEASE = "meta.helm.sh/release-name"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"

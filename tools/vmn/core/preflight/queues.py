@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Snapshot, annotations_of, condition_of, labels_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped
+from vmn.core.preflight.result import Finding, failed, passed, skipped
 
 KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Object, Snapshot, condition_of
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
 from vmn.core.preflight.nodes import Placement
+from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
 
 APIS = {"Pods": "custom.metrics.k8s.io", "Object": "custom.metrics.k8s.io", "External": "external.metrics.k8s.io"}
 """Type of a metric -> API group that answers it; ``Resource`` is not asked of vLLM."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmn.core.cluster.lws import CONTROLLER, CRD, OLDEST
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.finding import Finding, failed, passed, warned
+from vmn.core.preflight.result import Finding, failed, passed, warned
 
 IMAGE_VOLUMES = (1, 35)
 """From which on image volumes are on by default."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.preflight.active import machines, networks
-from vmn.core.preflight.active.asked import Asked
-from vmn.core.preflight.active.problem import Facts, Problem
-from vmn.core.preflight.active.progress import Phase, State
-from vmn.core.preflight.finding import Finding, Status, failed, passed, skipped
+from vmn.core.preflight.probe import network_checks, node_checks
+from vmn.core.preflight.probe.expectations import Asked
+from vmn.core.preflight.probe.problem import Facts, Problem
+from vmn.core.preflight.probe.progress import Phase, State
+from vmn.core.preflight.result import Finding, Status, failed, passed, skipped
 
 MARK = "vmn-active "
 """Begins each line of facts in a pod's log."""
@@ -45,15 +45,15 @@ class Check:
 
 
 CHECKS = (
-    Check("dns", networks.dns, networks.dns_well, networks.alone),
-    Check("port", networks.port, networks.port_well, networks.alone),
-    Check("interface", networks.interface, networks.interface_well, lambda asked: None),
-    Check("memlock", machines.memlock, machines.memlock_well, machines.no_rdma),
-    Check("rdma", machines.rdma, machines.rdma_well, machines.no_rdma),
-    Check("shm", machines.shm, machines.shm_well, lambda asked: None),
-    Check("gpus", machines.gpus, machines.gpus_well, machines.no_gpus),
-    Check("cache", machines.cache, machines.cache_well, lambda asked: None),
-    Check("weights", machines.weights, machines.weights_well, machines.no_weights),
+    Check("dns", network_checks.dns, network_checks.dns_well, network_checks.alone),
+    Check("port", network_checks.port, network_checks.port_well, network_checks.alone),
+    Check("interface", network_checks.interface, network_checks.interface_well, lambda asked: None),
+    Check("memlock", node_checks.memlock, node_checks.memlock_well, node_checks.no_rdma),
+    Check("rdma", node_checks.rdma, node_checks.rdma_well, node_checks.no_rdma),
+    Check("shm", node_checks.shm, node_checks.shm_well, lambda asked: None),
+    Check("gpus", node_checks.gpus, node_checks.gpus_well, node_checks.no_gpus),
+    Check("cache", node_checks.cache, node_checks.cache_well, lambda asked: None),
+    Check("weights", node_checks.weights, node_checks.weights_well, node_checks.no_weights),
 )
 
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from vmn.adapters import ociarchive
+from vmn.adapters import oci_archive
 from vmn.adapters.cluster import Read, gather
 from vmn.adapters.programs import require, run
-from vmn.core.caches import CONTENT, DESCRIPTION, ROOT, Origin, Share, description, folders, is_taken, settings
+from vmn.core.cache_bundle import CONTENT, DESCRIPTION, ROOT, Origin, Share, description, folders, is_taken, settings
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import Object
 
@@ -176,7 +176,7 @@ def pack(
         shares = write_archive(layer, origin, sources, say)
         if oci:
             whole = Path(folder, "image.tar")
-            ociarchive.write(whole, layer, origin.architecture, _annotations(origin), origin.key)
+            oci_archive.write(whole, layer, origin.architecture, _annotations(origin), origin.key)
         whole.replace(file)
     return file, origin, shares
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.preflight.finding import Status
+from vmn.core.preflight.result import Status
 
 Facts = Mapping[str, Any]
 

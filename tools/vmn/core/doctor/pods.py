@@ -8,7 +8,7 @@ from typing import Any
 from vmn.core.cluster.release import Pod, Release
 from vmn.core.cluster.snapshot import Object
 from vmn.core.cluster.timestamps import seconds
-from vmn.core.doctor.source import Source
+from vmn.core.doctor.evidence import Source
 
 SILENT_NODE = 25
 """Seconds without a sign of life: kubelet renews its lease every 10 (nodeLeaseDurationSeconds / 4)."""

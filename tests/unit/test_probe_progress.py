@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmn.core.preflight.active.progress import (
+from vmn.core.preflight.probe.progress import (
     INDEX,
     STRAGGLER_SECONDS,
     STUCK_SECONDS,

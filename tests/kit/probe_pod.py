@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmn.adapters.active import program
-from vmn.core.preflight.active.judge import facts_of
+from vmn.adapters.probe_job import program
+from vmn.core.preflight.probe.judge import facts_of
 
 SETTINGS: Mapping[str, Any] = {
     **{"name": "127.0.0.1", "limit": 15, "nodes": 2, "port": 29501, "weights": None, "writable": []},
@@ -23,7 +23,7 @@ LIMIT = 40
 
 def put_program(folder: Path) -> Path:
     """Write the program as its ConfigMap is mounted, and return where it is to be started."""
-    inside = folder / "inpod"
+    inside = folder / "probe_pod"
     inside.mkdir(exist_ok=True)
     for name, text in program().items():
         (inside / name).write_text(text, encoding="utf-8")
@@ -42,7 +42,7 @@ def start(folder: Path, rank: int, host: str, **settings: Any) -> subprocess.Pop
     python = shutil.which("python3") or "python3"
     given = json.dumps({**SETTINGS, **settings})
     env = {"PATH": os.environ["PATH"], "VLLM_HOST_IP": host, "JOB_COMPLETION_INDEX": str(rank), "VMN_ACTIVE": given}
-    command = [python, "-B", "-E", "-S", "-m", "inpod"]
+    command = [python, "-B", "-E", "-S", "-m", "probe_pod"]
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from vmn.adapters.cluster import AT_ONCE, PAGE, ask, ask_text, message
 from vmn.adapters.programs import MissingError
 from vmn.core.cluster.snapshot import Object
-from vmn.core.preflight.active.asked import Asked
-from vmn.core.preflight.active.judge import Report, facts_of, findings
-from vmn.core.preflight.active.manifests import Run
-from vmn.core.preflight.active.progress import Patience, Phase, State, in_words, refusals, states, together
-from vmn.core.preflight.active.rights import Right, path_of, rights, rules
-from vmn.core.preflight.finding import Finding, failed, warned
+from vmn.core.preflight.probe.expectations import Asked
+from vmn.core.preflight.probe.job import Run
+from vmn.core.preflight.probe.judge import Report, facts_of, findings
+from vmn.core.preflight.probe.progress import Patience, Phase, State, in_words, refusals, states, together
+from vmn.core.preflight.probe.rbac import Right, path_of, rights, rules
+from vmn.core.preflight.result import Finding, failed, warned
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-PROGRAM = Path(__file__).resolve().parent.parent / "inpod"
+PROGRAM = Path(__file__).resolve().parent.parent / "probe_pod"
 PERIOD = 1.0
 """Seconds between two looks."""
 REMOVAL_SECONDS = 60

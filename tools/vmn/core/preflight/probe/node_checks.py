@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vmn.core.preflight.active.asked import Asked
-from vmn.core.preflight.active.problem import Facts, Problem
-from vmn.core.preflight.finding import Status
+from vmn.core.preflight.probe.expectations import Asked
+from vmn.core.preflight.probe.problem import Facts, Problem
+from vmn.core.preflight.result import Status
 
 CONTAINER_DEFAULT = 64 * 2**20
 """Bytes of /dev/shm that container runtimes give when nothing is mounted; NCCL fails there (nccl#290, nccl#525)."""

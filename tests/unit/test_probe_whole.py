@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from kit import inpod
+from kit import probe_pod
 from kit.paths import CHECKOUT
 from kit.render import render
 from kit.scripts import free_port
-from vmn.adapters.active import program
+from vmn.adapters.probe_job import program
 from vmn.core.cluster.rendered import Demand
-from vmn.core.preflight.active.asked import asked_of
-from vmn.core.preflight.active.judge import Report, findings
-from vmn.core.preflight.active.manifests import plan
-from vmn.core.preflight.active.progress import Phase, State
-from vmn.core.preflight.finding import Finding
+from vmn.core.preflight.probe.expectations import asked_of
+from vmn.core.preflight.probe.job import plan
+from vmn.core.preflight.probe.judge import Report, findings
+from vmn.core.preflight.probe.progress import Phase, State
+from vmn.core.preflight.result import Finding
 
 HOST = "127.0.0.1"
 OF_THE_MACHINE = {"active-interface", "active-shm"}
@@ -51,10 +51,10 @@ def run(folder: Path, models: Path) -> dict[str, Finding]:
     asked = asked_of(demand)
     container = plan(demand, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][0]
     told = json.loads(next(item["value"] for item in container["env"] if item["name"] == "VMN_ACTIVE"))
-    inside = inpod.put_program(folder)
-    pods = [inpod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
+    inside = probe_pod.put_program(folder)
+    pods = [probe_pod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
     reports = [
-        Report(State(rank, f"node-{rank}", Phase.ENDED), inpod.ended(process)) for rank, process in enumerate(pods)
+        Report(State(rank, f"node-{rank}", Phase.ENDED), probe_pod.ended(process)) for rank, process in enumerate(pods)
     ]
     return {item.check: item for item in findings(asked, reports, "", 1)}
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from vmn.core.cluster.events import Event
 from vmn.core.cluster.release import Group, Release
 from vmn.core.cluster.timestamps import clock, seconds
-from vmn.core.doctor.earlier import Failure, last_failure
-from vmn.core.doctor.eventfacts import before, deleted_first, recreations
+from vmn.core.doctor.events import before, deleted_first, recreations
+from vmn.core.doctor.evidence import Evidence, cut
 from vmn.core.doctor.finding import Finding, Role
-from vmn.core.doctor.groupfacts import last_line
-from vmn.core.doctor.source import Evidence, cut
+from vmn.core.doctor.groups import last_line
+from vmn.core.doctor.past_failures import Failure, last_failure
 
 MOST_FAILURES = 3
 """Pods that are named when several failed at once."""

@@ -13,7 +13,7 @@ import click
 from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
 
 if TYPE_CHECKING:
-    from vmn.core.installtest import Item, Settings, Step
+    from vmn.core.install_test import Item, Settings, Step
 
 
 @click.command("install-test")
@@ -54,8 +54,8 @@ def install_test(
     branch, where git has that, and the previous chart is installed with each file and upgraded to this one.
     """
     from vmn.adapters.files import default_chart, overlays_of
-    from vmn.core.installtest import Settings, items, last
-    from vmn.report import installtest as report
+    from vmn.core.install_test import Settings, items, last
+    from vmn.report import install_test as report
 
     folder = chart or default_chart()
     config = folder.resolve().parent.parent / "ct.yaml"
@@ -81,7 +81,7 @@ def install_test(
 def _run(planned: list[Item], at_the_end: list[Step], output: str) -> None:
     from vmn.adapters import installtest as runner
     from vmn.adapters.programs import require
-    from vmn.report import installtest as report
+    from vmn.report import install_test as report
 
     require(["helm", "kubectl", "ct", "yamllint", "yamale"])
     runner.check_cluster()
@@ -96,7 +96,7 @@ def _with_previous(settings: Settings, given: Path | None, work: Path) -> Settin
     Raises:
         MissingError: none is given, and the checkout keeps none.
     """
-    from vmn.adapters.previous import IN_CHECKOUT, unpacked, upgrades, why_not_from_git
+    from vmn.adapters.previous_chart import IN_CHECKOUT, unpacked, upgrades, why_not_from_git
     from vmn.adapters.programs import MissingError
 
     root = settings.chart.resolve().parent.parent

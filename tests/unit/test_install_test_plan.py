@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmn.core.installtest import Settings, Step, items, last, refusal
+from vmn.core.install_test import Settings, Step, items, last, refusal
 
 SETTINGS = Settings(
     chart=Path("charts/c"),

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from vmn.adapters import ociarchive
-from vmn.adapters.caches import add_share
-from vmn.core.caches import Origin, Share, description, folders, is_taken
+from vmn.adapters import oci_archive
+from vmn.adapters.cache_bundle import add_share
+from vmn.core.cache_bundle import Origin, Share, description, folders, is_taken
 
 ORIGIN = Origin("v1-some--model", "NVIDIA H200", "amd64", "vllm/vllm-openai:v1", "2026-11-26T12:00:00Z")
 ENV = {
@@ -106,7 +106,7 @@ def test_description_has_each_text_on_a_line_of_its_own() -> None:
 def test_image_has_its_blobs_by_their_digests(tmp_path: Path) -> None:
     layer, image = tmp_path / "layer.tar.gz", tmp_path / "image.tar"
     layer.write_bytes(archive({"bundle.json": b"{}"}).getvalue())
-    ociarchive.write(image, layer, "arm64", {"a": "b"}, "v1")
+    oci_archive.write(image, layer, "arm64", {"a": "b"}, "v1")
     with tarfile.open(image) as out:
         blobs = {name: out.extractfile(name).read() for name in out.getnames()}  # type: ignore[union-attr]
     for name, content in blobs.items():

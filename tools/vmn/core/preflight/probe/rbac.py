@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmn.core.cluster.snapshot import Object
-from vmn.core.preflight.active.manifests import Run
+from vmn.core.preflight.probe.job import Run
 
 PLURALS = {"Job": "jobs", "Service": "services", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies"}
 

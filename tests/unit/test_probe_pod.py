@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import inpod
+from kit import probe_pod
 from kit.scripts import free_port
-from vmn.inpod import machine, network
+from vmn.probe_pod import machine, network
 
 LEADER, WORKER = "127.0.0.1", "127.0.0.2"
 
@@ -27,13 +27,13 @@ LEADER, WORKER = "127.0.0.1", "127.0.0.2"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Have the program in a folder."""
-    return inpod.put_program(tmp_path)
+    return probe_pod.put_program(tmp_path)
 
 
 def test_pods_meet_and_reach_each_other(folder: Path) -> None:
     port = free_port()
-    leader, worker = (inpod.start(folder, rank, host, port=port) for rank, host in enumerate((LEADER, WORKER)))
-    met, joined = inpod.ended(leader)["port"], inpod.ended(worker)["port"]
+    leader, worker = (probe_pod.start(folder, rank, host, port=port) for rank, host in enumerate((LEADER, WORKER)))
+    met, joined = probe_pod.ended(leader)["port"], probe_pod.ended(worker)["port"]
     assert met == {"listen": f"{LEADER}:{port}", "error": None, "heard": [1]}
     assert (joined["to"], joined["error"], joined["back"]) == (f"{LEADER}:{port}", None, None)
     assert joined["from"].startswith(f"{WORKER}:")
@@ -41,22 +41,22 @@ def test_pods_meet_and_reach_each_other(folder: Path) -> None:
 
 def test_pod_waits_for_pod_0_that_listens_later(folder: Path) -> None:
     port = free_port()
-    worker = inpod.start(folder, 1, WORKER, port=port)
+    worker = probe_pod.start(folder, 1, WORKER, port=port)
     time.sleep(1.5)
-    leader = inpod.start(folder, 0, LEADER, port=port)
-    assert inpod.ended(leader)["port"]["heard"] == [1]
-    assert inpod.ended(worker)["port"]["error"] is None
+    leader = probe_pod.start(folder, 0, LEADER, port=port)
+    assert probe_pod.ended(leader)["port"]["heard"] == [1]
+    assert probe_pod.ended(worker)["port"]["error"] is None
 
 
 def test_pod_says_what_it_knows_when_pod_0_never_listens(folder: Path) -> None:
-    facts = inpod.ended(inpod.start(folder, 1, WORKER, port=free_port(), limit=2))
+    facts = probe_pod.ended(probe_pod.start(folder, 1, WORKER, port=free_port(), limit=2))
     assert facts["port"]["error"] == "Connection refused"
     assert facts["dns"]["address"] == LEADER
     assert facts["shm"]["total"] > 0
 
 
 def test_pod_says_that_the_name_does_not_resolve(folder: Path) -> None:
-    facts = inpod.ended(inpod.start(folder, 1, WORKER, name="no.such.invalid", limit=2))
+    facts = probe_pod.ended(probe_pod.start(folder, 1, WORKER, name="no.such.invalid", limit=2))
     assert facts["dns"]["address"] is None
     assert facts["dns"]["error"]
     assert facts["port"]["error"] == "the name of pod 0 has no address"
@@ -64,20 +64,20 @@ def test_pod_says_that_the_name_does_not_resolve(folder: Path) -> None:
 
 def test_pod_0_says_that_its_port_is_taken(folder: Path) -> None:
     with socket.create_server((LEADER, 0)) as taken:
-        facts = inpod.ended(inpod.start(folder, 0, LEADER, port=taken.getsockname()[1]))
+        facts = probe_pod.ended(probe_pod.start(folder, 0, LEADER, port=taken.getsockname()[1]))
     assert facts["port"]["error"].startswith("Address already in use")
 
 
 def test_pod_0_says_who_did_not_come_and_bears_strangers(folder: Path) -> None:
     port = free_port()
-    leader = inpod.start(folder, 0, LEADER, port=port, nodes=3, limit=5)
-    worker = inpod.start(folder, 2, WORKER, port=port, nodes=3, limit=5)
+    leader = probe_pod.start(folder, 0, LEADER, port=port, nodes=3, limit=5)
+    worker = probe_pod.start(folder, 2, WORKER, port=port, nodes=3, limit=5)
     stranger = network.reach(LEADER, port, network.now() + 5)
     assert not isinstance(stranger, OSError)
     with stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    assert inpod.ended(leader)["port"]["heard"] == [2]
-    assert inpod.ended(worker)["port"]["error"] is None
+    assert probe_pod.ended(leader)["port"]["heard"] == [2]
+    assert probe_pod.ended(worker)["port"]["error"] is None
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def pod_0_that_answers(answer: bytes) -> Iterator[int]:
             connection.sendall(answer)
 
     with socket.create_server((LEADER, 0)) as server:
-        server.settimeout(inpod.LIMIT)
+        server.settimeout(probe_pod.LIMIT)
         thread = threading.Thread(target=serve)
         thread.start()
         try:
@@ -100,11 +100,11 @@ def pod_0_that_answers(answer: bytes) -> Iterator[int]:
 
 def test_pod_says_that_pod_0_gets_no_connection_back(folder: Path) -> None:
     with pod_0_that_answers(b'{"error": "timed out"}\n') as port:
-        assert inpod.ended(inpod.start(folder, 1, WORKER, port=port))["port"]["back"] == "timed out"
+        assert probe_pod.ended(probe_pod.start(folder, 1, WORKER, port=port))["port"]["back"] == "timed out"
 
 
 def test_pod_ends_at_once_when_it_is_told_to(folder: Path) -> None:
-    pod = inpod.start(folder, 1, WORKER, port=free_port())
+    pod = probe_pod.start(folder, 1, WORKER, port=free_port())
     assert pod.stdout and pod.stdout.readline().startswith("vmn-active ")
     pod.send_signal(signal.SIGTERM)
     with pod:
@@ -112,7 +112,7 @@ def test_pod_ends_at_once_when_it_is_told_to(folder: Path) -> None:
 
 
 def test_pod_of_one_node_meets_nobody(folder: Path) -> None:
-    facts = inpod.ended(inpod.start(folder, 0, LEADER, nodes=1, writable=[str(folder)]))
+    facts = probe_pod.ended(probe_pod.start(folder, 0, LEADER, nodes=1, writable=[str(folder)]))
     assert set(facts) == {"shm", "cache", "interface"}
     assert facts["interface"]["interface"] == "lo"
     assert facts["cache"]["paths"] == {str(folder): None}
@@ -207,11 +207,11 @@ def test_rdma_devices_have_the_state_of_their_ports(tmp_path: Path) -> None:
 
 
 def test_program_is_whole_without_the_rest_of_vmn_and_small_enough(folder: Path) -> None:
-    files = {file.name: file.read_text() for file in (folder / "inpod").iterdir()}
+    files = {file.name: file.read_text() for file in (folder / "probe_pod").iterdir()}
     assert {"__init__.py", "__main__.py"} <= set(files)
     assert len(json.dumps(files).encode()) < 2**19, "a ConfigMap has room for 1 MiB"
     assert all(ast.parse(text, feature_version=(3, 9)) for text in files.values())
     done = subprocess.run(
-        ["python3", "-B", "-E", "-S", "-c", "import inpod.__main__"], cwd=folder, capture_output=True, check=False
+        ["python3", "-B", "-E", "-S", "-c", "import probe_pod.__main__"], cwd=folder, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vmn.core.cluster.release import Group, Release
-from vmn.core.doctor.source import Source
+from vmn.core.doctor.evidence import Source
 
 KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log$")
 STAMP = "%Y%m%dT%H%M%S.%fZ"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from vmn.core.cluster.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import labels_of
-from vmn.core.doctor.eventfacts import recreations
-from vmn.core.doctor.source import Source
+from vmn.core.doctor.events import recreations
+from vmn.core.doctor.evidence import Source
 
 Line = tuple[str, float | None, str | None]
 """What is so, since when, and the pod that it is about."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from vmn.core.preflight.active.asked import Asked
-from vmn.core.preflight.active.judge import CHECKS, Report, facts_of, findings
-from vmn.core.preflight.active.progress import Phase, State
-from vmn.core.preflight.finding import Finding, Status
+from vmn.core.preflight.probe.expectations import Asked
+from vmn.core.preflight.probe.judge import CHECKS, Report, facts_of, findings
+from vmn.core.preflight.probe.progress import Phase, State
+from vmn.core.preflight.result import Finding, Status
 
 GIB = 2**30
 ASKED = Asked(

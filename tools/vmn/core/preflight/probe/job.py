@@ -10,7 +10,7 @@ from typing import Any
 from vmn.core.cluster.lws import EXCLUSIVE, NAME
 from vmn.core.cluster.rendered import Demand
 from vmn.core.cluster.snapshot import Object, annotations_of
-from vmn.core.preflight.active.asked import Asked
+from vmn.core.preflight.probe.expectations import Asked
 
 PREFIX = "vmn-preflight-"
 INSTANCE = "app.kubernetes.io/instance"
@@ -117,7 +117,7 @@ def _template(demand: Demand, asked: Asked, name: str, labels: Mapping[str, str]
         **{"restartPolicy": "Never", "subdomain": name, "terminationGracePeriodSeconds": GRACE},
         **{"automountServiceAccountToken": False, "affinity": _affinity(demand, {INSTANCE: name})},
     }
-    container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/inpod", "readOnly": True})
+    container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/probe_pod", "readOnly": True})
     metadata = original.get("metadata") or {}
     return {
         "metadata": {
@@ -162,7 +162,7 @@ def _container(spec: Object, settings: Mapping[str, Any]) -> dict[str, Any]:
         **{key: original[key] for key in MIRRORED if key in original},
         "resources": resources,
         "name": "preflight",
-        "command": ["python3", "-B", "-E", "-S", "-m", "inpod"],
+        "command": ["python3", "-B", "-E", "-S", "-m", "probe_pod"],
         "workingDir": ROOT,
         "env": [*plain, {"name": "VMN_ACTIVE", "value": json.dumps(settings)}],
         "volumeMounts": mounts,

@@ -12,10 +12,10 @@ import pytest
 from kit.paths import CHECKOUT
 from kit.render import render
 from vmn.core.cluster.rendered import Demand
-from vmn.core.preflight.active.asked import asked_of
-from vmn.core.preflight.active.machines import weights
-from vmn.core.preflight.finding import Status
-from vmn.inpod.weights import INDEX, read
+from vmn.core.preflight.probe.expectations import asked_of
+from vmn.core.preflight.probe.node_checks import weights
+from vmn.core.preflight.result import Status
+from vmn.probe_pod.weights import INDEX, read
 
 SHARDS = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
 SIZE = 64

@@ -11,12 +11,12 @@ import pytest
 from kit.paths import CHECKOUT
 from kit.render import render
 from kit.schemas import object_errors
-from vmn.adapters.active import program
+from vmn.adapters.probe_job import program
 from vmn.core.cluster.lws import GROUP, NAME
 from vmn.core.cluster.rendered import Demand, references
-from vmn.core.preflight.active.asked import Asked, asked_of
-from vmn.core.preflight.active.manifests import INSTANCE, Run, plan
-from vmn.core.preflight.active.rights import Right, rights, rules
+from vmn.core.preflight.probe.expectations import Asked, asked_of
+from vmn.core.preflight.probe.job import INSTANCE, Run, plan
+from vmn.core.preflight.probe.rbac import Right, rights, rules
 
 R1, TINY = (CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "tiny-cpu"))
 RDMA = {
@@ -89,7 +89,7 @@ def test_pods_have_the_release_s_volumes_but_for_what_it_makes_itself() -> None:
     mounts = [{"name": "ca", "mountPath": "/ca"}, {"name": "fast", "mountPath": "/fast"}]
     spec = pod_of(run_of(demand({**CLAIM, **more, "extraVolumeMounts": mounts})))
     paths = {item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
-    assert paths == {"/dev/shm", "/tmp", "/cache", "/models", "/fast", "/vmn/inpod"}
+    assert paths == {"/dev/shm", "/tmp", "/cache", "/models", "/fast", "/vmn/probe_pod"}
     assert {item["name"] for item in spec["volumes"]} == {
         *("dshm", "tmp", "cache", "weights", "fast", "vmn-preflight-abc123")
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from vmn.adapters.installtest import Result
-from vmn.core.installtest import Item, Step
+from vmn.core.install_test import Item, Step
 
 
 def text(results: Sequence[Result]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from vmn.core.cluster.events import Event
 from vmn.core.cluster.release import Group, Pod, Release
-from vmn.core.doctor.source import Source
+from vmn.core.doctor.evidence import Source
 
 BEFORE_START = frozenset(
     {
