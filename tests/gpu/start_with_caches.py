@@ -24,7 +24,7 @@ from kit.paths import CHECKOUT
 from vmn.adapters.cache_bundle import printing, write_archive
 from vmn.core.cache_bundle import ROOT, Origin
 
-REGISTRY = CHECKOUT / "tools/vmn/facts/models"
+REGISTRY = CHECKOUT / "tools/vmn/data/models"
 SHAPES = [(1, 1000), (8, 300), (32, 700), (100, 37)]
 """Requests at once, and tokens of each prompt: facts of how long a first request of a new shape stalls."""
 BESIDE = {

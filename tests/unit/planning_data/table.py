@@ -22,7 +22,7 @@ from vmn.core.planning.prediction import Options, Prediction, Setting, predict, 
 from vmn.core.planning.startup_log.parse import parse_log
 
 HERE = Path(__file__).parent
-REGISTRY = HERE.parents[2] / "tools/vmn/facts/models"
+REGISTRY = HERE.parents[2] / "tools/vmn/data/models"
 GIB = 2**30
 KINDS = ("weights", "KV GiB", "KV tokens", "tokens from GiB")
 """What is compared: with the planner's own memory, and tokens from the measured GiB alone."""

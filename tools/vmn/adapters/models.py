@@ -15,7 +15,7 @@ from vmn.core.planning.model.architecture import Architecture, Config, ConfigErr
 from vmn.core.planning.model.checkpoint_sizes import Tensor, stored_weights
 from vmn.core.planning.model.config_json import read_architecture
 
-REGISTRY = Path(__file__).resolve().parent.parent / "facts" / "models"
+REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
 """One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
 
 COUNTS = (

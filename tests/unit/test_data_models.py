@@ -17,7 +17,7 @@ from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.config_json import read_architecture
 
-MODELS = sorted((Path(vmn.__file__).parent / "facts" / "models").glob("*.json"))
+MODELS = sorted((Path(vmn.__file__).parent / "data" / "models").glob("*.json"))
 REQUIRED = {"name", "source", "date", "config"}
 OPTIONAL = {"note", "checkpoint_bytes", "checkpoint_source", "parameters", "parameters_source"}
 SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
