@@ -8,7 +8,7 @@ from unit.doctor_data.world import UP, World, stamp
 from unit.test_doctor_scenarios import HANDSHAKE, KILLED, controller_down, node_lost_and_group_stuck
 from vmn.core.cluster.lws import NAME
 from vmn.core.cluster.release import Pulse
-from vmn.core.doctor.finding import Role, State
+from vmn.core.doctor.finding import GroupHealth, Severity
 
 STORE = "torch.distributed.DistStoreError: Timed out after 1801 seconds waiting for clients. 1/2 clients joined."
 ENDED = "vllm-multinode: vllm serve ended with exit status 1 after 1803 s (served: no); the container ends in 30 s"
@@ -28,7 +28,7 @@ def test_worker_is_the_cause_when_the_leader_only_timed_out_waiting_for_it() -> 
     )
     assert "vllm-0 (leader) only waits for it." in found[0].text
     roles = {item.id: (item.pod, item.role) for item in found}
-    assert roles["rendezvous-timeout"] == ("vllm-0", Role.SYMPTOM)
+    assert roles["rendezvous-timeout"] == ("vllm-0", Severity.SYMPTOM)
     assert "engine-core-failed" not in roles, "it says nothing that the other line does not"
 
 
@@ -47,8 +47,8 @@ def test_first_of_two_causes_is_the_verdict() -> None:
     world.log("vllm-0-1", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1 GiB.", start=45)
     found = world.say().findings
     assert [(item.id, item.pod, item.role) for item in found[:2]] == [
-        ("cuda-out-of-memory", "vllm-0-1", Role.CAUSE),
-        ("disk-full", "vllm-0", Role.CAUSE),
+        ("cuda-out-of-memory", "vllm-0-1", Severity.CAUSE),
+        ("disk-full", "vllm-0", Severity.CAUSE),
     ]
 
 
@@ -70,7 +70,7 @@ def test_every_group_has_its_own_verdict() -> None:
     world.state("vllm-1-1", "terminated", reason="OOMKilled", exitCode=137, finishedAt=stamp(20))
     world.pending("vllm-2", "0/6 nodes are available: 6 node(s) had untolerated taint(s).")
     found = world.say()
-    assert [group.state for group in found.groups] == [State.SERVING, State.FAILED, State.FAILED]
+    assert [group.state for group in found.groups] == [GroupHealth.SERVING, GroupHealth.FAILED, GroupHealth.FAILED]
     assert [group.findings[0].id if group.findings else None for group in found.groups] == [
         *(None, "out-of-memory", "taint-untolerated")
     ]
@@ -82,8 +82,8 @@ def test_recovered_release_is_healthy_and_tells_what_happened() -> None:
     world.recreated("vllm-0-1", ago=700)
     world.event("Pod", "vllm-0-1", "Killing", "Container vllm-worker failed liveness probe", ago=705, uid="old")
     found = world.say()
-    assert (found.state, found.failed) == (State.SERVING, False)
-    assert [(item.id, item.role) for item in found.findings] == [("recreated", Role.NOTE)]
+    assert (found.state, found.failed) == (GroupHealth.SERVING, False)
+    assert [(item.id, item.role) for item in found.findings] == [("recreated", Severity.NOTE)]
     assert "Worker pod vllm-0-1 failed" in found.findings[0].text
 
 
@@ -92,8 +92,8 @@ def test_last_termination_is_a_note_when_the_release_serves_again() -> None:
     world.main("vllm-0").update(restartCount=1)
     world.state("vllm-0", "terminated", last=True, reason="OOMKilled", exitCode=137, finishedAt=stamp(595))
     found = world.say()
-    assert found.state is State.SERVING
-    assert [(item.id, item.role) for item in found.findings] == [("restarted", Role.NOTE)]
+    assert found.state is GroupHealth.SERVING
+    assert [(item.id, item.role) for item in found.findings] == [("restarted", Severity.NOTE)]
     assert "exit code 137 (OOMKilled)" in found.findings[0].text
 
 
@@ -104,7 +104,7 @@ def test_group_that_was_made_anew_once_is_starting() -> None:
     world.log("vllm-0-1", HANDSHAKE, start=20)
     world.down("vllm-0")
     found = world.say()
-    assert (found.state, found.failed) == (State.STARTING, False)
+    assert (found.state, found.failed) == (GroupHealth.STARTING, False)
     assert "1 of 2 pods ready" in found.groups[0].line
 
 
@@ -135,7 +135,7 @@ def test_event_is_over_when_the_container_runs_since() -> None:
     )
     world.log("vllm-0", HANDSHAKE)
     world.down("vllm-0")
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
 
 
 def test_event_of_a_pod_that_is_gone_counts_only_when_the_group_comes_and_goes() -> None:
@@ -143,7 +143,7 @@ def test_event_of_a_pod_that_is_gone_counts_only_when_the_group_comes_and_goes()
     world.event("Pod", "vllm-0", "Killing", "Container vllm-leader failed startup probe, will be restarted", uid="old")
     world.log("vllm-0", HANDSHAKE)
     world.down("vllm-0")
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
     world.recreated(count=4)
     assert {item.id for item in world.say().findings} >= {"recreate-loop", "startup-probe"}
 
@@ -154,7 +154,7 @@ def test_failed_creation_is_over_when_the_pod_is_there() -> None:
     world.event("StatefulSet", "vllm", "FailedCreate", message)
     world.log("vllm-0", HANDSHAKE)
     world.down("vllm-0")
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
 
 
 def test_name_that_resolves_by_now_is_no_finding() -> None:
@@ -163,15 +163,15 @@ def test_name_that_resolves_by_now_is_no_finding() -> None:
     world.event("Pod", "vllm-0-1", "Unhealthy", said, ago=60)
     world.log("vllm-0-1", "vllm-multinode: rank 1 of 2 node(s), leader at 10.0.0.7, backend mp", start=30)
     world.down("vllm-0-1")
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
 
 
 def test_controller_down_is_a_note_when_the_release_serves() -> None:
     world = World()
     controller_down(world)
     found = world.say()
-    assert (found.state, found.failed) == (State.SERVING, False)
-    assert [(item.id, item.role) for item in found.findings] == [("lws-controller-down", Role.NOTE)]
+    assert (found.state, found.failed) == (GroupHealth.SERVING, False)
+    assert [(item.id, item.role) for item in found.findings] == [("lws-controller-down", Severity.NOTE)]
 
 
 def test_budget_that_allows_nothing_is_a_note() -> None:
@@ -182,7 +182,7 @@ def test_budget_that_allows_nothing_is_a_note() -> None:
     world.objects["poddisruptionbudgets"] = [other]
     assert world.say().findings == []
     world.objects["poddisruptionbudgets"] = [entry]
-    assert [(item.id, item.role) for item in world.say().findings] == [("disruption-budget", Role.NOTE)]
+    assert [(item.id, item.role) for item in world.say().findings] == [("disruption-budget", Severity.NOTE)]
 
 
 def test_service_per_group_is_a_note_while_the_group_starts() -> None:
@@ -191,7 +191,7 @@ def test_service_per_group_is_a_note_while_the_group_starts() -> None:
     assert world.say().findings == []
     world.log("vllm-0", HANDSHAKE)
     world.down("vllm-0")
-    assert ("subdomain-per-group", Role.NOTE) in [(item.id, item.role) for item in world.say().findings]
+    assert ("subdomain-per-group", Severity.NOTE) in [(item.id, item.role) for item in world.say().findings]
 
 
 def test_group_that_is_taken_down_has_not_failed() -> None:
@@ -201,7 +201,7 @@ def test_group_that_is_taken_down_has_not_failed() -> None:
     world.log("vllm-0-1", "torch.distributed.DistNetworkError: Failed to recv, got 0 bytes.", KILLED, start=20)
     world.state("vllm-0", "terminated", reason="Error", exitCode=137, finishedAt=stamp(10))
     found = world.say()
-    assert (found.state, found.groups[0].line) == (State.STARTING, "group 0 is being taken down")
+    assert (found.state, found.groups[0].line) == (GroupHealth.STARTING, "group 0 is being taken down")
 
 
 def test_cause_is_told_when_the_group_is_taken_down_for_it() -> None:
@@ -221,7 +221,7 @@ def test_note_of_a_recovered_group_says_what_went_before() -> None:
     )
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=619, uid="old")
     note = world.verdict()
-    assert (note.id, note.role) == ("recreated", Role.NOTE)
+    assert (note.id, note.role) == ("recreated", Severity.NOTE)
     assert "before it, vllm-0-1: NodeNotReady: Node is not ready" in note.text
     assert "Stopping" not in note.text
 
@@ -230,7 +230,7 @@ def test_note_of_a_recovered_group_says_what_went_before() -> None:
 def test_requests_that_get_tokens_and_an_idle_leader_are_healthy(pulse: Pulse) -> None:
     world = World()
     world.pulses = {"vllm-0": pulse}
-    assert world.say().state is State.SERVING
+    assert world.say().state is GroupHealth.SERVING
 
 
 def test_starting_release_says_how_far_it_is() -> None:
@@ -246,7 +246,7 @@ def test_what_may_not_be_read_makes_nothing_up() -> None:
     world = World()
     world.denied = {"nodes": "Add a rule.", "deployments": "Add a rule.", "leases": "Add a rule."}
     found = world.say()
-    assert (found.state, found.findings) == (State.SERVING, [])
+    assert (found.state, found.findings) == (GroupHealth.SERVING, [])
     assert dict(found.denied) == world.denied
 
 
@@ -286,12 +286,12 @@ def worker_after_its_leader(ago: float) -> World:
 
 
 def test_worker_that_outlives_its_deleted_leader_for_a_moment_has_not_failed() -> None:
-    assert worker_after_its_leader(ago=9).say().state is State.STARTING
+    assert worker_after_its_leader(ago=9).say().state is GroupHealth.STARTING
 
 
 def test_worker_that_ends_before_its_leader_was_deleted_has_failed() -> None:
     found = worker_after_its_leader(ago=0).say()
-    assert (found.state, found.findings[0].pod) == (State.FAILED, "vllm-0-1")
+    assert (found.state, found.findings[0].pod) == (GroupHealth.FAILED, "vllm-0-1")
 
 
 TOLD = (
@@ -305,7 +305,7 @@ def test_what_a_pod_tells_of_a_run_before_is_a_note_while_it_starts() -> None:
     world.log("vllm-0", TOLD, *UP[:3])
     world.down("vllm-0")
     found = world.say()
-    assert found.state is State.STARTING
+    assert found.state is GroupHealth.STARTING
     note = next(item for item in found.findings if item.id == "earlier-failure")
     assert "unrecognized arguments" in note.text
 
@@ -354,7 +354,7 @@ def test_deleted_pod_is_named_as_what_took_the_group_down(first: str, second: st
     world.event("Pod", second, "Killing", "Stopping container vllm", ago=92, uid="old too")
     world.recreated("vllm-0-1", ago=95)
     note = next(item for item in world.say().findings if item.id == "deleted")
-    assert (note.pod, note.role) == (first, Role.NOTE)
+    assert (note.pod, note.role) == (first, Severity.NOTE)
 
 
 def test_pods_that_leaderworkerset_deleted_are_not_told_of_as_deleted() -> None:

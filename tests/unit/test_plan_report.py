@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
 from vmn.cli.plan import NETWORKS
 from vmn.core.names import similar
-from vmn.core.planning.candidates import Wanted, one_layout, predictions
+from vmn.core.planning.candidates import LayoutFilter, one_layout, predictions
 from vmn.core.planning.gpus import GPUS, find_gpu
 from vmn.core.planning.layout import constraints
 from vmn.core.planning.layout.constraints import Cluster
@@ -21,7 +21,7 @@ from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.quantization import ONLINE, with_quantization
-from vmn.core.planning.prediction import Options, predict, setting
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.report.plan import Plan, band, compact, name, text, times
 from vmn.report.plan_explain import explanation
 from vmn.report.plan_json import as_json
@@ -40,10 +40,10 @@ def planned() -> list[Model]:
     return found
 
 
-def plan_of(number: int, gpu: str, layout: Layout, options: Options) -> Plan:
+def plan_of(number: int, gpu: str, layout: Layout, options: VllmOptions) -> Plan:
     """Return the plan of one layout of a model of the registry, by its number."""
     model = planned()[number % len(planned())]
-    question = setting(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
+    question = plan_context(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
     return Plan(model, question, options, [predict(question, layout)])
 
 
@@ -53,12 +53,14 @@ PLANS = {
     "layout": st.builds(
         Layout, st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 3, 5, 8]), st.just(1), st.booleans()
     ),
-    "options": st.builds(Options, eager=st.booleans(), kv_dtype=st.sampled_from(["auto", "fp8"])),
+    "options": st.builds(VllmOptions, eager=st.booleans(), kv_dtype=st.sampled_from(["auto", "fp8"])),
 }
 
 
 @given(**PLANS)
-def test_ledger_adds_up_and_agrees_with_vllms_lines(number: int, gpu: str, layout: Layout, options: Options) -> None:
+def test_ledger_adds_up_and_agrees_with_vllms_lines(
+    number: int, gpu: str, layout: Layout, options: VllmOptions
+) -> None:
     plan = plan_of(number, gpu, layout, options)
     for rank in plan.best.ranks:
         lines = ledger(plan.question, rank)
@@ -73,7 +75,7 @@ def test_ledger_adds_up_and_agrees_with_vllms_lines(number: int, gpu: str, layou
 
 @given(**PLANS)
 def test_explanation_keeps_to_its_width_and_its_columns_add_up(
-    number: int, gpu: str, layout: Layout, options: Options
+    number: int, gpu: str, layout: Layout, options: VllmOptions
 ) -> None:
     plan = plan_of(number, gpu, layout, options)
     lines = explanation(plan).partition("vLLM will print")[0].splitlines()
@@ -88,7 +90,7 @@ def test_explanation_keeps_to_its_width_and_its_columns_add_up(
 
 
 @given(**PLANS)
-def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: Layout, options: Options) -> None:
+def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: Layout, options: VllmOptions) -> None:
     plan = plan_of(number, gpu, layout, options)
     assert len(json.loads(as_json(plan))["layouts"]) == 1
     if plan.best.ranks:
@@ -99,15 +101,15 @@ def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: 
 
 def test_verdict_is_coloured_only_when_asked_for() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B")
-    question = setting(model.architecture, GPUS[0], Cluster(1, 2), Options())
-    plan = Plan(model, question, Options(), predictions(question, Wanted()))
+    question = plan_context(model.architecture, GPUS[0], Cluster(1, 2), VllmOptions())
+    plan = Plan(model, question, VllmOptions(), predictions(question, LayoutFilter()))
     assert "\x1b[32myes\x1b[0m" in text(plan, colour=True)
     assert text(plan, colour=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
 
 
 def test_part_left_alone_is_what_vllm_does_not_use() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B").architecture
-    question = setting(model, GPUS[0], Cluster(1, 1), Options(utilization=0.5))
+    question = plan_context(model, GPUS[0], Cluster(1, 1), VllmOptions(utilization=0.5))
     rank = predict(question, Layout()).ranks[0]
     assert ledger(question, rank)[UNUSED] == 3959
 
@@ -144,15 +146,15 @@ def test_layout_is_written_in_short(layout: Layout, written: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "layout"),
     [
-        (Wanted(tensor=8), Layout(8, 2)),
-        (Wanted(tensor=3), Layout(3, 5)),
-        (Wanted(pipeline=4), Layout(4, 4)),
-        (Wanted(data=2, expert=True), Layout(8, 1, 2, True)),
-        (Wanted(tensor=2, data=2, decode_context=2), Layout(2, 4, 2, False, 2)),
-        (Wanted(tensor=32), Layout(32, 1)),
+        (LayoutFilter(tensor=8), Layout(8, 2)),
+        (LayoutFilter(tensor=3), Layout(3, 5)),
+        (LayoutFilter(pipeline=4), Layout(4, 4)),
+        (LayoutFilter(data=2, expert=True), Layout(8, 1, 2, True)),
+        (LayoutFilter(tensor=2, data=2, decode_context=2), Layout(2, 4, 2, False, 2)),
+        (LayoutFilter(tensor=32), Layout(32, 1)),
     ],
 )
-def test_layout_is_filled_in_when_parts_are_given(wanted: Wanted, layout: Layout) -> None:
+def test_layout_is_filled_in_when_parts_are_given(wanted: LayoutFilter, layout: Layout) -> None:
     assert one_layout(wanted, Cluster(2, 8)) == layout
 
 
@@ -171,14 +173,14 @@ def test_model_of_the_registry_is_found_in_any_case_and_without_its_organisation
 @pytest.mark.parametrize("method", [*ONLINE, "fp8", "awq", "nonsense"])
 def test_quantization_gives_smaller_weights_or_a_reason(method: str) -> None:
     model = registered_model("Qwen/Qwen3-30B-A3B")
-    question = setting(model.architecture, GPUS[0], Cluster(1, 1), Options())
+    question = plan_context(model.architecture, GPUS[0], Cluster(1, 1), VllmOptions())
     try:
         smaller = with_quantization(model.architecture, model.config, method, (0, 32))
     except ConfigError as error:
         assert method not in ONLINE
         assert "checkpoint" in str(error) or "online" in str(error)
         return
-    other = setting(smaller, GPUS[0], Cluster(1, 1), Options())
+    other = plan_context(smaller, GPUS[0], Cluster(1, 1), VllmOptions())
     plain, small = (predict(asked, Layout()).ranks[0].weights_gib for asked in (question, other))
     assert 0.25 < small / plain < 0.6
 
@@ -195,7 +197,7 @@ def test_networks_are_those_of_the_planner() -> None:
 
 def test_refused_layout_is_explained_in_vllms_words_too() -> None:
     model = registered_model("meta-llama/Llama-3.1-8B-Instruct")
-    question = setting(model.architecture, find_gpu("h100"), Cluster(1, 3), Options())
-    lines = explanation(Plan(model, question, Options(), [predict(question, Layout(3))])).splitlines()
+    question = plan_context(model.architecture, find_gpu("h100"), Cluster(1, 3), VllmOptions())
+    lines = explanation(Plan(model, question, VllmOptions(), [predict(question, Layout(3))])).splitlines()
     assert "TP3: no, tensor 3 does not divide 32 attention heads" in lines
     assert lines[-1] == "  Total number of attention heads (32) must be divisible by tensor parallel size (3)."

@@ -12,7 +12,7 @@ from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.prediction import Options, Prediction, Setting, predict, predict_all, setting
+from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict, predict_all
 from vmn.core.planning.startup_log.compare import Calibration, calibrate, check, layout_of, options_of
 from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog, parse_log
 
@@ -24,10 +24,10 @@ def text_of(name: str) -> str:
     return (LOGS / f"{name}.log").read_text(encoding="utf-8")
 
 
-def question_of_log(name: str, **given: object) -> Setting:
+def question_of_log(name: str, **given: object) -> PlanContext:
     log = parse_log(text_of(name))
-    options = dataclasses.replace(options_of(log, Options()), **given)  # type: ignore[arg-type]
-    return setting(architecture(NAMES[name]), find_gpu("h200"), Cluster(1, layout_of(log).gpus, "nvlink"), options)
+    options = dataclasses.replace(options_of(log, VllmOptions()), **given)  # type: ignore[arg-type]
+    return plan_context(architecture(NAMES[name]), find_gpu("h200"), Cluster(1, layout_of(log).gpus, "nvlink"), options)
 
 
 def prediction_of_log(name: str) -> Prediction:
@@ -46,10 +46,10 @@ def width(band: Band) -> float:
 @pytest.mark.parametrize("name", NAMES)
 def test_question_is_read_from_the_log(name: str) -> None:
     log = parse_log(text_of(name))
-    options = options_of(log, Options())
+    options = options_of(log, VllmOptions())
     assert (options.version, options.utilization, options.eager) == ("0.26.0", 0.92, True)
     assert (options.max_model_len, options.batched_tokens) == (log.concurrency_length, 16_384)
-    assert options_of(log, Options(max_model_len=1024, utilization=0.5)).max_model_len == 1024
+    assert options_of(log, VllmOptions(max_model_len=1024, utilization=0.5)).max_model_len == 1024
 
 
 def test_layout_is_read_from_the_log() -> None:
@@ -92,7 +92,9 @@ def test_failure_contradicts_where_a_start_was_sure() -> None:
 
 
 def test_start_contradicts_where_nothing_fits() -> None:
-    question = setting(architecture("deepseek-ai--DeepSeek-R1"), find_gpu("h100"), Cluster(1, 8, "nvlink"), Options())
+    question = plan_context(
+        architecture("deepseek-ai--DeepSeek-R1"), find_gpu("h100"), Cluster(1, 8, "nvlink"), VllmOptions()
+    )
     prediction = predict(question, Layout(8))
     assert check(prediction, StartupLog(tokens=100_000)) == [
         "it started, and the prediction is that not one request fits"
@@ -124,7 +126,7 @@ def test_cuda_graphs_are_kept_back_besides_the_activations(estimate: float | Non
         graphs_estimate_gib=estimate,
     )
     assert (check(predict(question, layout), StartupLog(workers=(worker,))) == []) is agrees
-    after = predict(calibrate(question, layout, StartupLog(workers=(worker,))).setting, layout).ranks[0]
+    after = predict(calibrate(question, layout, StartupLog(workers=(worker,))).plan_context, layout).ranks[0]
     if estimate == 1.0:
         assert after.graphs.expected == pytest.approx(1.0)
         assert after.available.expected == pytest.approx(available)
@@ -141,7 +143,7 @@ def test_calibration_says_what_was_off(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_calibrated_prediction_is_the_log_s(name: str) -> None:
     log, found = parse_log(text_of(name)), calibration_of(name)
-    after = predict(found.setting, layout_of(log))
+    after = predict(found.plan_context, layout_of(log))
     assert after.tokens.expected == pytest.approx(log.tokens, rel=0.001)
     assert after.tokens.low <= (log.tokens or 0) <= after.tokens.high
     assert width(after.tokens) < width(found.before.tokens)
@@ -153,7 +155,7 @@ def test_calibration_tightens_other_layouts_and_lengths() -> None:
     for layout in (Layout(4), Layout(2, 2)):
         before = predict(question_of_log(name, max_model_len=65_536, eager=False), layout)
         longer = dataclasses.replace(
-            question_of_log(name, max_model_len=65_536, eager=False), correction=found.setting.correction
+            question_of_log(name, max_model_len=65_536, eager=False), correction=found.plan_context.correction
         )
         after = predict(longer, layout)
         assert width(after.tokens) < width(before.tokens)
@@ -163,7 +165,7 @@ def test_calibration_tightens_other_layouts_and_lengths() -> None:
 
 def test_calibrated_question_plans_all_layouts() -> None:
     found = calibration_of("dsr1-32L-tp2-pp2")
-    plans = [plan for plan in predict_all(found.setting) if plan.rejected is None]
+    plans = [plan for plan in predict_all(found.plan_context) if plan.rejected is None]
     assert Layout(2, 2) in [plan.layout for plan in plans]
     assert all(plan.tokens.low <= plan.tokens.expected <= plan.tokens.high for plan in plans)
 
@@ -174,7 +176,7 @@ def test_overhead_is_found_without_being_named() -> None:
     short = StartupLog(workers=(WorkerLog("", weights_gib=55.36, available_gib=64.63),), tokens=2_117_664)
     found = calibrate(question_of_log(name), Layout(), short)
     assert [entry.what for entry in found.misses] == ["GiB for the KV cache", "tokens of KV cache"]
-    after = predict(found.setting, Layout()).ranks[0]
+    after = predict(found.plan_context, Layout()).ranks[0]
     assert after.activation.expected == pytest.approx(6.41 + 2.0, abs=0.05)
     assert after.available.expected == pytest.approx(64.63, abs=0.01)
 
@@ -185,4 +187,6 @@ def test_empty_log_changes_nothing() -> None:
     found = calibrate(question, Layout(), StartupLog())
     assert found.comparisons == []
     assert check(found.before, StartupLog()) == []
-    assert predict(found.setting, Layout()).tokens.expected == pytest.approx(found.before.tokens.expected, rel=1e-6)
+    assert predict(found.plan_context, Layout()).tokens.expected == pytest.approx(
+        found.before.tokens.expected, rel=1e-6
+    )

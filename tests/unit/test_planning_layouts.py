@@ -13,7 +13,7 @@ from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.kv_cache import kv_cache
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture
-from vmn.core.planning.prediction import Options, predict, predict_all, setting
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict, predict_all
 
 R1 = architecture("deepseek-ai--DeepSeek-R1")
 LLAMA_405B = architecture("llama405b-8L", num_hidden_layers=126)
@@ -129,6 +129,6 @@ def test_all_layouts_of_64_gpus_take_less_than_half_a_second(name: str) -> None:
     seconds = []
     for _ in range(3):  # the processor's time, the best of three, and twice what is promised: the machine may be busy
         begin = process_time()
-        predict_all(setting(model, gpu, Cluster(8, 8, "infiniband"), Options()))
+        predict_all(plan_context(model, gpu, Cluster(8, 8, "infiniband"), VllmOptions()))
         seconds.append(process_time() - begin)
     assert min(seconds) < 2 * 0.5, seconds

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from kit.render import render
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import fabrics, nodes, objects
-from vmn.core.preflight.result import Finding, Status
+from vmn.core.preflight.result import CheckResult, CheckStatus
 
 HERE = "default"
-Check = Callable[[Demand, Snapshot], Iterator[Finding]]
+Check = Callable[[RenderedRelease, Snapshot], Iterator[CheckResult]]
 
 
-def demand(**fabric: Any) -> Demand:
+def demand(**fabric: Any) -> RenderedRelease:
     values = {"model": {"name": "deepseek-ai/DeepSeek-R1"}, "fabric": fabric}
-    return Demand("vllm", HERE, list(render(values, namespace=HERE)))
+    return RenderedRelease("vllm", HERE, list(render(values, namespace=HERE)))
 
 
 def named(*names: str) -> list[Mapping[str, Any]]:
@@ -84,7 +84,7 @@ WELL: Mapping[str, tuple[Check, Mapping[str, Any], Mapping[str, Sequence[Mapping
 def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
     check, fabric, there, words = FAULTS[name]
     found = list(check(demand(**fabric), Snapshot((1, 36), there)))
-    assert [item.status for item in found] == [Status.FAIL]
+    assert [item.status for item in found] == [CheckStatus.FAIL]
     assert words in found[0].text
     assert found[0].fix
 
@@ -92,9 +92,9 @@ def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
 @pytest.mark.parametrize("name", WELL)
 def test_what_a_fabric_needs_is_seen(name: str) -> None:
     check, fabric, there = WELL[name]
-    assert [item.status for item in check(demand(**fabric), Snapshot((1, 36), there))] == [Status.PASS]
+    assert [item.status for item in check(demand(**fabric), Snapshot((1, 36), there))] == [CheckStatus.PASS]
 
 
 @pytest.mark.parametrize("check", [fabrics.google_networks, fabrics.domains])
 def test_fabric_without_either_is_not_asked(check: Check) -> None:
-    assert [item.status for item in check(demand(), Snapshot((1, 36), {}))] == [Status.SKIP]
+    assert [item.status for item in check(demand(), Snapshot((1, 36), {}))] == [CheckStatus.SKIP]

@@ -13,9 +13,9 @@ from kit.render import render
 from kit.schemas import object_errors
 from vmn.adapters.probe_job import program
 from vmn.core.cluster.lws import GROUP, NAME
-from vmn.core.cluster.rendered import Demand, references
-from vmn.core.preflight.probe.expectations import Asked, asked_of
-from vmn.core.preflight.probe.job import INSTANCE, Run, plan
+from vmn.core.cluster.rendered import RenderedRelease, references
+from vmn.core.preflight.probe.expectations import Expectations, expectations_of
+from vmn.core.preflight.probe.job import INSTANCE, ProbeRun, plan
 from vmn.core.preflight.probe.rbac import Right, rights, rules
 
 R1, TINY = (CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "tiny-cpu"))
@@ -32,15 +32,15 @@ CLAIM = {
 }
 
 
-def demand(values: Mapping[str, Any] | None = None, file: Any = R1) -> Demand:
-    return Demand("vllm", "default", render(values, file).documents)
+def demand(values: Mapping[str, Any] | None = None, file: Any = R1) -> RenderedRelease:
+    return RenderedRelease("vllm", "default", render(values, file).documents)
 
 
-def run_of(release: Demand) -> Run:
-    return plan(release, asked_of(release), program(), "abc123", 300)
+def run_of(release: RenderedRelease) -> ProbeRun:
+    return plan(release, expectations_of(release), program(), "abc123", 300)
 
 
-def pod_of(run: Run) -> Any:
+def pod_of(run: ProbeRun) -> Any:
     return run.objects[0]["spec"]["template"]["spec"]
 
 
@@ -166,31 +166,31 @@ def test_pods_find_each_other_as_the_ranks_do() -> None:
 
 
 def test_what_is_asked_comes_from_the_template() -> None:
-    plain = asked_of(demand())
+    plain = expectations_of(demand())
     assert (plain.gpus, plain.resource, plain.counts_gpus) == (8, "nvidia.com/gpu", True)
     assert (plain.weights, plain.rdma, plain.interface) == (None, False, None)
     home = "/cache/v0.32.0-deepseek-ai--deepseek-r1/home"
     assert (plain.shared_memory, plain.writable) == (32 * 2**30, (home, "/models/huggingface"))
-    fabric = asked_of(demand(RDMA))
+    fabric = expectations_of(demand(RDMA))
     assert (fabric.rdma, fabric.gid, fabric.interface, fabric.gpus) == (True, 3, "eth0", 8)
-    volume = asked_of(demand({**CLAIM, "engine": {"masterPort": 30000}}))
+    volume = expectations_of(demand({**CLAIM, "engine": {"masterPort": 30000}}))
     assert (volume.weights, volume.port, volume.writable) == (
         "/models/R1",
         30000,
         ("/cache/v0.32.0-deepseek-ai--deepseek-r1/home",),
     )
-    tiny = asked_of(demand(None, TINY))
+    tiny = expectations_of(demand(None, TINY))
     assert (tiny.gpus, tiny.resource, tiny.weights) == (0, None, "/models/tiny")
 
 
 def test_weights_that_an_init_container_brings_are_not_looked_for() -> None:
     volume = {"extraVolumes": [{"name": "own", "emptyDir": {}}]}
     mount = {"extraVolumeMounts": [{"name": "own", "mountPath": "/models/R1"}]}
-    assert asked_of(demand({**CLAIM, **volume, **mount})).weights is None
+    assert expectations_of(demand({**CLAIM, **volume, **mount})).weights is None
 
 
 def test_other_gpus_are_asked_for_and_not_counted() -> None:
-    found: Asked = asked_of(demand({"group": {"gpuResource": "amd.com/gpu"}}))
+    found: Expectations = expectations_of(demand({"group": {"gpuResource": "amd.com/gpu"}}))
     assert (found.gpus, found.counts_gpus) == (8, False)
 
 

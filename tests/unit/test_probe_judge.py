@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from vmn.core.preflight.probe.expectations import Asked
-from vmn.core.preflight.probe.judge import CHECKS, Report, facts_of, findings
-from vmn.core.preflight.probe.progress import Phase, State
-from vmn.core.preflight.result import Finding, Status
+from vmn.core.preflight.probe.expectations import Expectations
+from vmn.core.preflight.probe.judge import CHECKS, ProbeReport, facts_of, findings
+from vmn.core.preflight.probe.progress import Phase, PodProgress
+from vmn.core.preflight.result import CheckResult, CheckStatus
 
 GIB = 2**30
-ASKED = Asked(
+ASKED = Expectations(
     nodes=2,
     port=29501,
     interface="eth0",
@@ -47,25 +47,27 @@ MET = {"listen": "10.0.0.1:29501", "error": None, "heard": [1]}
 JOINED = {"to": "10.0.0.1:29501", "seconds": 0.1, "error": None, "back": None, "from": "10.0.0.2:4711"}
 
 
-def reports(rank: int = 1, **changes: Any) -> list[Report]:
+def reports(rank: int = 1, **changes: Any) -> list[ProbeReport]:
     """Return two healthy pods, one of them with other facts; None takes them away."""
     both = [{**copy.deepcopy(SAME), "port": facts} for facts in (MET, JOINED)]
     for check, change in changes.items():
         both[rank][check] = change if change is None else {**both[rank][check], **change}
     return [
-        Report(State(index, f"node-{index}", Phase.ENDED), {name: item for name, item in facts.items() if item})
+        ProbeReport(
+            PodProgress(index, f"node-{index}", Phase.ENDED), {name: item for name, item in facts.items() if item}
+        )
         for index, facts in enumerate(both)
     ]
 
 
-def say(given: list[Report], asked: Asked = ASKED, refused: str = "") -> list[Finding]:
+def say(given: list[ProbeReport], asked: Expectations = ASKED, refused: str = "") -> list[CheckResult]:
     return list(findings(asked, given, refused, 12))
 
 
 def test_healthy_pods_pass_every_check() -> None:
     found = say(reports())
     assert [item.check for item in found] == ["active", *(f"active-{check.name}" for check in CHECKS)]
-    assert {item.status for item in found} == {Status.PASS}, found
+    assert {item.status for item in found} == {CheckStatus.PASS}, found
     assert "ran on node-0, node-1 for 12 s, with a copy of the release's NetworkPolicy" in found[0].text
 
 
@@ -106,7 +108,7 @@ def test_check_fails_for_the_node_that_is_ill(
     rank: int, check: str, facts: dict[str, Any], status: str, words: str
 ) -> None:
     found = say(reports(rank, **{check: facts}))
-    ill = [item for item in found if item.status is not Status.PASS]
+    ill = [item for item in found if item.status is not CheckStatus.PASS]
     assert [(item.check, str(item.status)) for item in ill] == [(f"active-{check}", status)]
     assert ill[0].text.startswith(f"node-{rank}: ")
     assert words in ill[0].text
@@ -114,46 +116,50 @@ def test_check_fails_for_the_node_that_is_ill(
 
 
 def test_same_problem_of_several_nodes_is_said_once() -> None:
-    both = [Report(item.state, {**item.facts, "shm": {"total": GIB}}) for item in reports()]
-    ill = [item for item in say(both) if item.status is Status.FAIL]
+    both = [ProbeReport(item.state, {**item.facts, "shm": {"total": GIB}}) for item in reports()]
+    ill = [item for item in say(both) if item.status is CheckStatus.FAIL]
     assert [item.text.partition(":")[0] for item in ill] == ["node-0, node-1"]
 
 
 def test_capability_lifts_the_limit_of_locked_memory() -> None:
     found = say(reports(memlock={"limit": 8 * 2**20, "capability": True}))
-    assert {item.status for item in found} == {Status.PASS}
+    assert {item.status for item in found} == {CheckStatus.PASS}
 
 
 def test_loopback_leads_nowhere() -> None:
     host = replace(ASKED, interface=None, host_network=True)
-    failed = [item for item in say(reports(interface={"interface": "lo"}), host) if item.status is Status.FAIL]
+    failed = [item for item in say(reports(interface={"interface": "lo"}), host) if item.status is CheckStatus.FAIL]
     assert failed[0].text == "node-1: the way to the leader is lo"
     named = replace(ASKED, interface="lo")
-    assert "fabric.interface is lo" in next(item.text for item in say(reports(), named) if item.status is Status.FAIL)
+    assert "fabric.interface is lo" in next(
+        item.text for item in say(reports(), named) if item.status is CheckStatus.FAIL
+    )
 
 
 def test_checks_that_the_release_does_not_need_are_skipped_with_the_reason() -> None:
     small = replace(ASKED, nodes=1, rdma=False, gpus=0, resource=None, weights=None, policies=0)
     one = [reports()[0]]
-    found = say([Report(one[0].state, {name: one[0].facts[name] for name in ("interface", "shm", "cache")})], small)
-    skipped = {item.check for item in found if item.status is Status.SKIP}
+    found = say(
+        [ProbeReport(one[0].state, {name: one[0].facts[name] for name in ("interface", "shm", "cache")})], small
+    )
+    skipped = {item.check for item in found if item.status is CheckStatus.SKIP}
     assert skipped == {f"active-{name}" for name in ("dns", "port", "memlock", "rdma", "gpus", "weights")}
-    assert {item.status for item in found} == {Status.PASS, Status.SKIP}
+    assert {item.status for item in found} == {CheckStatus.PASS, CheckStatus.SKIP}
     assert "no NetworkPolicy, like the release" in found[0].text
     amd = replace(ASKED, resource="amd.com/gpu")
     assert "only NVIDIA's" in next(item.text for item in say(reports(), amd) if item.check == "active-gpus")
 
 
 def test_pod_that_did_not_start_is_told_in_the_scheduler_s_words() -> None:
-    stuck = Report(State(1, "", Phase.STUCK, "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), {})
+    stuck = ProbeReport(PodProgress(1, "", Phase.STUCK, "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), {})
     first, *others = say([reports()[0], stuck])
-    assert first.status is Status.FAIL
+    assert first.status is CheckStatus.FAIL
     assert first.text == "pod 1 did not start in 12 s: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     assert [item.status for item in others if item.check == "active"] == []
 
 
 def test_container_that_ended_badly_is_told() -> None:
-    bad = Report(State(1, "node-1", Phase.ENDED, "StartError, exit status 128: python3: not found"), {})
+    bad = ProbeReport(PodProgress(1, "node-1", Phase.ENDED, "StartError, exit status 128: python3: not found"), {})
     assert say([reports()[0], bad])[0].text == "node-1 ended: StartError, exit status 128: python3: not found"
 
 
@@ -163,16 +169,16 @@ def test_pods_that_were_never_made_are_told_with_the_reason() -> None:
 
 
 def test_pod_that_said_nothing_is_told() -> None:
-    found = say([reports()[0], Report(State(1, "node-1", Phase.RUNS), {})])
-    assert (found[0].status, found[0].text) == (Status.FAIL, "node-1: the pod said nothing within 12 s")
+    found = say([reports()[0], ProbeReport(PodProgress(1, "node-1", Phase.RUNS), {})])
+    assert (found[0].status, found[0].text) == (CheckStatus.FAIL, "node-1: the pod said nothing within 12 s")
 
 
 def test_missing_answer_fails_and_is_not_said_twice() -> None:
-    lost = [item for item in say(reports(0, port=None)) if item.status is Status.FAIL]
+    lost = [item for item in say(reports(0, port=None)) if item.status is CheckStatus.FAIL]
     assert [item.text for item in lost] == ["node-0: no answer"]
     blocked = reports(1, port={"error": "timed out"})
     blocked[0] = reports(0, port=None)[0]
-    texts = [item.text for item in say(blocked) if item.status is Status.FAIL]
+    texts = [item.text for item in say(blocked) if item.status is CheckStatus.FAIL]
     assert texts == ["node-1: no connection to pod 0 at 10.0.0.1:29501: timed out"]
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from kit.paths import CHECKOUT
 from kit.render import render
-from vmn.core.cluster.rendered import Demand
-from vmn.core.preflight.probe.expectations import asked_of
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.preflight.probe.expectations import expectations_of
 from vmn.core.preflight.probe.node_checks import weights
-from vmn.core.preflight.result import Status
+from vmn.core.preflight.result import CheckStatus
 from vmn.probe_pod.weights import INDEX, read
 
 SHARDS = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
@@ -41,9 +41,11 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
-def problems(folder: Path) -> list[tuple[Status, str]]:
+def problems(folder: Path) -> list[tuple[CheckStatus, str]]:
     """Return what is wrong with a checkpoint."""
-    asked = asked_of(Demand("vllm", "default", render(None, CHECKOUT / "values/tiny-cpu.yaml").documents))
+    asked = expectations_of(
+        RenderedRelease("vllm", "default", render(None, CHECKOUT / "values/tiny-cpu.yaml").documents)
+    )
     facts = json.loads(json.dumps(read(str(folder))))
     return [(item.status, item.text) for item in weights(facts, asked)]
 
@@ -86,18 +88,22 @@ def larger_index(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [
-        (lambda folder: (folder / SHARDS[2]).unlink(), Status.FAIL, f"1 of 3 files of {{}} are missing: {SHARDS[2]}"),
-        (lambda folder: (folder / SHARDS[0]).write_bytes(b""), Status.FAIL, f"not whole: {SHARDS[0]} (empty)"),
-        (cut, Status.FAIL, f"{SHARDS[1]} (has "),
-        (pointer, Status.FAIL, "its header is cut off, or it is no safetensors file"),
-        (larger_index, Status.WARN, "and its index says 1000000"),
-        (lambda folder: (folder / "config.json").unlink(), Status.FAIL, "has no config.json"),
-        (lambda folder: (folder / INDEX).write_text("{"), Status.FAIL, "can't be read: "),
+        (
+            lambda folder: (folder / SHARDS[2]).unlink(),
+            CheckStatus.FAIL,
+            f"1 of 3 files of {{}} are missing: {SHARDS[2]}",
+        ),
+        (lambda folder: (folder / SHARDS[0]).write_bytes(b""), CheckStatus.FAIL, f"not whole: {SHARDS[0]} (empty)"),
+        (cut, CheckStatus.FAIL, f"{SHARDS[1]} (has "),
+        (pointer, CheckStatus.FAIL, "its header is cut off, or it is no safetensors file"),
+        (larger_index, CheckStatus.WARN, "and its index says 1000000"),
+        (lambda folder: (folder / "config.json").unlink(), CheckStatus.FAIL, "has no config.json"),
+        (lambda folder: (folder / INDEX).write_text("{"), CheckStatus.FAIL, "can't be read: "),
     ],
     ids=["missing", "empty", "cut", "pointer", "index", "configuration", "broken index"],
 )
 def test_checkpoint_that_is_not_whole_is_told(
-    checkpoint: Path, change: Callable[[Path], None], status: Status, words: str
+    checkpoint: Path, change: Callable[[Path], None], status: CheckStatus, words: str
 ) -> None:
     change(checkpoint)
     found = problems(checkpoint)
@@ -107,7 +113,7 @@ def test_checkpoint_that_is_not_whole_is_told(
 
 def test_folder_without_weights_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert problems(tmp_path) == [(Status.FAIL, f"{tmp_path} has no weights")]
+    assert problems(tmp_path) == [(CheckStatus.FAIL, f"{tmp_path} has no weights")]
 
 
 def test_wrong_path_is_told_with_what_there_is(checkpoint: Path) -> None:

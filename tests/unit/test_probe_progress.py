@@ -12,7 +12,7 @@ from vmn.core.preflight.probe.progress import (
     STUCK_SECONDS,
     Patience,
     Phase,
-    State,
+    PodProgress,
     in_words,
     refusals,
     states,
@@ -92,9 +92,9 @@ def test_refusal_of_pods_is_the_last_one_of_the_job() -> None:
     assert refusals("other", [said]) == ""
 
 
-RUNS = [State(rank, f"node-{rank}", Phase.RUNS) for rank in (0, 1)]
-ENDED = [State(rank, f"node-{rank}", Phase.ENDED) for rank in (0, 1)]
-STUCK = State(1, "", Phase.STUCK, "0/3 nodes")
+RUNS = [PodProgress(rank, f"node-{rank}", Phase.RUNS) for rank in (0, 1)]
+ENDED = [PodProgress(rank, f"node-{rank}", Phase.ENDED) for rank in (0, 1)]
+STUCK = PodProgress(1, "", Phase.STUCK, "0/3 nodes")
 
 
 def test_waiting_is_over_when_all_have_ended() -> None:
@@ -108,7 +108,7 @@ def test_waiting_is_over_when_the_time_is_up() -> None:
 
 
 @pytest.mark.parametrize(("found", "refused"), [([RUNS[0], STUCK], ""), ([], "exceeded quota")])
-def test_waiting_is_over_when_a_pod_stays_stuck(found: list[State], refused: str) -> None:
+def test_waiting_is_over_when_a_pod_stays_stuck(found: list[PodProgress], refused: str) -> None:
     patience = Patience(2, 300)
     assert not patience.is_over(found, refused, 10)
     assert not patience.is_over(found, refused, 10 + STUCK_SECONDS - 1)
@@ -132,14 +132,14 @@ def test_waiting_is_over_when_one_goes_on_long_after_another_has_ended() -> None
 
 def test_waiting_goes_on_when_one_has_ended_and_another_still_pulls_its_image() -> None:
     patience = Patience(2, 300)
-    found = [ENDED[0], State(1, "node-1", Phase.WAITS, "pulling the image")]
+    found = [ENDED[0], PodProgress(1, "node-1", Phase.WAITS, "pulling the image")]
     assert not patience.is_over(found, "", 10)
     assert not patience.is_over(found, "", 250)
 
 
 def test_pods_that_ran_and_are_gone_have_ended() -> None:
-    waits = State(2, "node-2", Phase.WAITS, "starting")
-    bad = State(1, "node-1", Phase.ENDED, "exit status 1")
+    waits = PodProgress(2, "node-2", Phase.WAITS, "starting")
+    bad = PodProgress(1, "node-1", Phase.ENDED, "exit status 1")
     assert together([*RUNS[:1], bad, waits], []) == [ENDED[0], bad]
     assert together(RUNS, ENDED) == ENDED
 

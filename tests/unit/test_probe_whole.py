@@ -13,12 +13,12 @@ from kit.paths import CHECKOUT
 from kit.render import render
 from kit.scripts import free_port
 from vmn.adapters.probe_job import program
-from vmn.core.cluster.rendered import Demand
-from vmn.core.preflight.probe.expectations import asked_of
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.preflight.probe.expectations import expectations_of
 from vmn.core.preflight.probe.job import plan
-from vmn.core.preflight.probe.judge import Report, findings
-from vmn.core.preflight.probe.progress import Phase, State
-from vmn.core.preflight.result import Finding
+from vmn.core.preflight.probe.judge import ProbeReport, findings
+from vmn.core.preflight.probe.progress import Phase, PodProgress
+from vmn.core.preflight.result import CheckResult
 
 HOST = "127.0.0.1"
 OF_THE_MACHINE = {"active-interface", "active-shm"}
@@ -45,16 +45,17 @@ def values(models: Path) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, models: Path) -> dict[str, Finding]:
+def run(folder: Path, models: Path) -> dict[str, CheckResult]:
     """Plan a run, start its pods here with what the manifests tell them, and return the findings by check."""
-    demand = Demand("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
-    asked = asked_of(demand)
+    demand = RenderedRelease("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
+    asked = expectations_of(demand)
     container = plan(demand, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][0]
     told = json.loads(next(item["value"] for item in container["env"] if item["name"] == "VMN_ACTIVE"))
     inside = probe_pod.put_program(folder)
     pods = [probe_pod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
     reports = [
-        Report(State(rank, f"node-{rank}", Phase.ENDED), probe_pod.ended(process)) for rank, process in enumerate(pods)
+        ProbeReport(PodProgress(rank, f"node-{rank}", Phase.ENDED), probe_pod.ended(process))
+        for rank, process in enumerate(pods)
     ]
     return {item.check: item for item in findings(asked, reports, "", 1)}
 

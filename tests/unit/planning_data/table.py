@@ -18,7 +18,7 @@ from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.model.config_json import read_architecture
-from vmn.core.planning.prediction import Options, Prediction, Setting, predict, setting
+from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
 from vmn.core.planning.startup_log.parse import parse_log
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ class Point:
     name: str
     source: str
     model: Architecture
-    question: Setting
+    question: PlanContext
     layout: Layout
     measured: Mapping[str, Any]
 
@@ -89,9 +89,9 @@ def architecture(name: str, **change: object) -> Architecture:
     return read_architecture({**configuration(name), **change})
 
 
-def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> Setting:
+def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> PlanContext:
     """Return the question of a layout on as many GPUs as it has, with the fastest network between them."""
-    return setting(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), Options(**options))
+    return plan_context(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), VllmOptions(**options))
 
 
 def published() -> list[Point]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vmn.adapters.cluster import AT_ONCE, Read, ask, gather, message
 from vmn.adapters.programs import MissingError
 from vmn.core.cluster.lws import API, CONTROLLER, CRD
-from vmn.core.cluster.rendered import Demand, references
+from vmn.core.cluster.rendered import RenderedRelease, references
 from vmn.core.cluster.snapshot import Object, Snapshot, condition_of, labels_of
 from vmn.core.preflight import queues, routes
 from vmn.core.preflight.fabrics import DOMAINS, GOOGLE_NETWORKS, claim_templates, google_names
@@ -27,7 +27,7 @@ RBAC_WORDS = ("cannot create resource", "cannot patch resource")
 """What the server says when the user may not; admission has other words, with the same status."""
 
 
-def take(client: ApiClient, demand: Demand) -> Snapshot:
+def take(client: ApiClient, demand: RenderedRelease) -> Snapshot:
     """Read what the checks need, several things at a time.
 
     Raises:
@@ -40,7 +40,7 @@ def take(client: ApiClient, demand: Demand) -> Snapshot:
     return replace(snapshot, dry_runs=said, kubelet=_kubelet(client, demand, snapshot.all("nodes")))
 
 
-def _kubelet(client: ApiClient, demand: Demand, nodes: Sequence[Object]) -> Object | None:
+def _kubelet(client: ApiClient, demand: RenderedRelease, nodes: Sequence[Object]) -> Object | None:
     """Return the kubelet's configuration of the first node with the release's GPUs, when it may be read."""
     resource = demand.gpu_resource
     asked = (node for node in nodes if _is_ready(node) and (not resource or resource in node["status"]["allocatable"]))
@@ -60,7 +60,7 @@ def _is_ready(node: Object) -> bool:
     return ready and any(item["type"] == "InternalIP" for item in node["status"].get("addresses") or ())
 
 
-def _reads(demand: Demand) -> Iterable[Read]:
+def _reads(demand: RenderedRelease) -> Iterable[Read]:
     here = demand.namespace
     yield Read("nodes", "v1")
     yield Read("pods", "v1", fields="status.phase!=Succeeded,status.phase!=Failed")
@@ -90,7 +90,7 @@ def _reads(demand: Demand) -> Iterable[Read]:
             yield Read(PLURALS[kind], "v1", here, name)
 
 
-def _reads_of_others(demand: Demand) -> Iterable[Read]:
+def _reads_of_others(demand: RenderedRelease) -> Iterable[Read]:
     """Yield what the release's own objects lead to: queues, Gateways, autoscalers; nobody needs rights for the rest."""
     here = demand.namespace
     if queues.KUEUE in labels_of(demand.lws):
@@ -110,7 +110,7 @@ def _reads_of_others(demand: Demand) -> Iterable[Read]:
         yield Read("apiservices", "apiregistration.k8s.io/v1")
 
 
-def _trials(demand: Demand) -> Iterable[tuple[str, str, str, Object]]:
+def _trials(demand: RenderedRelease) -> Iterable[tuple[str, str, str, Object]]:
     """Yield what the server is asked to take without making it: a name, method, path and object."""
     lws, here = demand.lws, demand.namespace
     name = lws["metadata"]["name"]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from vmn.adapters.cluster import AT_ONCE, PAGE, ask, ask_text, message
 from vmn.adapters.programs import MissingError
 from vmn.core.cluster.snapshot import Object
-from vmn.core.preflight.probe.expectations import Asked
-from vmn.core.preflight.probe.job import Run
-from vmn.core.preflight.probe.judge import Report, facts_of, findings
-from vmn.core.preflight.probe.progress import Patience, Phase, State, in_words, refusals, states, together
+from vmn.core.preflight.probe.expectations import Expectations
+from vmn.core.preflight.probe.job import ProbeRun
+from vmn.core.preflight.probe.judge import ProbeReport, facts_of, findings
+from vmn.core.preflight.probe.progress import Patience, Phase, PodProgress, in_words, refusals, states, together
 from vmn.core.preflight.probe.rbac import Right, path_of, rights, rules
-from vmn.core.preflight.result import Finding, failed, warned
+from vmn.core.preflight.result import CheckResult, failed, warned
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -39,7 +39,7 @@ def program() -> dict[str, str]:
     return {file.name: file.read_text(encoding="utf-8") for file in sorted(PROGRAM.glob("*.py"))}
 
 
-def check(client: ApiClient, run: Run, asked: Asked, seconds: float, say: Say) -> list[Finding]:
+def check(client: ApiClient, run: ProbeRun, asked: Expectations, seconds: float, say: Say) -> list[CheckResult]:
     """Make the objects, wait, judge, and remove the objects, however it ends.
 
     Args:
@@ -65,11 +65,11 @@ def check(client: ApiClient, run: Run, asked: Asked, seconds: float, say: Say) -
             seen = _Watch(client, run, say).until(seconds)
         finally:
             _remove(client, run, say)
-    reports = [Report(state, facts_of(seen.logs.get(state.rank, ""))) for state in seen.states]
+    reports = [ProbeReport(state, facts_of(seen.logs.get(state.rank, ""))) for state in seen.states]
     return list(findings(asked, reports, seen.refused, seen.seconds))
 
 
-def _lacking(client: ApiClient, run: Run) -> list[Right]:
+def _lacking(client: ApiClient, run: ProbeRun) -> list[Right]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         needed = rights(run)
         allowed = list(pool.map(lambda right: _may(client, right, run.namespace), needed))
@@ -84,7 +84,7 @@ def _may(client: ApiClient, right: Right, namespace: str) -> bool:
     return answer.status >= 300 or bool(answer.content.get("status", {}).get("allowed"))
 
 
-def _make(client: ApiClient, run: Run) -> str:
+def _make(client: ApiClient, run: ProbeRun) -> str:
     """Make all objects, the others owned by the Job; return what the server refuses, nothing when it does not."""
     owner: list[Object] = []
     for item in run.objects:
@@ -113,9 +113,9 @@ class _Watch:
     """
 
     client: ApiClient
-    run: Run
+    run: ProbeRun
     say: Say
-    states: list[State] = field(default_factory=list)
+    states: list[PodProgress] = field(default_factory=list)
     refused: str = ""
     logs: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -166,7 +166,7 @@ def _last_seen(event: Object) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
 
 
-def _remove(client: ApiClient, run: Run, say: Say) -> None:
+def _remove(client: ApiClient, run: ProbeRun, say: Say) -> None:
     """Delete every object until none is left, and wait for the pods; say what to do when that fails."""
     with _undisturbed():
         say(f"removing Job {run.name} and what belongs to it")
@@ -190,7 +190,7 @@ def _is_gone(client: ApiClient, item: Object) -> bool:
     return ask(client, "DELETE", path, [("propagationPolicy", "Background")]).status == 404
 
 
-def _pods_left(client: ApiClient, run: Run) -> list[str]:
+def _pods_left(client: ApiClient, run: ProbeRun) -> list[str]:
     path = f"/api/v1/namespaces/{run.namespace}/pods"
     answer = ask(client, "GET", path, [("labelSelector", run.selector)])
     return [str(item["metadata"]["name"]) for item in answer.content.get("items") or ()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.files import read_schema, read_values
 from vmn.adapters.helm import template_problems
-from vmn.core.values.problem import Problem
+from vmn.core.values.problem import ValuesProblem
 from vmn.core.values.schema import schema_problems
 from vmn.core.values.yaml import Values, ValuesError, effective
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmn.core.planning.gpus import Gpu
 
 
-def validate_file(chart: Path, file: Path, *, helm: str = "helm", gpu: Gpu | None = None) -> list[Problem]:
+def validate_file(chart: Path, file: Path, *, helm: str = "helm", gpu: Gpu | None = None) -> list[ValuesProblem]:
     """Return all that is wrong with one values file.
 
     Args:
@@ -36,7 +36,7 @@ def validate_file(chart: Path, file: Path, *, helm: str = "helm", gpu: Gpu | Non
     except ValuesError as error:
         where = f" (line {error.line})" if error.line and not error.key else ""
         fix = "Keep one of the two." if error.key else "Mend the file's syntax."
-        return [Problem(error.key, "", f"{error.reason}{where}.", fix, "yaml", str(file))]
+        return [ValuesProblem(error.key, "", f"{error.reason}{where}.", fix, "yaml", str(file))]
     together = effective(read_values(chart / "values.yaml"), values)
     found = schema_problems(together, read_schema(chart))
     told = {problem.key for problem in found}
@@ -46,7 +46,7 @@ def validate_file(chart: Path, file: Path, *, helm: str = "helm", gpu: Gpu | Non
     return [replace(problem, file=str(file)) for problem in found]
 
 
-def _model_ring(values: Values, gpu: Gpu | None) -> list[Problem]:
+def _model_ring(values: Values, gpu: Gpu | None) -> list[ValuesProblem]:
     """Return what the model's shapes rule out; nothing for a model that the registry has not."""
     from vmn.adapters.models import ModelError, registered_model
     from vmn.core.planning.gpus import UnknownGpu, find_gpu

@@ -62,7 +62,7 @@ def values_file(asked: Asked, load_gbps: float, chart: Path | None = None) -> st
         OSError: the chart or the model can't be read.
     """
     from vmn.adapters.files import default_chart, read_values
-    from vmn.core.planning.values_file import Request, overlay
+    from vmn.core.planning.values_file import ValuesFileSpec, overlay
 
     plan = answer(asked)
     if not plan.best.is_sure and asked.max_model_len is None:
@@ -71,7 +71,7 @@ def values_file(asked: Asked, load_gbps: float, chart: Path | None = None) -> st
     if not plan.best.fits:
         return None
     group: Any = read_values((chart or default_chart()) / "values.yaml")["group"]
-    request = Request(
+    request = ValuesFileSpec(
         name=plan.model.name,
         command=command_line(asked, load_gbps),
         facts=plan.model.date,

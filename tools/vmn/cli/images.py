@@ -30,7 +30,7 @@ def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
     from vmn.adapters.programs import require
-    from vmn.core.cluster.rendered import Demand
+    from vmn.core.cluster.rendered import RenderedRelease
     from vmn.core.images import needed
     from vmn.report.images import as_json, text
 
@@ -38,7 +38,8 @@ def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
     folder = chart or default_chart()
     try:
         rendered, own = (
-            Demand(*RELEASE, manifests(folder, files, *RELEASE, options=options)) for options in ((), OWN_REGISTRIES)
+            RenderedRelease(*RELEASE, manifests(folder, files, *RELEASE, options=options))
+            for options in ((), OWN_REGISTRIES)
         )
     except RenderError as error:
         note(f"vmn: the chart refuses the values; `vmn validate` says more.\n{error}")

@@ -18,7 +18,7 @@ from vmn.cli.startup_log import calibrated, contradictions
 
 if TYPE_CHECKING:
     from vmn.adapters.models import Model
-    from vmn.core.planning.prediction import Options, Setting
+    from vmn.core.planning.prediction import PlanContext, VllmOptions
     from vmn.report.plan import Plan
 
 P = ParamSpec("P")
@@ -113,22 +113,22 @@ def answer(asked: Asked, log: Path | None = None) -> Plan:
         click.UsageError: model, GPU, version or a combination of options is not known.
         OSError: the configuration can't be read.
     """
-    from vmn.core.planning.candidates import Wanted, predictions
+    from vmn.core.planning.candidates import LayoutFilter, predictions
     from vmn.report.plan import Plan
 
     with _usage_errors(asked.gpu):
         model, options, question = _question(asked)
         question = calibrated(question, options, log) if log else question
-    wanted = Wanted(asked.tensor, asked.pipeline, asked.data, asked.expert, asked.decode_context)
+    wanted = LayoutFilter(asked.tensor, asked.pipeline, asked.data, asked.expert, asked.decode_context)
     return Plan(model, question, options, predictions(question, wanted))
 
 
-def _question(asked: Asked) -> tuple[Model, Options, Setting]:
+def _question(asked: Asked) -> tuple[Model, VllmOptions, PlanContext]:
     from vmn.adapters.models import load_model
     from vmn.core.planning.gpus import find_gpu
     from vmn.core.planning.layout.constraints import Cluster
     from vmn.core.planning.model.quantization import with_quantization
-    from vmn.core.planning.prediction import setting
+    from vmn.core.planning.prediction import plan_context
     from vmn.core.planning.vllm.versions import behaviour
 
     options = _options(asked)
@@ -142,14 +142,14 @@ def _question(asked: Asked) -> tuple[Model, Options, Setting]:
             "vLLM refuses."
         )
     cluster = Cluster(asked.nodes, asked.gpus_per_node, asked.network, asked.force)
-    return model, options, setting(shapes, gpu, cluster, options)
+    return model, options, plan_context(shapes, gpu, cluster, options)
 
 
-def _options(asked: Asked) -> Options:
-    from vmn.core.planning.prediction import Options
+def _options(asked: Asked) -> VllmOptions:
+    from vmn.core.planning.prediction import VllmOptions
     from vmn.core.planning.vllm.versions import LATEST
 
-    return Options(
+    return VllmOptions(
         max_model_len=asked.max_model_len,
         utilization=asked.gpu_memory_utilization,
         batched_tokens=asked.max_num_batched_tokens,

@@ -15,11 +15,11 @@ from vmn.cli.options import FILE, FINDINGS, chart_option, cluster_options, ends_
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-    from vmn.core.cluster.rendered import Demand
+    from vmn.core.cluster.rendered import RenderedRelease
     from vmn.core.cluster.snapshot import Snapshot
-    from vmn.core.preflight.probe.expectations import Asked
-    from vmn.core.preflight.probe.job import Run
-    from vmn.core.preflight.result import Finding
+    from vmn.core.preflight.probe.expectations import Expectations
+    from vmn.core.preflight.probe.job import ProbeRun
+    from vmn.core.preflight.result import CheckResult
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """What names of a run end with: as in Kubernetes' own, no word can come of it."""
@@ -69,7 +69,7 @@ def preflight(
     from vmn.adapters.preflight import take
     from vmn.adapters.programs import require
     from vmn.core.preflight.checks import findings
-    from vmn.core.preflight.result import Status
+    from vmn.core.preflight.result import CheckStatus
     from vmn.report.preflight import as_json, text
 
     if dry_run and not active:
@@ -87,38 +87,38 @@ def preflight(
         found += _run_actively(client, demand, snapshot, active_timeout)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(as_json(found) if output == "json" else text(found, everything=everything, colour=colour))
-    sys.exit(FINDINGS if any(item.status is Status.FAIL for item in found) else 0)
+    sys.exit(FINDINGS if any(item.status is CheckStatus.FAIL for item in found) else 0)
 
 
-def _demand(chart: Path | None, files: tuple[Path, ...], release: str, namespace: str) -> Demand:
+def _demand(chart: Path | None, files: tuple[Path, ...], release: str, namespace: str) -> RenderedRelease:
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError, manifests
-    from vmn.core.cluster.rendered import Demand
+    from vmn.core.cluster.rendered import RenderedRelease
 
     try:
-        return Demand(release, namespace, manifests(chart or default_chart(), files, release, namespace))
+        return RenderedRelease(release, namespace, manifests(chart or default_chart(), files, release, namespace))
     except RenderError as error:
         note(f"vmn: the chart refuses the values; `vmn validate` says more.\n{error}")
         sys.exit(FINDINGS)
 
 
-def _plan(demand: Demand, seconds: int) -> tuple[Run, Asked]:
+def _plan(demand: RenderedRelease, seconds: int) -> tuple[ProbeRun, Expectations]:
     from vmn.adapters.probe_job import program
-    from vmn.core.preflight.probe.expectations import asked_of
+    from vmn.core.preflight.probe.expectations import expectations_of
     from vmn.core.preflight.probe.job import plan
 
-    asked = asked_of(demand)
+    asked = expectations_of(demand)
     return plan(demand, asked, program(), "".join(choice(SUFFIX) for _ in range(6)), seconds), asked
 
 
-def _active_manifests(demand: Demand, seconds: int) -> str:
+def _active_manifests(demand: RenderedRelease, seconds: int) -> str:
     import yaml
 
     run, _ = _plan(demand, seconds)
     return yaml.safe_dump_all(run.objects, sort_keys=False, explicit_start=True)
 
 
-def _run_actively(client: ApiClient, demand: Demand, snapshot: Snapshot, seconds: int) -> list[Finding]:
+def _run_actively(client: ApiClient, demand: RenderedRelease, snapshot: Snapshot, seconds: int) -> list[CheckResult]:
     from vmn.adapters.probe_job import check
     from vmn.core.preflight.nodes import in_the_way
 

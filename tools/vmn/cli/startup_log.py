@@ -12,11 +12,11 @@ from vmn.cli.options import note
 
 if TYPE_CHECKING:
     from vmn.core.planning.layout.sizes import Layout
-    from vmn.core.planning.prediction import Options, Setting
+    from vmn.core.planning.prediction import PlanContext, VllmOptions
     from vmn.core.planning.startup_log.parse import StartupLog
 
 
-def contradictions(question: Setting, options: Options, file: Path) -> list[str]:
+def contradictions(question: PlanContext, options: VllmOptions, file: Path) -> list[str]:
     """Return what a log says against the prediction for its own layout and options.
 
     Args:
@@ -35,7 +35,7 @@ def contradictions(question: Setting, options: Options, file: Path) -> list[str]
     return check(predict(own, layout), log)
 
 
-def calibrated(question: Setting, options: Options, file: Path) -> Setting:
+def calibrated(question: PlanContext, options: VllmOptions, file: Path) -> PlanContext:
     """Return a question with what a log of the same model and GPU teaches, and say where the prediction was off.
 
     Raises:
@@ -48,13 +48,13 @@ def calibrated(question: Setting, options: Options, file: Path) -> Setting:
     learnt = calibrate(own, layout, log)
     for comparison in learnt.comparisons:
         note(f"vmn: {'' if comparison.is_inside else 'outside the band: '}{comparison}")
-    return replace(question, correction=learnt.setting.correction)
+    return replace(question, correction=learnt.plan_context.correction)
 
 
-def _read(question: Setting, options: Options, file: Path) -> tuple[StartupLog, Layout, Setting]:
+def _read(question: PlanContext, options: VllmOptions, file: Path) -> tuple[StartupLog, Layout, PlanContext]:
     """Return a log, its layout and the question with its options."""
     from vmn.core.planning.layout.constraints import Cluster
-    from vmn.core.planning.prediction import setting
+    from vmn.core.planning.prediction import plan_context
     from vmn.core.planning.startup_log.compare import layout_of, options_of
     from vmn.core.planning.startup_log.parse import parse_log
 
@@ -63,4 +63,4 @@ def _read(question: Setting, options: Options, file: Path) -> tuple[StartupLog, 
         raise click.UsageError(f"{file.name} has no line of vLLM's on memory, such as `Model loading took`.")
     layout = layout_of(log)
     cluster = Cluster(1, layout.gpus, question.cluster.network, forced=True)
-    return log, layout, setting(question.model, question.gpu, cluster, options_of(log, options))
+    return log, layout, plan_context(question.model, question.gpu, cluster, options_of(log, options))

@@ -9,10 +9,10 @@ from typing import Any
 
 from vmn.core.cluster.timestamps import clock
 from vmn.core.doctor.evidence import Evidence
-from vmn.core.doctor.finding import Diagnosis, Finding, Role, State
+from vmn.core.doctor.finding import Diagnosis, Finding, GroupHealth, Severity
 
 WIDTH = 118
-COLOURS = {Role.CAUSE: "31", Role.SYMPTOM: "33", Role.NOTE: "2"}
+COLOURS = {Severity.CAUSE: "31", Severity.SYMPTOM: "33", Severity.NOTE: "2"}
 INDENT = " " * 10
 
 
@@ -40,7 +40,7 @@ def _lines(item: Finding, colour: bool) -> Iterator[str]:
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])
     yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
-    if item.role is not Role.CAUSE:
+    if item.role is not Severity.CAUSE:
         return
     yield from _part("why", item.why)
     yield from _part("fix", item.fix)
@@ -69,10 +69,10 @@ def _quoted(line: Evidence) -> str:
 def summary(diagnosis: Diagnosis) -> str:
     """Return the last line."""
     where = f"release {diagnosis.release} in namespace {diagnosis.namespace}"
-    serving = sum(group.state is State.SERVING for group in diagnosis.groups)
-    if diagnosis.state is State.SERVING:
+    serving = sum(group.state is GroupHealth.SERVING for group in diagnosis.groups)
+    if diagnosis.state is GroupHealth.SERVING:
         return f"{where}: healthy, {_groups(serving)} serve{'s' * (serving == 1)}"
-    if diagnosis.state is State.STARTING:
+    if diagnosis.state is GroupHealth.STARTING:
         return f"{where}: starting, nothing is wrong so far; {serving} of {_groups(len(diagnosis.groups))} serving"
     return f"{where}: {diagnosis.findings[0].id}; {serving} of {_groups(len(diagnosis.groups))} serving"
 

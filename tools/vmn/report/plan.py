@@ -10,7 +10,7 @@ from vmn.adapters.models import Model
 from vmn.core.planning.candidates import fewest_nodes
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.prediction import Options, Prediction, Setting
+from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions
 from vmn.core.planning.startup_log.expected import log_lines
 
 WIDTH = 120
@@ -34,8 +34,8 @@ class Plan:
     """
 
     model: Model
-    question: Setting
-    options: Options
+    question: PlanContext
+    options: VllmOptions
     layouts: Sequence[Prediction]
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weight_matrices import expert_share, shared_is_copied
 from vmn.core.planning.model.architecture import Architecture, Attention, Experts, LatentAttention
-from vmn.core.planning.prediction import Prediction, Rank, Setting
+from vmn.core.planning.prediction import PlanContext, Prediction, Rank
 from vmn.core.planning.vllm.versions import graph_sizes
 
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
@@ -22,7 +22,7 @@ Ledger = dict[str, int]
 """Hundredths of a GiB by line."""
 
 
-def ledger(question: Setting, rank: Rank) -> Ledger:
+def ledger(question: PlanContext, rank: Rank) -> Ledger:
     """Return where a GPU's memory goes, in hundredths of a GiB, with the soft terms as expected.
 
     Weights together, the KV cache and vLLM's budget are rounded as everywhere else. What that leaves over, three
@@ -39,7 +39,7 @@ def ledger(question: Setting, rank: Rank) -> Ledger:
     return lines | {ACTIVATION: total - sum(lines.values()) - sum(fixed.values())} | fixed
 
 
-def explanations(question: Setting, prediction: Prediction) -> dict[str, str]:
+def explanations(question: PlanContext, prediction: Prediction) -> dict[str, str]:
     """Return for every line where its number comes from, in words."""
     model, layout, batch = question.model, prediction.layout, question.batch
     small = model.quantization
@@ -119,7 +119,7 @@ def _experts(model: Architecture, layout: Layout) -> str:
     return f"{found.count} a layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
 
 
-def _graphs(question: Setting, prediction: Prediction) -> str:
+def _graphs(question: PlanContext, prediction: Prediction) -> str:
     if question.batch.eager:
         return "none with --enforce-eager"
     if not prediction.ranks[0].graphs.expected:

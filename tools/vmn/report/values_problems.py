@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from vmn.core.values.problem import Problem
+from vmn.core.values.problem import ValuesProblem
 
 
-def text(problems: Sequence[Problem], files: int) -> str:
+def text(problems: Sequence[ValuesProblem], files: int) -> str:
     """Return one line per problem and one that counts them."""
     lines = [f"{problem.file}::{path(problem)}  {problem.message}" for problem in problems]
     return "\n".join([*lines, summary(len(problems), files)])
 
 
-def path(problem: Problem) -> str:
+def path(problem: ValuesProblem) -> str:
     """Return the key as a JSON path."""
     return f"$.{problem.key}" if problem.key else "$"
 
@@ -25,7 +25,7 @@ def summary(problems: int, files: int) -> str:
     return f"{found} in {files} file{'s' * (files != 1)}"
 
 
-def as_json(problems: Sequence[Problem]) -> str:
+def as_json(problems: Sequence[ValuesProblem]) -> str:
     """Return the problems for programs."""
     names = ("file", "key", "value", "reason", "fix", "ring")
     return json.dumps([{name: getattr(item, name) for name in names} for item in problems], indent=2)

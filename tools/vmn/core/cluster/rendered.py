@@ -11,7 +11,7 @@ from vmn.core.cluster.snapshot import Object
 
 
 @dataclass(frozen=True)
-class PodDemand:
+class RolePods:
     """What the pods of one role ask for.
 
     Attributes:
@@ -37,7 +37,7 @@ class PodDemand:
 
 
 @dataclass(frozen=True)
-class Demand:
+class RenderedRelease:
     """A release.
 
     Attributes:
@@ -85,12 +85,12 @@ class Demand:
         return int(value)
 
     @property
-    def pods(self) -> list[PodDemand]:
+    def pods(self) -> list[RolePods]:
         """The roles; a group of one pod has no worker."""
         template = self.lws["spec"]["leaderWorkerTemplate"]
-        leader = PodDemand("leader", self.replicas, template.get("leaderTemplate") or template["workerTemplate"])
+        leader = RolePods("leader", self.replicas, template.get("leaderTemplate") or template["workerTemplate"])
         workers = self.replicas * (self.size - 1)
-        return [leader, PodDemand("worker", workers, template["workerTemplate"])] if workers else [leader]
+        return [leader, RolePods("worker", workers, template["workerTemplate"])] if workers else [leader]
 
     @property
     def jobs(self) -> list[Object]:

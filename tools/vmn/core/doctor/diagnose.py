@@ -9,14 +9,14 @@ from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.timestamps import clock, earliest
 from vmn.core.doctor.events import event_sources, recreations, taken_down_since
 from vmn.core.doctor.evidence import Evidence, Source
-from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
+from vmn.core.doctor.finding import Diagnosis, Finding, GroupDiagnosis, GroupHealth, Severity
 from vmn.core.doctor.groups import LOOP, cluster_sources, group_sources
 from vmn.core.doctor.history import history, progress
 from vmn.core.doctor.past_failures import earlier_sources
 from vmn.core.doctor.pods import pod_sources
-from vmn.core.doctor.signature import Rank, Signature, filled
+from vmn.core.doctor.signature import Precedence, Signature, filled
 
-RANKS = list(Rank)
+RANKS = list(Precedence)
 WHOLE_SECOND = 1.0
 """Deletion times have no fractions, those of logs have."""
 QUOTES = 3
@@ -70,9 +70,13 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
         ]
         groups.append(_group(release, group, list(matches(table, [*own, *everywhere]))))
     if not release.groups:
-        found = [item for item in matches(table, everywhere) if item.signature.rank is not Rank.NOTE]
-        findings = [_finding(release, None, item, Role.CAUSE, "") for item in sorted(found, key=lambda one: one.order)]
-        groups.append(GroupState(None, State.FAILED if findings else State.SERVING, "it has no groups", findings))
+        found = [item for item in matches(table, everywhere) if item.signature.rank is not Precedence.NOTE]
+        findings = [
+            _finding(release, None, item, Severity.CAUSE, "") for item in sorted(found, key=lambda one: one.order)
+        ]
+        groups.append(
+            GroupDiagnosis(None, GroupHealth.FAILED if findings else GroupHealth.SERVING, "it has no groups", findings)
+        )
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
 
 
@@ -98,23 +102,27 @@ def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[M
         yield Match(signature, [item for item, _ in found], first.role, first.past)
 
 
-def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupState:
+def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupDiagnosis:
     notes = list(history(release, group))
     if group.serving:
         shown = sorted((item for item in found if item.signature.serving), key=lambda item: item.order)
         findings = [_finding(release, group, item, _serving_role(item), "") for item in shown]
-        state = State.FAILED if any(item.role is not Role.NOTE for item in findings) else State.SERVING
-        line = f"group {group.index} serves" if state is State.SERVING else f"group {group.index} is ready, and ill"
-        return GroupState(group.index, state, line, [*findings, *notes])
+        state = GroupHealth.FAILED if any(item.role is not Severity.NOTE for item in findings) else GroupHealth.SERVING
+        line = (
+            f"group {group.index} serves" if state is GroupHealth.SERVING else f"group {group.index} is ready, and ill"
+        )
+        return GroupDiagnosis(group.index, state, line, [*findings, *notes])
     looping = sum(event.count for event in recreations(release, group.index)) >= LOOP
     current = sorted((item for item in found if looping or not item.past), key=lambda item: item.order)
-    told = _without_repeats(item for item in current if item.signature.rank is not Rank.NOTE)
+    told = _without_repeats(item for item in current if item.signature.rank is not Precedence.NOTE)
     if not told:
-        quiet = [_finding(release, group, item, Role.NOTE, "") for item in current]
-        return GroupState(group.index, State.STARTING, progress(release, group), [*quiet, *notes])
+        quiet = [_finding(release, group, item, Severity.NOTE, "") for item in current]
+        return GroupDiagnosis(group.index, GroupHealth.STARTING, progress(release, group), [*quiet, *notes])
     findings = list(_story(release, group, told))
-    findings += [_finding(release, group, item, Role.NOTE, "") for item in current if item.signature.rank is Rank.NOTE]
-    return GroupState(group.index, State.FAILED, f"group {group.index} does not serve", [*findings, *notes])
+    findings += [
+        _finding(release, group, item, Severity.NOTE, "") for item in current if item.signature.rank is Precedence.NOTE
+    ]
+    return GroupDiagnosis(group.index, GroupHealth.FAILED, f"group {group.index} does not serve", [*findings, *notes])
 
 
 def _without_repeats(found: Iterable[Match]) -> list[Match]:
@@ -129,22 +137,22 @@ def _without_repeats(found: Iterable[Match]) -> list[Match]:
     return kept
 
 
-def _serving_role(item: Match) -> Role:
-    return Role.CAUSE if item.signature.rank is Rank.CAUSE else Role.NOTE
+def _serving_role(item: Match) -> Severity:
+    return Severity.CAUSE if item.signature.rank is Precedence.CAUSE else Severity.NOTE
 
 
 def _story(release: Release, group: Group, told: Sequence[Match]) -> Iterator[Finding]:
     """Yield the verdict, other causes, and what follows from them."""
     verdict = told[0]
-    yield _finding(release, group, verdict, Role.CAUSE, _waiting(group, verdict))
+    yield _finding(release, group, verdict, Severity.CAUSE, _waiting(group, verdict))
     pods = {verdict.pod}
     for item in told[1:]:
         rank = item.signature.rank
-        if rank is Rank.FALLBACK or (rank is Rank.WRAPPER and item.pod in pods):
+        if rank is Precedence.FALLBACK or (rank is Precedence.WRAPPER and item.pod in pods):
             continue
         pods.add(item.pod)
-        independent = item.signature.rank is Rank.CAUSE and item.pod != verdict.pod
-        yield _finding(release, group, item, Role.CAUSE if independent else Role.SYMPTOM, "", after=verdict)
+        independent = item.signature.rank is Precedence.CAUSE and item.pod != verdict.pod
+        yield _finding(release, group, item, Severity.CAUSE if independent else Severity.SYMPTOM, "", after=verdict)
 
 
 def _waiting(group: Group, verdict: Match) -> str:
@@ -155,7 +163,7 @@ def _waiting(group: Group, verdict: Match) -> str:
 
 
 def _finding(
-    release: Release, group: Group | None, item: Match, role: Role, more: str, after: Match | None = None
+    release: Release, group: Group | None, item: Match, role: Severity, more: str, after: Match | None = None
 ) -> Finding:
     words = {**_words(release, group, item), **item.evidence[0].words}
     title = filled(item.signature.title, words)
@@ -174,14 +182,14 @@ def _finding(
     )
 
 
-def _subject(item: Match, role: Role, after: Match | None, group: Group | None) -> str:
+def _subject(item: Match, role: Severity, after: Match | None, group: Group | None) -> str:
     if not item.pod:
         return ""
     who = f"{item.pod} ({item.role})" if item.role else item.pod
     when = f", at {clock(item.at)}" if item.at else ""
-    if when and role is Role.CAUSE and after is None and group and group.size > 1:
+    if when and role is Severity.CAUSE and after is None and group and group.size > 1:
         return f"{who} failed first{when}: "
-    if role is Role.SYMPTOM and after and after.pod and after.pod != item.pod:
+    if role is Severity.SYMPTOM and after and after.pod and after.pod != item.pod:
         return f"{who}, because of {after.pod}{when}: "
     return f"{who}{when}: "
 

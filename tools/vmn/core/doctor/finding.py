@@ -9,7 +9,7 @@ from enum import StrEnum
 from vmn.core.doctor.evidence import Evidence
 
 
-class Role(StrEnum):
+class Severity(StrEnum):
     """What a finding is in the story."""
 
     CAUSE = "cause"
@@ -17,7 +17,7 @@ class Role(StrEnum):
     NOTE = "note"
 
 
-class State(StrEnum):
+class GroupHealth(StrEnum):
     """How a group is."""
 
     SERVING = "serving"
@@ -46,7 +46,7 @@ class Finding:
     id: str
     group: int | None
     pod: str | None
-    role: Role
+    role: Severity
     text: str
     why: str
     fix: str
@@ -57,7 +57,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class GroupState:
+class GroupDiagnosis:
     """How a group is, and what is to say of it.
 
     Attributes:
@@ -68,7 +68,7 @@ class GroupState:
     """
 
     index: int | None
-    state: State
+    state: GroupHealth
     line: str
     findings: Sequence[Finding]
 
@@ -86,13 +86,13 @@ class Diagnosis:
 
     release: str
     namespace: str
-    groups: Sequence[GroupState]
+    groups: Sequence[GroupDiagnosis]
     denied: Sequence[tuple[str, str]] = ()
 
     @property
     def findings(self) -> list[Finding]:
         """All findings: causes before symptoms before notes, the verdict first."""
-        order = list(Role)
+        order = list(Severity)
         return sorted(
             (item for group in self.groups for item in group.findings), key=lambda item: order.index(item.role)
         )
@@ -100,12 +100,12 @@ class Diagnosis:
     @property
     def failed(self) -> bool:
         """Whether something was found that keeps the release from serving."""
-        return any(item.role is not Role.NOTE for item in self.findings)
+        return any(item.role is not Severity.NOTE for item in self.findings)
 
     @property
-    def state(self) -> State:
+    def state(self) -> GroupHealth:
         """The worst state of all groups."""
         if self.failed or not self.groups:
-            return State.FAILED
+            return GroupHealth.FAILED
         states = [group.state for group in self.groups]
-        return State.STARTING if State.STARTING in states else State.SERVING
+        return GroupHealth.STARTING if GroupHealth.STARTING in states else GroupHealth.SERVING

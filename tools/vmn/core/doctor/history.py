@@ -9,7 +9,7 @@ from vmn.core.cluster.release import Group, Release
 from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.events import before, deleted_first, recreations
 from vmn.core.doctor.evidence import Evidence, cut
-from vmn.core.doctor.finding import Finding, Role
+from vmn.core.doctor.finding import Finding, Severity
 from vmn.core.doctor.groups import last_line
 from vmn.core.doctor.past_failures import Failure, last_failure
 
@@ -58,7 +58,7 @@ def _line(event: Event) -> Evidence:
 
 def _note(name: str, group: Group, pod: str | None, text: str, lines: list[Evidence], at: float | None) -> Finding:
     why = "LeaderWorkerSet makes a whole group anew when one of its pods ends or goes."
-    return Finding(name, group.index, pod, Role.NOTE, text, why, "", "facts of this cluster", 8, lines[:20], at)
+    return Finding(name, group.index, pod, Severity.NOTE, text, why, "", "facts of this cluster", 8, lines[:20], at)
 
 
 def progress(release: Release, group: Group) -> str:

@@ -16,7 +16,7 @@ RULE_KEYS = frozenset({"in", "text", "role"})
 ROLES = ("leader", "worker")
 
 
-class Rank(StrEnum):
+class Precedence(StrEnum):
     """How much a signature explains, the most first."""
 
     CAUSE = "cause"
@@ -77,7 +77,7 @@ class Signature:
 
     id: str
     title: str
-    rank: Rank
+    rank: Precedence
     rules: Sequence[Rule]
     unless: re.Pattern[str] | None
     serving: bool
@@ -127,7 +127,7 @@ def _signature(entry: Mapping[str, Any]) -> Signature:
         return Signature(
             id=name,
             title=entry["title"],
-            rank=Rank(entry["rank"]),
+            rank=Precedence(entry["rank"]),
             rules=[_rule(rule) for rule in entry["evidence"]],
             unless=_pattern(entry["unless"]) if "unless" in entry else None,
             serving=bool(entry.get("serving")),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.prediction import Prediction, Setting, predict, predict_all
+from vmn.core.planning.prediction import PlanContext, Prediction, predict, predict_all
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LayoutFilter:
     """Parts of a layout that were asked for, None for any."""
 
     tensor: int | None = None
@@ -26,7 +26,7 @@ class Wanted:
         return any((self.tensor, self.pipeline, self.data))
 
 
-def predictions(question: Setting, wanted: Wanted) -> Sequence[Prediction]:
+def predictions(question: PlanContext, wanted: LayoutFilter) -> Sequence[Prediction]:
     """Return a prediction for each layout that is asked for, the best first; at least one, if only to say why not."""
     found = [
         prediction
@@ -37,7 +37,7 @@ def predictions(question: Setting, wanted: Wanted) -> Sequence[Prediction]:
     return found or [predict(question, one_layout(wanted, question.cluster))]
 
 
-def one_layout(wanted: Wanted, cluster: Cluster) -> Layout:
+def one_layout(wanted: LayoutFilter, cluster: Cluster) -> Layout:
     """Return the layout with the given ranks, the others filled in: one copy, then stages for the rest of the GPUs."""
     data = wanted.data or 1
     if wanted.tensor:
@@ -49,7 +49,7 @@ def one_layout(wanted: Wanted, cluster: Cluster) -> Layout:
     return Layout(tensor, pipeline, data, bool(wanted.expert), wanted.decode_context or 1)
 
 
-def fewest_nodes(question: Setting) -> int:
+def fewest_nodes(question: PlanContext) -> int:
     """Return the fewest nodes, a divisor of those there are, on which some layout surely fits; all when none does."""
     nodes = question.cluster.nodes
     for count in (size for size in range(1, nodes) if nodes % size == 0):

@@ -20,7 +20,7 @@ from vmn.core.planning.vllm.versions import Behaviour, batch_defaults, behaviour
 
 
 @dataclass(frozen=True)
-class Options:
+class VllmOptions:
     """vLLM's flags that memory depends on; None is vLLM's own default.
 
     Attributes:
@@ -120,7 +120,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PlanContext:
     """What all layouts of one question share.
 
     Attributes:
@@ -145,7 +145,7 @@ class Setting:
     correction: Correction | None = None
 
 
-def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -> Setting:
+def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmOptions) -> PlanContext:
     """Return the question with vLLM's defaults filled in.
 
     Raises:
@@ -159,10 +159,10 @@ def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
     utilization = options.utilization or vllm.utilization
     budget = math.ceil(gpu.gib * GIB * utilization) / GIB
-    return Setting(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
+    return PlanContext(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
 
 
-def predict_all(question: Setting) -> list[Prediction]:
+def predict_all(question: PlanContext) -> list[Prediction]:
     """Return a prediction for every layout, the best first."""
     found = (predict(question, layout) for layout in layouts(question.model, question.cluster))
     return sorted(found, key=lambda prediction: rank_of(prediction, question.cluster.nodes))
@@ -193,7 +193,7 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 """What crosses the network between nodes, the least first."""
 
 
-def predict(question: Setting, layout: Layout) -> Prediction:
+def predict(question: PlanContext, layout: Layout) -> Prediction:
     """Return what will happen in one layout."""
     refused = refusal(question.model, layout, question.cluster)
     traffic = _traffic(layout, question.cluster)
@@ -238,7 +238,7 @@ def _traffic(layout: Layout, cluster: Cluster) -> str:
     return "stages" if layout.data == 1 and not layout.expert else "data"
 
 
-def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
+def _rank(question: PlanContext, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
     weights = _weights(question, layout, stage)
     activation, other, captured = _soft_terms(question, layout, stage)
     used = activation + other + captured
@@ -253,7 +253,7 @@ def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds:
     return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest)
 
 
-def _weights(question: Setting, layout: Layout, stage: int) -> dict[str, float]:
+def _weights(question: PlanContext, layout: Layout, stage: int) -> dict[str, float]:
     """Return the GiB of weights by what they are for, with what is made together with them."""
     model = question.model
     sizes = stage_weights(model, layout, stage, storage=_storage(question))
@@ -267,13 +267,13 @@ def _weights(question: Setting, layout: Layout, stage: int) -> dict[str, float]:
     return {name: size * factor for name, size in weights.items()}
 
 
-def _storage(question: Setting) -> Storage:
+def _storage(question: PlanContext) -> Storage:
     vllm = question.vllm
     hopper: MxForm = "inner" if vllm.padded_mxfp4 else "scales"
     return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if question.gpu.hopper else "both")
 
 
-def _soft_terms(question: Setting, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
+def _soft_terms(question: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
     """Return activations, what is outside of PyTorch, and CUDA graphs."""
     model, batch, vllm, told = question.model, question.batch, question.vllm, question.correction
     activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, question.kv_dtype))

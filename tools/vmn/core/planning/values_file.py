@@ -9,7 +9,7 @@ from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import GIB
 from vmn.core.planning.memory.weights import stage_weights
-from vmn.core.planning.prediction import Prediction, Setting
+from vmn.core.planning.prediction import PlanContext, Prediction
 from vmn.core.planning.startup_log.expected import log_lines
 
 GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
@@ -27,7 +27,7 @@ SLOW = 1.5
 
 
 @dataclass(frozen=True)
-class Request:
+class ValuesFileSpec:
     """What the overlay is for.
 
     Attributes:
@@ -51,12 +51,12 @@ class Request:
     gpus_per_node: int
 
 
-def overlay(request: Request, question: Setting, found: Sequence[Prediction]) -> str:
+def overlay(request: ValuesFileSpec, question: PlanContext, found: Sequence[Prediction]) -> str:
     """Return a values file as text.
 
     Args:
         request: what it is for.
-        question: the setting that was planned.
+        question: the plan_context that was planned.
         found: predictions, the best first; the first one must fit.
 
     Raises:
@@ -72,7 +72,7 @@ def overlay(request: Request, question: Setting, found: Sequence[Prediction]) ->
     return "\n".join(parts) + "\n"
 
 
-def _header(request: Request, question: Setting, best: Prediction, other: Prediction | None) -> list[str]:
+def _header(request: ValuesFileSpec, question: PlanContext, best: Prediction, other: Prediction | None) -> list[str]:
     gpu, cluster = question.gpu, question.cluster
     full = min(best.ranks, key=lambda rank: rank.available.expected)
     soft = full.activation + full.non_torch + full.graphs
@@ -108,7 +108,7 @@ def _tokens(prediction: Prediction) -> str:
     return f"{prediction.tokens.low / 1000:,.0f}k to {prediction.tokens.high / 1000:,.0f}k tokens"
 
 
-def _model(request: Request, question: Setting, best: Prediction) -> list[str]:
+def _model(request: ValuesFileSpec, question: PlanContext, best: Prediction) -> list[str]:
     length = question.batch.length
     many = f"{best.concurrency.low:.1f} to {best.concurrency.high:.1f} requests of this length at once"
     limit = question.model.max_length
@@ -116,7 +116,7 @@ def _model(request: Request, question: Setting, best: Prediction) -> list[str]:
     return ["model:", f"  name: {request.name}", f"  maxLength: {length} # {why}; {many}"]
 
 
-def _group(request: Request, cluster: Cluster) -> list[str]:
+def _group(request: ValuesFileSpec, cluster: Cluster) -> list[str]:
     lines = [f"  nodes: {cluster.nodes}"] if cluster.nodes != request.nodes else []
     lines += [f"  gpusPerNode: {cluster.gpus_per_node}"] if cluster.gpus_per_node != request.gpus_per_node else []
     return ["group:", *lines] if lines else []
@@ -147,7 +147,7 @@ def _engine(flags: Mapping[str, object]) -> list[str]:
     return ["engine:", "  args:", *given] if given else []
 
 
-def checkpoint_gib(request: Request, question: Setting) -> float:
+def checkpoint_gib(request: ValuesFileSpec, question: PlanContext) -> float:
     """Return the size of a model's files: as published, else as its shapes say."""
     if request.checkpoint_bytes:
         return request.checkpoint_bytes / GIB
@@ -155,20 +155,20 @@ def checkpoint_gib(request: Request, question: Setting) -> float:
     return sum(size for name, size in sizes.items() if name != "copies") / GIB
 
 
-def _weights(request: Request, question: Setting) -> list[str]:
+def _weights(request: ValuesFileSpec, question: PlanContext) -> list[str]:
     size = checkpoint_gib(request, question)
     room = -(-size * ROOM // QUANTITY_STEP_GIB) * QUANTITY_STEP_GIB
     comment = f"each pod downloads the checkpoint, {size:.0f}Gi; a claim for it needs as much"
     return ["weights:", "  volume:", f"    size: {room:.0f}Gi # {comment}"]
 
 
-def startup_seconds(request: Request, question: Setting) -> int:
+def startup_seconds(request: ValuesFileSpec, question: PlanContext) -> int:
     """Return how long a start with a download may take: bytes over bandwidth, and what comes after."""
     download = checkpoint_gib(request, question) * GIB * 8 / (request.load_gbps * 1e9) * SLOW
     return int(-(-(download + AFTER_DOWNLOAD_S) // BUDGET_STEP_S) * BUDGET_STEP_S)
 
 
-def _startup(request: Request, question: Setting) -> list[str]:
+def _startup(request: ValuesFileSpec, question: PlanContext) -> list[str]:
     seconds = startup_seconds(request, question)
     if seconds <= HUB_BUDGET_S:
         return []

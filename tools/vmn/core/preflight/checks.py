@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import claims, fabrics, gpus, namespace, nodes, objects, queues, routes, server
-from vmn.core.preflight.result import Finding, warned
+from vmn.core.preflight.result import CheckResult, warned
 
-Check = Callable[[Demand, Snapshot], Iterator[Finding]]
+Check = Callable[[RenderedRelease, Snapshot], Iterator[CheckResult]]
 CHECKS: tuple[tuple[Check, str], ...] = (
     (server.version, ""),
     (server.crd, "customresourcedefinitions"),
@@ -47,7 +47,7 @@ CHECKS: tuple[tuple[Check, str], ...] = (
 """Each check, and the kind that it can say nothing without."""
 
 
-def findings(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def findings(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Yield what every check says, and what could not be seen."""
     for check, needed in CHECKS:
         if needed not in snapshot.denied:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.result import Finding, failed, passed, skipped
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped
 
 SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
-def claims(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def claims(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
     volumes = [volume for pod in demand.pods for volume in pod.spec.get("volumes") or ()]
     mounted = [name for pod in demand.pods for name in _claims_of(pod.spec)]
@@ -37,14 +37,14 @@ def _claims_of(spec: Object) -> list[str]:
     return [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
 
 
-def _storage_class(name: str, snapshot: Snapshot) -> Finding | None:
+def _storage_class(name: str, snapshot: Snapshot) -> CheckResult | None:
     if "storageclasses" in snapshot.denied or snapshot.named("storageclasses", name):
         return None
     known = ", ".join(item["metadata"]["name"] for item in snapshot.all("storageclasses")) or "none"
     return failed("claims", f"there is no StorageClass {name}", f"Use one that there is: {known}.")
 
 
-def _default_class(snapshot: Snapshot) -> Finding | None:
+def _default_class(snapshot: Snapshot) -> CheckResult | None:
     there = snapshot.all("storageclasses")
     if "storageclasses" in snapshot.denied or any(annotations_of(item).get(DEFAULT) == "true" for item in there):
         return None
@@ -58,7 +58,7 @@ def _class_of(claim: Object) -> str | None:
     return found
 
 
-def _claim(name: str, demand: Demand, snapshot: Snapshot) -> Finding | None:
+def _claim(name: str, demand: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
     if "persistentvolumeclaims" in snapshot.denied:
         return None
     found = snapshot.named("persistentvolumeclaims", name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot, annotations_of
-from vmn.core.preflight.result import Finding, failed, passed, skipped
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped
 
 INTERFACES = "networking.gke.io/interfaces"
 GOOGLE_NETWORKS = "networks"
@@ -19,7 +19,7 @@ CHANNEL = "compute-domain-default-channel.nvidia.com"
 DRIVER = "Install NVIDIA's DRA driver for GPUs 25.8 or later, with resources.computeDomains.enabled."
 
 
-def google_networks(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def google_networks(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 12, for Google's clusters: the networks of the GPUs' interfaces exist."""
     names = google_names(demand)
     there = {item["metadata"]["name"] for item in snapshot.all(GOOGLE_NETWORKS)} | {POD_NETWORK}
@@ -36,14 +36,14 @@ def google_networks(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("google-networks", f"there: {', '.join(names)}")
 
 
-def google_names(demand: Demand) -> list[str]:
+def google_names(demand: RenderedRelease) -> list[str]:
     """Return the networks of Google's that pods name, each once."""
     notes = [annotations_of(pod.template) for pod in demand.pods]
     entries = [entry for note in notes if INTERFACES in note for entry in json.loads(note[INTERFACES])]
     return list(dict.fromkeys(entry["network"] for entry in entries))
 
 
-def domains(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def domains(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 13: the cluster knows ComputeDomains and their channels, and a claim's template is there."""
     names = claim_templates(demand)
     if not names:
@@ -66,7 +66,7 @@ def domains(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("compute-domain", f"channels can be claimed: {', '.join(names)}")
 
 
-def claim_templates(demand: Demand) -> list[str]:
+def claim_templates(demand: RenderedRelease) -> list[str]:
     """Return the ResourceClaimTemplates that pods name, each once."""
     claims = [claim for pod in demand.pods for claim in pod.spec.get("resourceClaims") or ()]
     names = (claim.get("resourceClaimTemplateName") for claim in claims)

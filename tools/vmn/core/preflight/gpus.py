@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot, labels_of
 from vmn.core.preflight.nodes import NodeFit, Placement
-from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")
@@ -17,11 +17,11 @@ DRIVER_NEEDED = 580
 SHARED = "-SHARED"
 
 
-def _named(demand: Demand, snapshot: Snapshot) -> list[NodeFit]:
+def _named(demand: RenderedRelease, snapshot: Snapshot) -> list[NodeFit]:
     return [fit for fit in Placement(demand, snapshot).open if PRODUCT in labels_of(fit.node)]
 
 
-def products(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def products(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 8: the nodes that may take pods have GPUs of one kind."""
     kinds = Counter(labels_of(fit.node)[PRODUCT] for fit in _named(demand, snapshot))
     if not kinds:
@@ -34,7 +34,7 @@ def products(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield failed("gpu-kind", f"a group may get GPUs of several kinds: {found}", fix)
 
 
-def driver(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def driver(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 9: the driver is new enough for the image's CUDA."""
     found = {
         fit.node["metadata"]["name"]: int(value)
@@ -54,7 +54,7 @@ def driver(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("driver", f"at least {min(found.values())} on every node")
 
 
-def shared(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def shared(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 10: GPUs are not cut (MIG) and not shared (time-slicing, MPS)."""
     there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(demand, snapshot)}
     cut = [name for name, found in there.items() if _is_cut(found)]

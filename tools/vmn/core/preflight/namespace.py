@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from vmn.core.cluster.quantity import quantity, written
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, Snapshot, labels_of
-from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def quota(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def quota(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 22, first half: the quota has room for all pods."""
     total: dict[str, Decimal] = {"pods": Decimal(0)}
     for pod in demand.pods:
@@ -54,7 +54,7 @@ def _left(item: Object) -> Iterator[tuple[str, Decimal]]:
         yield name, quantity(hard) - quantity(used.get(name, 0))
 
 
-def limits(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def limits(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 22, second half: no LimitRange forbids the containers."""
     found = list(snapshot.all("limitranges"))
     problems = [
@@ -78,7 +78,7 @@ def limits(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("limit-range", "no container is larger than a LimitRange allows")
 
 
-def security(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def security(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 14: admission takes the pods (dry run)."""
     said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in demand.pods}
     refused = {role: text for role, text in said.items() if text}
@@ -96,7 +96,7 @@ def security(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("admission", f"the server takes the pods (dry run){f', at level {level}' if level else ''}")
 
 
-def policies(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def policies(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 21, first half: policies of others that deny what ranks need."""
     own = {item["metadata"]["name"] for item in demand.of_kind("NetworkPolicy")}
     denying = [
@@ -119,7 +119,7 @@ def _denies(item: Object) -> bool:
     return ("Ingress" in kinds and not spec.get("ingress")) or ("Egress" in kinds and not spec.get("egress"))
 
 
-def mesh(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def mesh(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 21, second half: a mesh's proxy beside the ranks breaks NCCL."""
     for item in snapshot.all("namespaces"):
         there = labels_of(item)

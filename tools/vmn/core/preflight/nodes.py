@@ -10,10 +10,10 @@ from functools import cached_property
 
 from vmn.core.cluster.lws import EXCLUSIVE, NAME
 from vmn.core.cluster.quantity import quantity, written
-from vmn.core.cluster.rendered import Demand, pod_requests
+from vmn.core.cluster.rendered import RenderedRelease, pod_requests
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of, labels_of
 from vmn.core.preflight.eligibility import bars
-from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 DONE = ("Succeeded", "Failed")
 
@@ -40,7 +40,7 @@ class NodeFit:
 class Placement:
     """Where the pods of a release can go."""
 
-    def __init__(self, demand: Demand, snapshot: Snapshot, *, beside: bool = False) -> None:
+    def __init__(self, demand: RenderedRelease, snapshot: Snapshot, *, beside: bool = False) -> None:
         """Look at a release and a cluster.
 
         Args:
@@ -98,7 +98,7 @@ class Placement:
         return NodeFit(node, barred, short, max(0, slots), busy)
 
 
-def is_own(pod: Object, demand: Demand) -> bool:
+def is_own(pod: Object, demand: RenderedRelease) -> bool:
     """Return whether a pod is the release's."""
     if pod["metadata"].get("namespace") != demand.namespace:
         return False
@@ -110,7 +110,7 @@ def allocatable(node: Object) -> dict[str, Decimal]:
     return {name: quantity(value) for name, value in (node["status"].get("allocatable") or {}).items()}
 
 
-def nodes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def nodes(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 5: enough nodes have room for every pod of the release now."""
     place = Placement(demand, snapshot)
     needed = demand.replicas * demand.size
@@ -134,7 +134,7 @@ def place_slots(fit: NodeFit, requests: Mapping[str, Decimal]) -> int:
     return min(int(there.get(name, Decimal(0)) // amount) for name, amount in requests.items() if amount)
 
 
-def spare(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def spare(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 6: a rollout with maxSurge has room for its groups."""
     if not demand.surge:
         yield skipped("spare-nodes", "a rollout makes no group more (maxSurge 0)")
@@ -178,7 +178,7 @@ def _remedy(place: Placement) -> str:
     return "Add nodes, or use fewer (group.nodes, group.replicas)."
 
 
-def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 25: exclusive placement needs its label on every node."""
     key = annotations_of(demand.lws).get(EXCLUSIVE)
     if not key:
@@ -194,7 +194,7 @@ def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("exclusive-topology", f"every node has {key}")
 
 
-def numa(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def numa(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 24: kubelet does not insist on one NUMA node, which a pod with all GPUs of a node never fits."""
     if snapshot.kubelet is None:
         yield skipped("numa", "kubelet's configuration can't be read (get nodes/proxy)")
@@ -207,7 +207,7 @@ def numa(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("numa", f"kubelet's topology manager is {policy}")
 
 
-def image(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def image(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 27: how many nodes have the image already; nodes list their 50 largest."""
     wanted = demand.pods[0].spec["containers"][0]["image"]
     place = Placement(demand, snapshot)
@@ -225,7 +225,7 @@ def _has_image(node: Object, wanted: str) -> bool:
     return any(name in (wanted, f"docker.io/{wanted}") for name in names)
 
 
-def in_the_way(demand: Demand, snapshot: Snapshot) -> Finding | None:
+def in_the_way(demand: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
     """Return why a run would only wait, None when it may begin or nothing is known."""
     if not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
         return warned("active", f"not run: there is no namespace {demand.namespace} yet", "Create it first.")

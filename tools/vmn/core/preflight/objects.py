@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.cluster.rendered import Demand, Reference, references
+from vmn.core.cluster.rendered import Reference, RenderedRelease, references
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 RELEASE = "meta.helm.sh/release-name"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
 
-def secrets(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def secrets(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 18: Secrets and ConfigMaps are there with the keys that pods name."""
     named = [item for spec in demand.pod_specs for item in references(spec)]
     once = {(item.kind, item.name, item.key): item for item in reversed(named)}
@@ -28,7 +28,7 @@ def secrets(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("secrets", f"there, with their keys: {names}")
 
 
-def _missing(item: Reference, snapshot: Snapshot) -> Finding | None:
+def _missing(item: Reference, snapshot: Snapshot) -> CheckResult | None:
     plural = PLURALS[item.kind]
     if plural in snapshot.denied:
         return None
@@ -49,7 +49,7 @@ def _create(item: Reference) -> str:
     return f"kubectl create {kind} {item.name} --from-literal={item.key or 'KEY'}=..."
 
 
-def classes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def classes(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Checks 19 and 23: the RuntimeClass and PriorityClass that pods name exist."""
     for check, plural, field in (
         ("runtime-class", "runtimeclasses", "runtimeClassName"),
@@ -66,7 +66,7 @@ def classes(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
             yield passed(check, f"there: {', '.join(names)}")
 
 
-def networks(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def networks(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 12: the networks that pods are attached to exist."""
     asked = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in demand.pods]
     names = list(dict.fromkeys(part.strip() for text in asked if text for part in text.split(",") if "{" not in text))
@@ -91,7 +91,7 @@ def _full(name: str, namespace: str) -> str:
     return plain if "/" in plain else f"{namespace}/{plain}"
 
 
-def collisions(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def collisions(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 20: no object of another owner has a name that the release takes."""
     taken = []
     wanted = {("services", item["metadata"]["name"]) for item in demand.of_kind("Service")}
@@ -108,7 +108,7 @@ def collisions(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("names", "no name is taken")
 
 
-def _is_own(item: Object, demand: Demand) -> bool:
+def _is_own(item: Object, demand: RenderedRelease) -> bool:
     owners = item["metadata"].get("ownerReferences") or ()
     mine = demand.lws["metadata"]["name"]
     if any(owner["kind"] == "LeaderWorkerSet" and owner["name"] == mine for owner in owners):
@@ -116,7 +116,7 @@ def _is_own(item: Object, demand: Demand) -> bool:
     return annotations_of(item).get(RELEASE) == demand.release
 
 
-def monitors(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def monitors(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 28: Prometheus' kinds are known where the release has some."""
     kinds = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
     used = [kind for kind in kinds if demand.of_kind(kind)]

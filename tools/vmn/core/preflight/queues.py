@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot, annotations_of, condition_of, labels_of
-from vmn.core.preflight.result import Finding, failed, passed, skipped
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped
 
 KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"
 TOPOLOGIES = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
 
 
-def kueue(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def kueue(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 26: the queue that the release waits in exists, and admits."""
     name = labels_of(demand.lws).get(KUEUE)
     if not name:
@@ -24,7 +24,7 @@ def kueue(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield _local_queue(name, demand, snapshot)
 
 
-def _local_queue(name: str, demand: Demand, snapshot: Snapshot) -> Finding:
+def _local_queue(name: str, demand: RenderedRelease, snapshot: Snapshot) -> CheckResult:
     found = snapshot.named("localqueues", name)
     if not found:
         fix = "Make it, or set scheduling.queueName to one that kubectl get localqueues lists."
@@ -36,7 +36,7 @@ def _local_queue(name: str, demand: Demand, snapshot: Snapshot) -> Finding:
     return passed("queue", f"LocalQueue {name} is there")
 
 
-def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The node label that pods name is a level of one of Kueue's Topologies."""
     asked = [annotations_of(pod.template).get(key) for pod in demand.pods for key in TOPOLOGIES]
     level = next((item for item in asked if item), None)
@@ -52,12 +52,12 @@ def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
             yield failed("queue-topology", f"{level} is a level of no Topology of Kueue", fix)
 
 
-def uses_volcano(demand: Demand) -> bool:
+def uses_volcano(demand: RenderedRelease) -> bool:
     """Return whether pods name Volcano's scheduler."""
     return any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods)
 
 
-def volcano(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def volcano(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Volcano is there, with the queue, where pods name its scheduler."""
     if not uses_volcano(demand):
         yield skipped("volcano", "pods do not name Volcano")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """How a check ended, the worst last."""
 
     SKIP = "SKIP"
@@ -16,7 +16,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One result of a check.
 
     Attributes:
@@ -27,26 +27,26 @@ class Finding:
     """
 
     check: str
-    status: Status
+    status: CheckStatus
     text: str
     fix: str = ""
 
 
-def passed(check: str, text: str) -> Finding:
+def passed(check: str, text: str) -> CheckResult:
     """Return that all is well."""
-    return Finding(check, Status.PASS, text)
+    return CheckResult(check, CheckStatus.PASS, text)
 
 
-def warned(check: str, text: str, fix: str) -> Finding:
+def warned(check: str, text: str, fix: str) -> CheckResult:
     """Return what may go wrong, or what could not be seen."""
-    return Finding(check, Status.WARN, text, fix)
+    return CheckResult(check, CheckStatus.WARN, text, fix)
 
 
-def failed(check: str, text: str, fix: str) -> Finding:
+def failed(check: str, text: str, fix: str) -> CheckResult:
     """Return what will go wrong."""
-    return Finding(check, Status.FAIL, text, fix)
+    return CheckResult(check, CheckStatus.FAIL, text, fix)
 
 
-def skipped(check: str, text: str) -> Finding:
+def skipped(check: str, text: str) -> CheckResult:
     """Return that the release does not need what the check is about."""
-    return Finding(check, Status.SKIP, text)
+    return CheckResult(check, CheckStatus.SKIP, text)

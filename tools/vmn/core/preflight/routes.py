@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, Snapshot, condition_of
 from vmn.core.preflight.nodes import Placement
-from vmn.core.preflight.result import Finding, failed, passed, skipped, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 APIS = {"Pods": "custom.metrics.k8s.io", "Object": "custom.metrics.k8s.io", "External": "external.metrics.k8s.io"}
 """Type of a metric -> API group that answers it; ``Resource`` is not asked of vLLM."""
 
 
-def gateways(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def gateways(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The Gateways that the route names are there."""
     routes = demand.of_kind("HTTPRoute")
     if not routes:
@@ -37,7 +37,7 @@ def parents(route: Object) -> list[Object]:
     return [ref for ref in route["spec"]["parentRefs"] if ref.get("kind", "Gateway") == "Gateway"]
 
 
-def gateway_policy(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def gateway_policy(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """A Gateway of another namespace is let through by the release's NetworkPolicy."""
     away = [ref["name"] for route in demand.of_kind("HTTPRoute") for ref in parents(route) if _elsewhere(ref, demand)]
     policies = demand.of_kind("NetworkPolicy")
@@ -54,11 +54,11 @@ def gateway_policy(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield warned("gateway-policy", text, "Add the namespace of the Gateway's pods to networkPolicy.clients.")
 
 
-def _elsewhere(ref: Object, demand: Demand) -> bool:
+def _elsewhere(ref: Object, demand: RenderedRelease) -> bool:
     return str(ref.get("namespace") or demand.namespace) != demand.namespace
 
 
-def picker(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def picker(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The endpoint picker that the InferencePool names is there."""
     pools = demand.of_kind("InferencePool")
     if not pools:
@@ -75,7 +75,7 @@ def picker(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("endpoint-picker", f"Service {name} is there")
 
 
-def metrics(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def metrics(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """What the autoscaler asks for its numbers is there."""
     autoscalers, scaled = demand.of_kind("HorizontalPodAutoscaler"), demand.of_kind("ScaledObject")
     if scaled and not snapshot.served("scaledobjects"):
@@ -89,7 +89,7 @@ def metrics(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield _metrics_api(autoscalers[0], snapshot)
 
 
-def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> Finding:
+def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> CheckResult:
     wanted = {APIS[item["type"]] for item in autoscaler["spec"]["metrics"] if item["type"] in APIS}
     available = [
         item for item in snapshot.all("apiservices") if condition_of(item, "Available").get("status") == "True"
@@ -103,7 +103,7 @@ def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> Finding:
     return passed("metrics", f"answered: {', '.join(sorted(wanted)) or 'nothing but Kubernetes'}")
 
 
-def growth(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def growth(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 6: nodes have room for as many groups as the autoscaler may ask for."""
     most = max(
         [item["spec"]["maxReplicas"] for item in demand.of_kind("HorizontalPodAutoscaler")]

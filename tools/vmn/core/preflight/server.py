@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmn.core.cluster.lws import CONTROLLER, CRD, OLDEST
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
-from vmn.core.preflight.result import Finding, failed, passed, warned
+from vmn.core.preflight.result import CheckResult, failed, passed, warned
 
 IMAGE_VOLUMES = (1, 35)
 """From which on image volumes are on by default."""
 INSTALL = "Install LeaderWorkerSet 0.9 or later."
 
 
-def version(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def version(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 1: the server is new enough."""
     uses_images = any("image" in volume for pod in demand.pods for volume in pod.spec.get("volumes") or ())
     here = ".".join(map(str, snapshot.version))
@@ -27,7 +27,7 @@ def version(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         yield passed("server", f"Kubernetes {here}")
 
 
-def crd(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def crd(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Checks 2 and 4: LeaderWorkerSet is known, new enough, and will not go with some release."""
     found = snapshot.named("customresourcedefinitions", CRD)
     if found is None:
@@ -62,7 +62,7 @@ def _policies(crd: Object) -> list[str]:
     return []
 
 
-def controller(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
+def controller(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 3: LeaderWorkerSet's controller runs, and its webhook takes the release."""
     deployments = [item for item in snapshot.all("deployments") if item["metadata"]["name"] == CONTROLLER]
     for item in deployments:

@@ -9,8 +9,8 @@ from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
-from vmn.core.planning.prediction import Options, predict, setting
-from vmn.core.values.problem import Problem, shown
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict
+from vmn.core.values.problem import ValuesProblem, shown
 
 RING = "model"
 KEYS = {
@@ -26,7 +26,7 @@ PRODUCT_LABEL = "nvidia.com/gpu.product"
 Values = Mapping[str, Any]
 
 
-def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list[Problem]:
+def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list[ValuesProblem]:
     """Return what vLLM would refuse.
 
     Args:
@@ -59,7 +59,7 @@ def _cluster(values: Values) -> Cluster:
     return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS.get(values["fabric"]["profile"], "roce"), forced=True)
 
 
-def _layout(values: Values, model: Architecture) -> Iterator[Problem]:
+def _layout(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
     layout = layout_of(values)
     told: set[str] = set()
     for refusal in refusals(model, layout, _cluster(values)):
@@ -67,7 +67,7 @@ def _layout(values: Values, model: Architecture) -> Iterator[Problem]:
         if key not in told:
             told.add(key)
             given = shown(getattr(layout, refusal.part, None))
-            yield Problem(key, given, f"can't be: {refusal.text}.", _instead(refusal.part, model), RING)
+            yield ValuesProblem(key, given, f"can't be: {refusal.text}.", _instead(refusal.part, model), RING)
 
 
 def _instead(part: str, model: Architecture) -> str:
@@ -85,16 +85,16 @@ def _instead(part: str, model: Architecture) -> str:
             return "Leave it unset; `vmn plan` lists the layouts that fit."
 
 
-def _length(values: Values, model: Architecture) -> Iterator[Problem]:
+def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
     length = values["model"].get("maxLength")
     if length and length > model.max_length:
         reason = f"is more than the model's own {model.max_length} tokens, which vLLM refuses."
-        yield Problem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
+        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
 
 
-def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[Problem]:
+def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesProblem]:
     args = values["engine"]["args"]
-    options = Options(
+    options = VllmOptions(
         max_model_len=values["model"].get("maxLength"),
         utilization=args.get("gpu-memory-utilization"),
         batched_tokens=args.get("max-num-batched-tokens"),
@@ -102,7 +102,7 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[Problem]:
         kv_dtype=args.get("kv-cache-dtype", "auto"),
         eager=bool(args.get("enforce-eager", False)),
     )
-    question = setting(model, gpu, _cluster(values), options)
+    question = plan_context(model, gpu, _cluster(values), options)
     answer = predict(question, layout_of(values))
     if answer.fits or "kv-cache-memory-bytes" in args:
         return
@@ -114,11 +114,11 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[Problem]:
             "beside weights and activations."
         )
         fix = f"Use at most {longest}, or more GPUs."
-        yield Problem("model.maxLength", str(question.batch.length), reason, fix, RING)
+        yield ValuesProblem("model.maxLength", str(question.batch.length), reason, fix, RING)
         return
     weights = max(rank.weights_gib for rank in answer.ranks)
     given = shown(values["group"]["nodes"])
     reason = f"{'node' if given == '1' else 'nodes'} leave no memory for the KV cache: {weights:.1f} GiB of weights"
     reason += f" on each {gpu.name} of {gpu.gib:.1f} GiB."
     fix = "Use more nodes, or a quantised model; `vmn plan` says which fits."
-    yield Problem("group.nodes", given, reason, fix, RING)
+    yield ValuesProblem("group.nodes", given, reason, fix, RING)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class ValuesProblem:
     """Key, what was given, why that can't work and what to write instead."""
 
     key: str

@@ -10,7 +10,7 @@ from typing import cast
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from vmn.core.values.problem import Problem, shown
+from vmn.core.values.problem import ValuesProblem, shown
 from vmn.core.values.yaml import dotted
 
 NAMES = {
@@ -63,14 +63,14 @@ def is_renamed(node: object) -> bool:
     return isinstance(node, Mapping) and node.get("$comment") == RENAMED
 
 
-def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[Problem]:
+def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[ValuesProblem]:
     """Return everything in ``values`` that ``schema`` (draft-07) refuses, sorted by key."""
     errors = Draft7Validator(cast("dict[str, object]", without_hints(schema))).iter_errors(values)
     found = [problem for error in errors for problem in _problems(error)]
     return sorted(dict.fromkeys(found), key=lambda problem: problem.key)
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _problems(error: ValidationError) -> Iterator[ValuesProblem]:
     key = dotted(error.absolute_path)
     match error.validator:
         case "additionalProperties":
@@ -81,27 +81,27 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
             inner = _properties(error.schema).get(name, {})
             about = str(inner.get("description", "")).strip() if isinstance(inner, Mapping) else ""
             fix = f"Set it: {about}" if about else "Set it."
-            yield Problem(dotted([*error.absolute_path, name]), "", "is missing.", fix, "schema")
+            yield ValuesProblem(dotted([*error.absolute_path, name]), "", "is missing.", fix, "schema")
         case "anyOf" | "oneOf":
             yield from _alternatives(error)
         case _ if _about_a_name(error):
             yield _wrong_name(error)
         case _:
-            yield Problem(key, shown(error.instance), f"{_words(error)}.", _fix(error), "schema")
+            yield ValuesProblem(key, shown(error.instance), f"{_words(error)}.", _fix(error), "schema")
 
 
 def _about_a_name(error: ValidationError) -> bool:
     return "propertyNames" in list(error.relative_schema_path)[-2:]
 
 
-def _wrong_name(error: ValidationError) -> Problem:
+def _wrong_name(error: ValidationError) -> ValuesProblem:
     path = [*error.absolute_path, str(error.instance)]
-    return Problem(
+    return ValuesProblem(
         dotted(path), "", f"can't be a key here: {shown(error.instance)} {_words(error)}.", _fix(error), "schema"
     )
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
+def _unknown_keys(error: ValidationError) -> Iterator[ValuesProblem]:
     allowed = known_keys(cast("Mapping[str, object]", error.schema))
     patterns = _keys(error.schema, "patternProperties")
     for name in cast("dict[str, object]", error.instance):
@@ -112,17 +112,17 @@ def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
         fix = f"Did you mean {near}? " if near else ""
         at = f"in {where}" if where else "at the top"
         fix += f"Allowed {at}: {_listed(allowed)}." if allowed else "Leave it out."
-        yield Problem(dotted([*error.absolute_path, name]), "", "unknown key.", fix, "schema")
+        yield ValuesProblem(dotted([*error.absolute_path, name]), "", "unknown key.", fix, "schema")
 
 
-def _alternatives(error: ValidationError) -> Iterator[Problem]:
+def _alternatives(error: ValidationError) -> Iterator[ValuesProblem]:
     """Report the alternative that comes nearest, or all types when only the type is wrong."""
     context = list(error.context or [])
     here = len(error.path)
     if context and all(inner.validator in ("type", "const", "enum") and len(inner.path) == 0 for inner in context):
         wanted = [_wanted(inner) for inner in context]
         reason = f"must be {' or '.join(dict.fromkeys(wanted))}."
-        yield Problem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        yield ValuesProblem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
         return
     fitting = [inner for inner in context if inner.validator != "type" or len(inner.path) > 0]
     branches = {inner.schema_path[0] for inner in fitting}
@@ -133,7 +133,7 @@ def _alternatives(error: ValidationError) -> Iterator[Problem]:
     best = best_match(iter([error]))
     if best is None or best is error or here > len(best.absolute_path):
         reason = "fits none of the allowed forms." if error.validator == "anyOf" else "fits several forms at once."
-        yield Problem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        yield ValuesProblem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
         return
     yield from _problems(best)
 

@@ -27,7 +27,7 @@ LATENT_FP8_BYTES = 656
 
 
 @dataclass(frozen=True)
-class Group:
+class LayerGroup:
     """Layers that share a table of blocks.
 
     Attributes:
@@ -57,7 +57,7 @@ class KVCache:
 
     block: int
     pages: tuple[int, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[LayerGroup, ...]
     in_flight: int
     shards: int
 
@@ -74,7 +74,7 @@ class KVCache:
         """Return the blocks that a request of ``length`` tokens takes."""
         return sum(self._group_blocks(group, length) for group in self.groups)
 
-    def _group_blocks(self, group: Group, length: int) -> int:
+    def _group_blocks(self, group: LayerGroup, length: int) -> int:
         if group.states:
             return group.states
         tokens = -(-length // self.shards)
@@ -137,27 +137,27 @@ def _kind(attention: object) -> tuple[str, int]:
     return "full", 0
 
 
-def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[Group, ...]:
+def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[LayerGroup, ...]:
     """Return the groups of layers: as many layers each as the rarest kind has, or the commonest when that is near."""
     by_kind: dict[tuple[str, int], list[int]] = {}
     for layer, kind in enumerate(kinds):
         by_kind.setdefault(kind, []).append(layer)
     fewest, most = min(map(len, by_kind.values())), max(map(len, by_kind.values()))
     size = most if most < fewest * 1.5 else fewest
-    groups: list[Group] = []
+    groups: list[LayerGroup] = []
     for (name, tokens), layers in by_kind.items():
         count = -(-len(layers) // size)
         for start in range(count):
             members = tuple(layers[start::count])
             match name:
                 case "window":
-                    groups.append(Group(members, limit=tokens - 1, extra=1))
+                    groups.append(LayerGroup(members, limit=tokens - 1, extra=1))
                 case "chunk":
-                    groups.append(Group(members, limit=tokens))
+                    groups.append(LayerGroup(members, limit=tokens))
                 case "state":
-                    groups.append(Group(members, states=state_blocks))
+                    groups.append(LayerGroup(members, states=state_blocks))
                 case _:
-                    groups.append(Group(members))
+                    groups.append(LayerGroup(members))
     return tuple(groups)
 
 
@@ -165,7 +165,7 @@ def _latent(model: Architecture, element: int, in_flight: int, layout: Layout) -
     """Every tensor-parallel rank keeps all of the compressed cache."""
     block = SPARSE_BLOCK if model.is_sparse else BLOCK
     pages = tuple(block * _latent_bytes(layer.attention, element) for layer in model.layers)
-    return KVCache(block, pages, (Group(tuple(range(len(pages)))),), in_flight, layout.decode_context)
+    return KVCache(block, pages, (LayerGroup(tuple(range(len(pages)))),), in_flight, layout.decode_context)
 
 
 def _latent_bytes(attention: object, element: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.prediction import Options, Prediction, Rank, Setting, predict
+from vmn.core.planning.prediction import PlanContext, Prediction, Rank, VllmOptions, predict
 from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog
 
 ROUNDING_GIB = 0.06
@@ -74,12 +74,12 @@ class Calibration:
     Attributes:
         before: the prediction without the log.
         comparisons: number by number.
-        setting: the same question with the log's correction: ``predict`` and ``predict_all`` take it as it is.
+        plan_context: the same question with the log's correction: ``predict`` and ``predict_all`` take it as it is.
     """
 
     before: Prediction
     comparisons: Sequence[Comparison]
-    setting: Setting
+    plan_context: PlanContext
 
     @property
     def misses(self) -> list[Comparison]:
@@ -100,7 +100,7 @@ def layout_of(log: StartupLog) -> Layout:
     )
 
 
-def options_of(log: StartupLog, given: Options) -> Options:
+def options_of(log: StartupLog, given: VllmOptions) -> VllmOptions:
     """Return the options of a question, with what the log says in the place of what was not given."""
     length = log.concurrency_length or log.error_length or log.number("max_model_len") or log.number("max_seq_len")
     utilization = next((worker.utilization for worker in log.workers if worker.utilization), None)
@@ -123,7 +123,7 @@ def _yes_or_no(text: str | None, otherwise: bool | None) -> bool | None:
     return {"True": True, "False": False}.get(text or "", otherwise)
 
 
-def calibrate(question: Setting, layout: Layout, log: StartupLog) -> Calibration:
+def calibrate(question: PlanContext, layout: Layout, log: StartupLog) -> Calibration:
     """Return what a log says of a question: where the prediction was off, and the question with that corrected.
 
     Args:

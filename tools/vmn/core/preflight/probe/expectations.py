@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmn.core.cluster.quantity import quantity
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object
 
 SHARED_MEMORY = "/dev/shm"
@@ -19,7 +19,7 @@ DOWNLOAD = "weights"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Expectations:
     """What a run checks.
 
     Attributes:
@@ -68,7 +68,7 @@ class Asked:
         }
 
 
-def asked_of(demand: Demand) -> Asked:
+def expectations_of(demand: RenderedRelease) -> Expectations:
     """Return what a release's pods count on; both roles are one template."""
     spec = demand.pods[0].spec
     container = spec["containers"][0]
@@ -76,7 +76,7 @@ def asked_of(demand: Demand) -> Asked:
     gid = env.get("NCCL_IB_GID_INDEX", "")
     resource = demand.gpu_resource
     gpus = resource if resource and "gpu" in resource.lower() else None
-    return Asked(
+    return Expectations(
         nodes=demand.size,
         port=int(env.get("MULTINODE_MASTER_PORT", 29501)),
         interface=env.get("GLOO_SOCKET_IFNAME"),

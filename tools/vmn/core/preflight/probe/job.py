@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmn.core.cluster.lws import EXCLUSIVE, NAME
-from vmn.core.cluster.rendered import Demand
+from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, annotations_of
-from vmn.core.preflight.probe.expectations import Asked
+from vmn.core.preflight.probe.expectations import Expectations
 
 PREFIX = "vmn-preflight-"
 INSTANCE = "app.kubernetes.io/instance"
@@ -30,7 +30,7 @@ RENDERED = ("configMap", "secret")
 
 
 @dataclass(frozen=True)
-class Run:
+class ProbeRun:
     """One run.
 
     Attributes:
@@ -51,7 +51,9 @@ class Run:
         return f"{INSTANCE}={self.name}"
 
 
-def plan(demand: Demand, asked: Asked, program: Mapping[str, str], suffix: str, seconds: int) -> Run:
+def plan(
+    demand: RenderedRelease, asked: Expectations, program: Mapping[str, str], suffix: str, seconds: int
+) -> ProbeRun:
     """Return a run.
 
     Args:
@@ -84,7 +86,7 @@ def plan(demand: Demand, asked: Asked, program: Mapping[str, str], suffix: str, 
         for number, item in enumerate(demand.of_kind("NetworkPolicy"))
         for spec in [relabelled(item["spec"], mine)]
     ]
-    return Run(name, demand.namespace, (job, service, files, *policies), asked.nodes)
+    return ProbeRun(name, demand.namespace, (job, service, files, *policies), asked.nodes)
 
 
 def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
@@ -101,7 +103,9 @@ def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
     return found
 
 
-def _template(demand: Demand, asked: Asked, name: str, labels: Mapping[str, str], seconds: int) -> Object:
+def _template(
+    demand: RenderedRelease, asked: Expectations, name: str, labels: Mapping[str, str], seconds: int
+) -> Object:
     original = demand.pods[0].template
     spec = {key: value for key, value in original["spec"].items() if key not in LEFT_OUT}
     account = spec.get("serviceAccountName")
@@ -136,7 +140,7 @@ def _foreign(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if key != "role" and not key.startswith(own)}
 
 
-def _affinity(demand: Demand, mine: Mapping[str, str]) -> Any:
+def _affinity(demand: RenderedRelease, mine: Mapping[str, str]) -> Any:
     """Return the release's affinity for the run's pods, with what LeaderWorkerSet adds for an exclusive topology."""
     affinity = dict(relabelled(demand.pods[0].spec.get("affinity") or {}, mine))
     domain = annotations_of(demand.lws).get(EXCLUSIVE)

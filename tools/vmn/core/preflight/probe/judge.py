@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmn.core.preflight.probe import network_checks, node_checks
-from vmn.core.preflight.probe.expectations import Asked
-from vmn.core.preflight.probe.problem import Facts, Problem
-from vmn.core.preflight.probe.progress import Phase, State
-from vmn.core.preflight.result import Finding, Status, failed, passed, skipped
+from vmn.core.preflight.probe.expectations import Expectations
+from vmn.core.preflight.probe.problem import Facts, ProbeProblem
+from vmn.core.preflight.probe.progress import Phase, PodProgress
+from vmn.core.preflight.result import CheckResult, CheckStatus, failed, passed, skipped
 
 MARK = "vmn-active "
 """Begins each line of facts in a pod's log."""
-Judge = Callable[[Facts, Asked], Iterator[Problem]]
-Said = Callable[[Sequence[Facts], Asked], str]
+Judge = Callable[[Facts, Expectations], Iterator[ProbeProblem]]
+Said = Callable[[Sequence[Facts], Expectations], str]
 
 
 @dataclass(frozen=True)
-class Report:
+class ProbeReport:
     """A pod, and the facts that it gave by check."""
 
-    state: State
+    state: PodProgress
     facts: Mapping[str, Facts]
 
 
 @dataclass(frozen=True)
-class Check:
+class ProbeCheck:
     """One check.
 
     Attributes:
@@ -41,19 +41,19 @@ class Check:
     name: str
     problems: Judge
     well: Said
-    needless: Callable[[Asked], str | None]
+    needless: Callable[[Expectations], str | None]
 
 
 CHECKS = (
-    Check("dns", network_checks.dns, network_checks.dns_well, network_checks.alone),
-    Check("port", network_checks.port, network_checks.port_well, network_checks.alone),
-    Check("interface", network_checks.interface, network_checks.interface_well, lambda asked: None),
-    Check("memlock", node_checks.memlock, node_checks.memlock_well, node_checks.no_rdma),
-    Check("rdma", node_checks.rdma, node_checks.rdma_well, node_checks.no_rdma),
-    Check("shm", node_checks.shm, node_checks.shm_well, lambda asked: None),
-    Check("gpus", node_checks.gpus, node_checks.gpus_well, node_checks.no_gpus),
-    Check("cache", node_checks.cache, node_checks.cache_well, lambda asked: None),
-    Check("weights", node_checks.weights, node_checks.weights_well, node_checks.no_weights),
+    ProbeCheck("dns", network_checks.dns, network_checks.dns_well, network_checks.alone),
+    ProbeCheck("port", network_checks.port, network_checks.port_well, network_checks.alone),
+    ProbeCheck("interface", network_checks.interface, network_checks.interface_well, lambda asked: None),
+    ProbeCheck("memlock", node_checks.memlock, node_checks.memlock_well, node_checks.no_rdma),
+    ProbeCheck("rdma", node_checks.rdma, node_checks.rdma_well, node_checks.no_rdma),
+    ProbeCheck("shm", node_checks.shm, node_checks.shm_well, lambda asked: None),
+    ProbeCheck("gpus", node_checks.gpus, node_checks.gpus_well, node_checks.no_gpus),
+    ProbeCheck("cache", node_checks.cache, node_checks.cache_well, lambda asked: None),
+    ProbeCheck("weights", node_checks.weights, node_checks.weights_well, node_checks.no_weights),
 )
 
 
@@ -70,7 +70,9 @@ def facts_of(log: str) -> dict[str, Facts]:
     return found
 
 
-def findings(asked: Asked, reports: Sequence[Report], refused: str, seconds: float) -> Iterator[Finding]:
+def findings(
+    asked: Expectations, reports: Sequence[ProbeReport], refused: str, seconds: float
+) -> Iterator[CheckResult]:
     """Yield what the run as a whole and each check say.
 
     Args:
@@ -84,7 +86,7 @@ def findings(asked: Asked, reports: Sequence[Report], refused: str, seconds: flo
         yield from _findings(check, asked, reports)
 
 
-def _run(asked: Asked, reports: Sequence[Report], refused: str, seconds: float) -> Iterator[Finding]:
+def _run(asked: Expectations, reports: Sequence[ProbeReport], refused: str, seconds: float) -> Iterator[CheckResult]:
     fix = "What keeps these pods from running keeps the release's from it too; --active-timeout gives them longer."
     if len(reports) < asked.nodes:
         why = f": {refused}" if refused else ""
@@ -104,7 +106,7 @@ def _run(asked: Asked, reports: Sequence[Report], refused: str, seconds: float) 
         yield passed("active", text)
 
 
-def _findings(check: Check, asked: Asked, reports: Sequence[Report]) -> Iterator[Finding]:
+def _findings(check: ProbeCheck, asked: Expectations, reports: Sequence[ProbeReport]) -> Iterator[CheckResult]:
     name = f"active-{check.name}"
     if why := check.needless(asked):
         yield skipped(name, why)
@@ -113,9 +115,9 @@ def _findings(check: Check, asked: Asked, reports: Sequence[Report]) -> Iterator
     found = [(state, problem) for state, facts in given for problem in check.problems(facts, asked)]
     for problem in dict.fromkeys(problem for _, problem in found):
         where = ", ".join(state.where for state, other in found if other == problem)
-        yield Finding(name, problem.status, f"{where}: {problem.text}", problem.fix)
+        yield CheckResult(name, problem.status, f"{where}: {problem.text}", problem.fix)
     missing = [item.state.where for item in reports if item.facts and check.name not in item.facts]
-    if missing and not any(problem.status is Status.FAIL for _, problem in found):
+    if missing and not any(problem.status is CheckStatus.FAIL for _, problem in found):
         fix = "Look at what else failed: its pod waited for it, or the time was up (--active-timeout)."
         yield failed(name, f"{', '.join(missing)}: no answer", fix)
     elif given and not found and not missing:

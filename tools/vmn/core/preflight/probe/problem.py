@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.preflight.result import Status
+from vmn.core.preflight.result import CheckStatus
 
 Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProbeProblem:
     """One, in the same words for each pod that has it.
 
     Attributes:
@@ -23,4 +23,4 @@ class Problem:
 
     text: str
     fix: str
-    status: Status = Status.FAIL
+    status: CheckStatus = CheckStatus.FAIL

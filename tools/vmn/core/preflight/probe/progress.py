@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class State:
+class PodProgress:
     """A pod of a run.
 
     Attributes:
@@ -53,13 +53,13 @@ class State:
         return self.node or f"pod {self.rank}"
 
 
-def states(pods: Sequence[Object], events: Sequence[Object]) -> list[State]:
+def states(pods: Sequence[Object], events: Sequence[Object]) -> list[PodProgress]:
     """Return the pods' states by rank."""
     found = [_state(pod, list(_events_of(pod, events))) for pod in pods if INDEX in _annotations(pod)]
     return sorted(found, key=lambda item: item.rank)
 
 
-def together(before: Sequence[State], now: Sequence[State]) -> list[State]:
+def together(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> list[PodProgress]:
     """Return the pods' states with those that are gone: a Job that failed takes the pods that still run with it."""
     gone = {
         item.rank: replace(item, phase=Phase.ENDED, words=item.words if item.phase is Phase.ENDED else "")
@@ -90,18 +90,18 @@ def _events_of(pod: Object, events: Sequence[Object]) -> Iterator[Object]:
             yield event
 
 
-def _state(pod: Object, events: Sequence[Object]) -> State:
+def _state(pod: Object, events: Sequence[Object]) -> PodProgress:
     rank, node = int(_annotations(pod)[INDEX]), pod["spec"].get("nodeName") or ""
     status = pod.get("status") or {}
     first: Object = next(iter(status.get("containerStatuses") or ()), {})
     entry: Object = first.get("state") or {}
     if ended := entry.get("terminated"):
-        return State(rank, node, Phase.ENDED, _ending(ended))
+        return PodProgress(rank, node, Phase.ENDED, _ending(ended))
     if status.get("phase") in ("Failed", "Succeeded"):
         said = f"{status.get('reason', 'Failed')}: {status.get('message', '')}".rstrip(": ")
-        return State(rank, node, Phase.ENDED, said if status["phase"] == "Failed" else "")
+        return PodProgress(rank, node, Phase.ENDED, said if status["phase"] == "Failed" else "")
     if "running" in entry:
-        return State(rank, node, Phase.RUNS)
+        return PodProgress(rank, node, Phase.RUNS)
     if not node:
         return _unscheduled(rank, status, events)
     return _starting(rank, node, entry.get("waiting") or {}, events)
@@ -114,7 +114,7 @@ def _ending(ended: Object) -> str:
     return f"{ended.get('reason', 'Error')}, exit status {ended.get('exitCode')}{': ' + said[-300:] if said else ''}"
 
 
-def _unscheduled(rank: int, status: Object, events: Sequence[Object]) -> State:
+def _unscheduled(rank: int, status: Object, events: Sequence[Object]) -> PodProgress:
     said = next(
         (
             item.get("message") or item.get("reason") or ""
@@ -124,19 +124,19 @@ def _unscheduled(rank: int, status: Object, events: Sequence[Object]) -> State:
         "",
     )
     if any(event.get("reason") == SCALES for event in events):
-        return State(rank, "", Phase.WAITS, f"a node is being added; {said}")
-    return State(rank, "", Phase.STUCK if said else Phase.WAITS, said or "not scheduled yet")
+        return PodProgress(rank, "", Phase.WAITS, f"a node is being added; {said}")
+    return PodProgress(rank, "", Phase.STUCK if said else Phase.WAITS, said or "not scheduled yet")
 
 
-def _starting(rank: int, node: str, waiting: Object, events: Sequence[Object]) -> State:
+def _starting(rank: int, node: str, waiting: Object, events: Sequence[Object]) -> PodProgress:
     reason = str(waiting.get("reason") or "ContainerCreating")
     if reason not in WAITING_WELL:
         said = f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
-        return State(rank, node, Phase.STUCK, said)
+        return PodProgress(rank, node, Phase.STUCK, said)
     last = events[-1] if events else {}
     if last.get("reason") in BAD_EVENTS:
-        return State(rank, node, Phase.STUCK, f"{last['reason']}: {last.get('message', '')}")
-    return State(rank, node, Phase.WAITS, "pulling the image" if last.get("reason") == "Pulling" else "starting")
+        return PodProgress(rank, node, Phase.STUCK, f"{last['reason']}: {last.get('message', '')}")
+    return PodProgress(rank, node, Phase.WAITS, "pulling the image" if last.get("reason") == "Pulling" else "starting")
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Patience:
     _stuck: float | None = None
     _straggling: float | None = None
 
-    def is_over(self, found: Sequence[State], refused: str, now: float) -> bool:
+    def is_over(self, found: Sequence[PodProgress], refused: str, now: float) -> bool:
         """Return whether all have ended, or nothing more is to be expected."""
         started = [item for item in found if item.phase in (Phase.RUNS, Phase.ENDED)]
         ended = [item for item in found if item.phase is Phase.ENDED]
@@ -169,7 +169,7 @@ class Patience:
         )
 
 
-def in_words(found: Sequence[State], refused: str) -> str:
+def in_words(found: Sequence[PodProgress], refused: str) -> str:
     """Return the pods in one line."""
     if not found:
         return f"no pods yet{': ' + refused if refused else ''}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmn.core.cluster.snapshot import Object
-from vmn.core.preflight.probe.job import Run
+from vmn.core.preflight.probe.job import ProbeRun
 
 PLURALS = {"Job": "jobs", "Service": "services", "ConfigMap": "configmaps", "NetworkPolicy": "networkpolicies"}
 
@@ -32,7 +32,7 @@ class Right:
         return {**found, "subresource": part} if part else found
 
 
-def rights(run: Run) -> list[Right]:
+def rights(run: ProbeRun) -> list[Right]:
     """Return all that a run needs; events are read when they may be."""
     made = dict.fromkeys((group_of(item), PLURALS[item["kind"]]) for item in run.objects)
     own = [Right(group, plural, verb) for group, plural in made for verb in ("create", "delete")]
