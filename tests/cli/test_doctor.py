@@ -102,14 +102,14 @@ def test_doctor_is_json_when_asked_for(served: Served) -> None:
     content = json.loads(done.stdout)
     assert (content["state"], content["failed"]) == ("failed", True)
     verdict = content["findings"][0]
-    assert (verdict["id"], verdict["group"], verdict["pod"], verdict["role"]) == (
+    assert (verdict["id"], verdict["group"], verdict["pod"], verdict["severity"]) == (
         *("gpu-insufficient", 0, "vllm-0-1"),
         "cause",
     )
     assert verdict["evidence"][0]["from"] == "state of vllm-0-1"
     assert "Insufficient nvidia.com/gpu" in verdict["evidence"][0]["line"]
     assert {"text", "fix", "source"} <= set(verdict)
-    assert [item["role"] for item in content["findings"]] == ["cause", "symptom"]
+    assert [item["severity"] for item in content["findings"]] == ["cause", "symptom"]
 
 
 def test_healthy_release_says_so_and_ends_with_0(served: Served) -> None:

@@ -27,7 +27,7 @@ def test_worker_is_the_cause_when_the_leader_only_timed_out_waiting_for_it() -> 
         "vllm-0-1 (worker) failed first, at 10:28:20: no node has enough free nvidia.com/gpu."
     )
     assert "vllm-0 (leader) only waits for it." in found[0].text
-    roles = {item.id: (item.pod, item.role) for item in found}
+    roles = {item.id: (item.pod, item.severity) for item in found}
     assert roles["rendezvous-timeout"] == ("vllm-0", Severity.SYMPTOM)
     assert "engine-core-failed" not in roles, "it says nothing that the other line does not"
 
@@ -46,7 +46,7 @@ def test_first_of_two_causes_is_the_verdict() -> None:
     world.log("vllm-0", "OSError: [Errno 28] No space left on device", start=30)
     world.log("vllm-0-1", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1 GiB.", start=45)
     found = world.say().findings
-    assert [(item.id, item.pod, item.role) for item in found[:2]] == [
+    assert [(item.id, item.pod, item.severity) for item in found[:2]] == [
         ("cuda-out-of-memory", "vllm-0-1", Severity.CAUSE),
         ("disk-full", "vllm-0", Severity.CAUSE),
     ]
@@ -83,7 +83,7 @@ def test_recovered_release_is_healthy_and_tells_what_happened() -> None:
     world.event("Pod", "vllm-0-1", "Killing", "Container vllm-worker failed liveness probe", ago=705, uid="old")
     found = world.say()
     assert (found.state, found.failed) == (GroupHealth.SERVING, False)
-    assert [(item.id, item.role) for item in found.findings] == [("recreated", Severity.NOTE)]
+    assert [(item.id, item.severity) for item in found.findings] == [("recreated", Severity.NOTE)]
     assert "Worker pod vllm-0-1 failed" in found.findings[0].text
 
 
@@ -93,7 +93,7 @@ def test_last_termination_is_a_note_when_the_release_serves_again() -> None:
     world.state("vllm-0", "terminated", last=True, reason="OOMKilled", exitCode=137, finishedAt=stamp(595))
     found = world.say()
     assert found.state is GroupHealth.SERVING
-    assert [(item.id, item.role) for item in found.findings] == [("restarted", Severity.NOTE)]
+    assert [(item.id, item.severity) for item in found.findings] == [("restarted", Severity.NOTE)]
     assert "exit code 137 (OOMKilled)" in found.findings[0].text
 
 
@@ -105,7 +105,7 @@ def test_group_that_was_made_anew_once_is_starting() -> None:
     world.down("vllm-0")
     found = world.say()
     assert (found.state, found.failed) == (GroupHealth.STARTING, False)
-    assert "1 of 2 pods ready" in found.groups[0].line
+    assert "1 of 2 pods are ready" in found.groups[0].line
 
 
 def test_previous_log_has_the_cause_when_the_container_was_restarted_in_place() -> None:
@@ -117,7 +117,7 @@ def test_previous_log_has_the_cause_when_the_container_was_restarted_in_place() 
     verdict = world.verdict()
     assert (verdict.id, verdict.evidence[0].origin) == (
         "weights-none",
-        "log, before its restart, of vllm-0-1 (vllm-worker)",
+        "log of the previous container of vllm-0-1 (vllm-worker)",
     )
 
 
@@ -171,7 +171,7 @@ def test_controller_down_is_a_note_when_the_release_serves() -> None:
     controller_down(world)
     found = world.say()
     assert (found.state, found.failed) == (GroupHealth.SERVING, False)
-    assert [(item.id, item.role) for item in found.findings] == [("lws-controller-down", Severity.NOTE)]
+    assert [(item.id, item.severity) for item in found.findings] == [("lws-controller-down", Severity.NOTE)]
 
 
 def test_budget_that_allows_nothing_is_a_note() -> None:
@@ -182,7 +182,7 @@ def test_budget_that_allows_nothing_is_a_note() -> None:
     world.objects["poddisruptionbudgets"] = [other]
     assert world.say().findings == []
     world.objects["poddisruptionbudgets"] = [entry]
-    assert [(item.id, item.role) for item in world.say().findings] == [("disruption-budget", Severity.NOTE)]
+    assert [(item.id, item.severity) for item in world.say().findings] == [("disruption-budget", Severity.NOTE)]
 
 
 def test_service_per_group_is_a_note_while_the_group_starts() -> None:
@@ -191,7 +191,7 @@ def test_service_per_group_is_a_note_while_the_group_starts() -> None:
     assert world.say().findings == []
     world.log("vllm-0", HANDSHAKE)
     world.down("vllm-0")
-    assert ("subdomain-per-group", Severity.NOTE) in [(item.id, item.role) for item in world.say().findings]
+    assert ("subdomain-per-group", Severity.NOTE) in [(item.id, item.severity) for item in world.say().findings]
 
 
 def test_group_that_is_taken_down_has_not_failed() -> None:
@@ -201,7 +201,7 @@ def test_group_that_is_taken_down_has_not_failed() -> None:
     world.log("vllm-0-1", "torch.distributed.DistNetworkError: Failed to recv, got 0 bytes.", KILLED, start=20)
     world.state("vllm-0", "terminated", reason="Error", exitCode=137, finishedAt=stamp(10))
     found = world.say()
-    assert (found.state, found.groups[0].line) == (GroupHealth.STARTING, "group 0 is being taken down")
+    assert (found.state, found.groups[0].line) == (GroupHealth.STARTING, "group 0 is being deleted")
 
 
 def test_cause_is_told_when_the_group_is_taken_down_for_it() -> None:
@@ -221,8 +221,8 @@ def test_note_of_a_recovered_group_says_what_went_before() -> None:
     )
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=619, uid="old")
     note = world.verdict()
-    assert (note.id, note.role) == ("recreated", Severity.NOTE)
-    assert "before it, vllm-0-1: NodeNotReady: Node is not ready" in note.text
+    assert (note.id, note.severity) == ("recreated", Severity.NOTE)
+    assert "before that, vllm-0-1: NodeNotReady: Node is not ready" in note.text
     assert "Stopping" not in note.text
 
 
@@ -238,7 +238,7 @@ def test_starting_release_says_how_far_it_is() -> None:
     world.log("vllm-0", *UP[:6], start=20)
     world.down("vllm-0")
     line = world.say().groups[0].line
-    assert line.startswith("group 0 is starting for 600 s, 1 of 2 pods ready")
+    assert line.startswith("group 0 has been starting for 600 s, 1 of 2 pods are ready")
     assert "Loading safetensors checkpoint shards" in line
 
 
@@ -354,7 +354,7 @@ def test_deleted_pod_is_named_as_what_took_the_group_down(first: str, second: st
     world.event("Pod", second, "Killing", "Stopping container vllm", ago=92, uid="old too")
     world.recreated("vllm-0-1", ago=95)
     note = next(item for item in world.say().findings if item.id == "deleted")
-    assert (note.pod, note.role) == (first, Severity.NOTE)
+    assert (note.pod, note.severity) == (first, Severity.NOTE)
 
 
 def test_pods_that_leaderworkerset_deleted_are_not_told_of_as_deleted() -> None:

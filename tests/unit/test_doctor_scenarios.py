@@ -234,7 +234,7 @@ def test_scenario_has_its_verdict(name: str) -> None:
     found = world.say()
     assert found.state is GroupHealth.FAILED
     assert (found.findings[0].id, found.findings[0].pod) == (verdict, pod), found.findings
-    assert found.findings[0].role is Severity.CAUSE
+    assert found.findings[0].severity is Severity.CAUSE
 
 
 def test_groups_that_wait_for_the_nodes_of_each_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from vmn.core.cluster.lws import CONTROLLER, CRD, GROUP, NAME, WORKER
 from vmn.core.cluster.release import Pulse, Release
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.doctor.diagnose import diagnose
-from vmn.core.doctor.finding import Diagnosis, Finding
+from vmn.core.doctor.finding import Diagnosis, Finding, Severity
 
 Object = dict[str, Any]
 NOW = datetime(2026, 11, 26, 11, 0, tzinfo=UTC).timestamp()
@@ -46,6 +47,15 @@ def condition(name: str, status: bool | str, ago: float = 600, **more: str) -> O
 def node(name: str) -> Object:
     """Return a node that is ready."""
     return {"metadata": {"name": name}, "spec": {}, "status": {"conditions": [condition("Ready", True)]}}
+
+
+class NamedFinding(Finding):
+    """A finding that also has its severity under the former name, which cases from elsewhere read."""
+
+    @property
+    def role(self) -> Severity:
+        """The severity."""
+        return self.severity
 
 
 class World:
@@ -168,7 +178,11 @@ class World:
 
     def say(self) -> Diagnosis:
         """Return what the doctor finds."""
-        return diagnose(self.release(), load_signatures())
+        found = diagnose(self.release(), load_signatures())
+        groups = [
+            replace(group, findings=[NamedFinding(**vars(one)) for one in group.findings]) for group in found.groups
+        ]
+        return replace(found, groups=groups)
 
     def verdict(self) -> Finding:
         """Return the first finding."""

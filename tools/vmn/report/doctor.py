@@ -34,13 +34,13 @@ def text(diagnosis: Diagnosis, *, colour: bool = False) -> str:
 
 
 def _lines(item: Finding, colour: bool) -> Iterator[str]:
-    word = str(item.role)
-    mark = f"\x1b[{COLOURS[item.role]}m{word:<8}\x1b[0m" if colour else f"{word:<8}"
+    word = str(item.severity)
+    mark = f"\x1b[{COLOURS[item.severity]}m{word:<8}\x1b[0m" if colour else f"{word:<8}"
     said = wrap(f"{item.text[0]}{item.text[1:]}", WIDTH - 10, break_long_words=False, break_on_hyphens=False)
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])
     yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
-    if item.role is not Severity.CAUSE:
+    if item.severity is not Severity.CAUSE:
         return
     yield from _part("why", item.why)
     yield from _part("fix", item.fix)
@@ -100,7 +100,7 @@ def _entry(item: Finding) -> dict[str, Any]:
         "id": item.id,
         "group": item.group,
         "pod": item.pod,
-        "role": str(item.role),
+        "severity": str(item.severity),
         "text": item.text,
         "why": item.why or None,
         "evidence": _evidence(item.evidence),

@@ -1,4 +1,4 @@
-"""Where evidence is looked for: every log, event and state as lines of text."""
+"""What findings rest on: lines of logs and events, and observations about objects of the cluster."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-KINDS = frozenset({"log", "event", "state", "pending", "node", "group", "cluster"})
-"""What a source is: log (also termination messages), event, state of a container or pod, why it is not scheduled, the
-pod's node, its group, or the cluster."""
-LONGEST = 400
+SUBJECTS = frozenset({"state", "pending", "node", "group", "cluster"})
+"""What an observation is about: the state of a pod or container, a pod that is not scheduled, the pod's node, its
+group, or the cluster."""
+TEXTS = frozenset({"log", "event", "state", "pending"})
+"""Where a pattern is searched for: logs with termination messages, events, and the words in which Kubernetes itself
+describes a state or why it does not schedule a pod."""
+LONGEST_QUOTE = 400
 """Characters of a quoted line."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A line that says something.
+    """A line that shows a failure.
 
     Attributes:
-        origin: where it is from, such as ``log of vllm-0-1``.
-        line: what it says, shortened.
-        at: when, in seconds since 1970; None when it has no time.
-        pod: whose it is.
-        words: the named groups of the pattern that found it.
+        origin: where the line is from, such as ``log of vllm-0-1``.
+        line: the line, shortened.
+        at: when it was written, in seconds since 1970; None when that is not known.
+        pod: the pod that it is about.
+        words: values for the ``$words`` of a signature.
     """
 
     origin: str
@@ -36,17 +39,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Source:
-    """Lines of one origin.
+    """The lines of a log, a termination message, or an event.
 
     Attributes:
-        kind: one of KINDS.
+        kind: ``log`` or ``event``.
         origin: what it is, for people.
         text: the lines.
-        times: of each line, in seconds since 1970; one for all, or none.
-        pod: whose it is.
-        role: of the pod, ``leader`` or ``worker``.
-        group: index of the group, None for all.
-        past: it tells of a pod that is gone.
+        times: a time for each line, in seconds since 1970; or one for all, or none.
+        pod: name of the pod that it is about.
+        role: role of that pod.
+        group: index of the group, None for all groups.
+        past: whether it is about a pod that no longer exists.
     """
 
     kind: str
@@ -63,7 +66,7 @@ class Source:
         return [0, *(found.end() for found in re.finditer("\n", self.text))]
 
     def find(self, pattern: re.Pattern[str]) -> Evidence | None:
-        """Return the first line that a pattern is found in; its group ``line`` says which of several."""
+        """Return the first line that matches; a group ``line`` of the pattern marks one of several."""
         found = pattern.search(self.text)
         if found is None:
             return None
@@ -71,17 +74,16 @@ class Source:
         index = bisect_right(self._starts, place) - 1
         end = self.text.find("\n", place)
         line = self.text[self._starts[index] : end if end >= 0 else len(self.text)].strip()
-        words = {name: value for name, value in found.groupdict().items() if value is not None}
-        return Evidence(self.origin, cut(line), self._time(index), self.pod, words)
+        return Evidence(self.origin, cut(line), self._time(index), self.pod, named_groups(found))
 
     def _time(self, index: int) -> float | None:
         if not self.times:
             return None
         return self.times[min(index, len(self.times) - 1)]
 
-    def until(self, end: float | None) -> Source:
-        """Return the lines up to a moment; all of them when there is none, or they have no times."""
-        if end is None or not self.times:
+    def until(self, end: float) -> Source:
+        """Return the lines up to a moment; all lines when they have no times."""
+        if not self.times:
             return self
         lines = self.text.split("\n")
         times = list(self.times) if len(self.times) == len(lines) else [self.times[0]] * len(lines)
@@ -89,11 +91,50 @@ class Source:
         return replace(self, text="\n".join(lines[index] for index in kept), times=[times[index] for index in kept])
 
     def last(self, pattern: re.Pattern[str]) -> float | None:
-        """Return when a pattern was last found, None when never or at an unknown time."""
+        """Return when a pattern last matched, None when it never did or at an unknown time."""
         places = [found.start() for found in pattern.finditer(self.text)]
         return self._time(bisect_right(self._starts, places[-1]) - 1) if places else None
 
 
-def cut(line: str, width: int = LONGEST) -> str:
+@dataclass(frozen=True)
+class Observation:
+    """A fact about a pod, its node, its group, or the cluster.
+
+    Attributes:
+        kind: what is the case, such as ``node-gone``; signatures name it.
+        subject: one of SUBJECTS.
+        origin: what it is about, for people.
+        text: the fact as a sentence, for people.
+        fields: the fact as data, such as the ``reason`` and ``exit_code`` of a container.
+        quote: what Kubernetes itself says, as ``Reason: message``.
+        at: since when, in seconds since 1970; None when that is not known.
+        pod: name of the pod that it is about.
+        role: role of that pod.
+        group: index of the group, None for all groups.
+    """
+
+    kind: str
+    subject: str
+    origin: str
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    quote: str = ""
+    at: float | None = None
+    pod: str | None = None
+    role: str | None = None
+    group: int | None = None
+    past: bool = field(default=False, init=False)
+
+    def evidence(self, words: Mapping[str, str]) -> Evidence:
+        """Return the observation as evidence."""
+        return Evidence(self.origin, cut(self.text.strip()), self.at, self.pod, words)
+
+
+def named_groups(found: re.Match[str]) -> dict[str, str]:
+    """Return the named groups of a match that took part in it."""
+    return {name: value for name, value in found.groupdict().items() if value is not None}
+
+
+def cut(line: str, width: int = LONGEST_QUOTE) -> str:
     """Return a line of a bounded length."""
     return line if len(line) <= width else f"{line[: width - 1]}…"
