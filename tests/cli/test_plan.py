@@ -183,8 +183,8 @@ def test_plan_says_which_length_fits_when_the_one_asked_for_does_not(
         (["small", "--gpu", "h100"], "Did you mean some/Small-8B"),
         (["Small-8B", "--gpu", "h10"], "Did you mean h100"),
         (["Small-8B", "--gpu", "h100", "--vllm-version", "new"], "new is no version of vLLM"),
-        (["Small-8B", "--gpu", "h100", "--max-model-len", "131073"], "more than the model's own 131072"),
-        (["Small-8B", "--gpu", "h100", "--plot", "a.png"], "only .svg is written"),
+        (["Small-8B", "--gpu", "h100", "--max-model-len", "131073"], "exceeds the model's own limit of 131072"),
+        (["Small-8B", "--gpu", "h100", "--plot", "a.png"], "must end with .svg"),
         (["Small-8B", "--gpu", "h100", "--quantization", "fp8"], "no longer supports online quantization"),
         (["Small-8B", "--gpu", "h100", "--quantization", "awq"], "stored so"),
         (["Large-671B", "--gpu", "h100", "--quantization", "awq"], "(fp8) does not match"),
@@ -269,7 +269,7 @@ def test_plan_draws_a_well_formed_picture(run: Run, nodes: str) -> None:
 
 def test_plan_draws_nothing_when_the_layout_is_refused(run: Run) -> None:
     result = run("Small-8B", "--gpu", "h100", "--data", "8", "--plot", "bars.svg")
-    assert "is not written" in result.stderr
+    assert "was not written" in result.stderr
     assert not Path("bars.svg").exists()
 
 
@@ -301,10 +301,13 @@ def test_plan_imports_nothing_that_it_does_not_need(arguments: list[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["Small-8B", "--nodes", "4"], "1 node is enough: 4 replicas of --nodes 1 answer more than one group of 4."),
+        (
+            ["Small-8B", "--nodes", "4"],
+            "1 node is enough: 4 one-node groups serve more requests than one four-node group.",
+        ),
         (
             ["Large-671B", "--nodes", "4"],
-            "2 nodes are enough: 2 replicas of --nodes 2 answer more than one group of 4.",
+            "2 nodes are enough: 2 two-node groups serve more requests than one four-node group.",
         ),
         (["Large-671B", "--nodes", "2"], None),
     ],

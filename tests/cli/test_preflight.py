@@ -68,7 +68,7 @@ def test_preflight_ends_with_1_when_the_chart_refuses_the_values(run: Run, tmp_p
     file.write_text("group: {nodes: 0}\n")
     done = run("-f", str(OVERLAY), "-f", str(file))
     assert done.exit_code == 1
-    assert "the chart refuses the values; `vmn validate` says more" in done.stderr
+    assert "the chart refuses the values. Run `vmn validate` for details" in done.stderr
     assert "group/nodes" in done.stderr or "group.nodes" in done.stderr
 
 

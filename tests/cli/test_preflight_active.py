@@ -259,7 +259,7 @@ def test_error_on_the_way_leaves_nothing(fake: JobCluster, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise OSError(5, "broken")
 
-    monkeypatch.setattr(probe_job._Watch, "until", broken)
+    monkeypatch.setattr(probe_job.Watch, "until", broken)
     assert preflight("--active").exit_code == 2
     assert sorted(fake.most) == KINDS
     assert nothing_left(fake)

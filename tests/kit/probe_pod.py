@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vmn.adapters.probe_job import program
-from vmn.core.preflight.probe.judge import facts_of
+from vmn.core.preflight.probe.judge import answers_of
 
 SETTINGS: Mapping[str, Any] = {
     **{"name": "127.0.0.1", "limit": 15, "nodes": 2, "port": 29501, "weights": None, "writable": []},
@@ -51,4 +51,4 @@ def ended(pod: subprocess.Popen[str]) -> dict[str, Mapping[str, Any]]:
     with pod:
         said, _ = pod.communicate(timeout=LIMIT)
     assert pod.returncode == 0, said
-    return facts_of(said)
+    return answers_of(said)

@@ -11,7 +11,7 @@ from vmn.core.install_test import Settings, Step, items, last, refusal
 
 SETTINGS = Settings(
     chart=Path("charts/c"),
-    overlays=[Path("values/a.yaml"), Path("values/b.yaml")],
+    values_files=[Path("values/a.yaml"), Path("values/b.yaml")],
     extra_values=[Path("kwok.yaml")],
     namespace="ns",
     own_namespace=True,
@@ -21,7 +21,7 @@ SETTINGS = Settings(
 
 
 def test_items_are_chart_testing_and_then_every_overlay() -> None:
-    assert [item.name for item in items(SETTINGS)] == ["ct lint", "ct install", "overlay a.yaml", "overlay b.yaml"]
+    assert [item.name for item in items(SETTINGS)] == ["ct lint", "ct install", "preset a.yaml", "preset b.yaml"]
 
 
 def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
-from vmn.cli.plan import NETWORKS
+from vmn.app.plan_request import NETWORKS
+from vmn.app.planner import Plan
 from vmn.core.names import similar
 from vmn.core.planning.candidates import LayoutFilter, one_layout, predictions
 from vmn.core.planning.gpus import GPUS, find_gpu
@@ -22,7 +23,7 @@ from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.quantization import ONLINE, with_quantization
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
-from vmn.report.plan import Plan, band, compact, name, text, times
+from vmn.report.plan import band, compact, name, text, times
 from vmn.report.plan_explain import explanation
 from vmn.report.plan_json import as_json
 from vmn.report.plan_ledger import CACHE, UNUSED, explanations, ledger
@@ -43,8 +44,8 @@ def planned() -> list[Model]:
 def plan_of(number: int, gpu: str, layout: Layout, options: VllmOptions) -> Plan:
     """Return the plan of one layout of a model of the registry, by its number."""
     model = planned()[number % len(planned())]
-    question = plan_context(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
-    return Plan(model, question, options, [predict(question, layout)])
+    context = plan_context(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
+    return Plan(model, context, options, [predict(context, layout)])
 
 
 PLANS = {
@@ -63,14 +64,14 @@ def test_ledger_adds_up_and_agrees_with_vllms_lines(
 ) -> None:
     plan = plan_of(number, gpu, layout, options)
     for rank in plan.best.ranks:
-        lines = ledger(plan.question, rank)
-        assert sum(lines.values()) == round(plan.question.gpu.gib * 100)
+        lines = ledger(plan.context, rank)
+        assert sum(lines.values()) == round(plan.context.gpu.gib * 100)
         assert sum(lines[part] for part in rank.weights) == round(rank.weights_gib * 100)
         assert lines[CACHE] == round(rank.available.expected * 100)
         assert min(size for line, size in lines.items() if line != CACHE) >= 0
         for part, size in rank.weights.items():
             assert abs(lines[part] - size * 100) < 1
-        assert set(lines) <= set(explanations(plan.question, plan.best))
+        assert set(lines) <= set(explanations(plan.context, plan.best))
 
 
 @given(**PLANS)
@@ -101,17 +102,17 @@ def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: 
 
 def test_verdict_is_coloured_only_when_asked_for() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B")
-    question = plan_context(model.architecture, GPUS[0], Cluster(1, 2), VllmOptions())
-    plan = Plan(model, question, VllmOptions(), predictions(question, LayoutFilter()))
+    context = plan_context(model.architecture, GPUS[0], Cluster(1, 2), VllmOptions())
+    plan = Plan(model, context, VllmOptions(), predictions(context, LayoutFilter()))
     assert "\x1b[32myes\x1b[0m" in text(plan, colour=True)
     assert text(plan, colour=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
 
 
 def test_part_left_alone_is_what_vllm_does_not_use() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B").architecture
-    question = plan_context(model, GPUS[0], Cluster(1, 1), VllmOptions(utilization=0.5))
-    rank = predict(question, Layout()).ranks[0]
-    assert ledger(question, rank)[UNUSED] == 3959
+    context = plan_context(model, GPUS[0], Cluster(1, 1), VllmOptions(utilization=0.5))
+    rank = predict(context, Layout()).ranks[0]
+    assert ledger(context, rank)[UNUSED] == 3959
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_model_of_the_registry_is_found_in_any_case_and_without_its_organisation
 @pytest.mark.parametrize("method", [*ONLINE, "fp8", "awq", "nonsense"])
 def test_quantization_gives_smaller_weights_or_a_reason(method: str) -> None:
     model = registered_model("Qwen/Qwen3-30B-A3B")
-    question = plan_context(model.architecture, GPUS[0], Cluster(1, 1), VllmOptions())
+    context = plan_context(model.architecture, GPUS[0], Cluster(1, 1), VllmOptions())
     try:
         smaller = with_quantization(model.architecture, model.config, method, (0, 32))
     except ConfigError as error:
@@ -181,7 +182,7 @@ def test_quantization_gives_smaller_weights_or_a_reason(method: str) -> None:
         assert "checkpoint" in str(error) or "online" in str(error)
         return
     other = plan_context(smaller, GPUS[0], Cluster(1, 1), VllmOptions())
-    plain, small = (predict(asked, Layout()).ranks[0].weights_gib for asked in (question, other))
+    plain, small = (predict(asked, Layout()).ranks[0].weights_gib for asked in (context, other))
     assert 0.25 < small / plain < 0.6
 
 
@@ -197,7 +198,7 @@ def test_networks_are_those_of_the_planner() -> None:
 
 def test_refused_layout_is_explained_in_vllms_words_too() -> None:
     model = registered_model("meta-llama/Llama-3.1-8B-Instruct")
-    question = plan_context(model.architecture, find_gpu("h100"), Cluster(1, 3), VllmOptions())
-    lines = explanation(Plan(model, question, VllmOptions(), [predict(question, Layout(3))])).splitlines()
+    context = plan_context(model.architecture, find_gpu("h100"), Cluster(1, 3), VllmOptions())
+    lines = explanation(Plan(model, context, VllmOptions(), [predict(context, Layout(3))])).splitlines()
     assert "TP3: no, tensor 3 does not divide 32 attention heads" in lines
     assert lines[-1] == "  Total number of attention heads (32) must be divisible by tensor parallel size (3)."

@@ -11,11 +11,11 @@ import pytest
 
 from kit.paths import name_of
 from vmn.adapters.models import REGISTRY, ModelError, registered_model
+from vmn.app.planner import Plan
 from vmn.core.planning.candidates import LayoutFilter, predictions
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.prediction import VllmOptions, plan_context
-from vmn.report.plan import Plan
 from vmn.report.plan_json import as_json
 
 BAND = {
@@ -79,9 +79,9 @@ def test_json_has_its_shape(path: Path) -> None:
     except ModelError as error:
         assert "planner" in str(error) or "missing" in str(error)
         return
-    question = plan_context(model.architecture, find_gpu("h200"), Cluster(2, 8), VllmOptions())
+    context = plan_context(model.architecture, find_gpu("h200"), Cluster(2, 8), VllmOptions())
     content: dict[str, Any] = json.loads(
-        as_json(Plan(model, question, VllmOptions(), predictions(question, LayoutFilter())))
+        as_json(Plan(model, context, VllmOptions(), predictions(context, LayoutFilter())))
     )
     jsonschema.validate(content, SCHEMA)
     assert content["model"] == model.name

@@ -92,10 +92,10 @@ def test_failure_contradicts_where_a_start_was_sure() -> None:
 
 
 def test_start_contradicts_where_nothing_fits() -> None:
-    question = plan_context(
+    context = plan_context(
         architecture("deepseek-ai--DeepSeek-R1"), find_gpu("h100"), Cluster(1, 8, "nvlink"), VllmOptions()
     )
-    prediction = predict(question, Layout(8))
+    prediction = predict(context, Layout(8))
     assert check(prediction, StartupLog(tokens=100_000)) == [
         "it started, and the prediction is that not one request fits"
     ]
@@ -112,9 +112,9 @@ def test_log_of_32_is_compared_by_what_it_says() -> None:
 @pytest.mark.parametrize(("estimate", "agrees"), [(None, True), (1.0, True), (3.0, False)])
 def test_cuda_graphs_are_kept_back_besides_the_activations(estimate: float | None, agrees: bool) -> None:
     """Before 0.32 the estimate has a line of its own, which a log may lack."""
-    question = question_of_log("dsr1-32L-tp2-pp2", eager=False)
+    context = question_of_log("dsr1-32L-tp2-pp2", eager=False)
     layout = Layout(4)
-    rank = predict(question, layout).ranks[0]
+    rank = predict(context, layout).ranks[0]
     available = rank.available.expected + rank.graphs.expected - 1.0
     worker = WorkerLog(
         "",
@@ -122,11 +122,11 @@ def test_cuda_graphs_are_kept_back_besides_the_activations(estimate: float | Non
         activation_gib=rank.activation.expected,
         non_torch_gib=rank.non_torch.expected,
         available_gib=available,
-        budget_gib=question.budget,
+        budget_gib=context.budget,
         graphs_estimate_gib=estimate,
     )
-    assert (check(predict(question, layout), StartupLog(workers=(worker,))) == []) is agrees
-    after = predict(calibrate(question, layout, StartupLog(workers=(worker,))).plan_context, layout).ranks[0]
+    assert (check(predict(context, layout), StartupLog(workers=(worker,))) == []) is agrees
+    after = predict(calibrate(context, layout, StartupLog(workers=(worker,))).context, layout).ranks[0]
     if estimate == 1.0:
         assert after.graphs.expected == pytest.approx(1.0)
         assert after.available.expected == pytest.approx(available)
@@ -143,7 +143,7 @@ def test_calibration_says_what_was_off(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_calibrated_prediction_is_the_log_s(name: str) -> None:
     log, found = parse_log(text_of(name)), calibration_of(name)
-    after = predict(found.plan_context, layout_of(log))
+    after = predict(found.context, layout_of(log))
     assert after.tokens.expected == pytest.approx(log.tokens, rel=0.001)
     assert after.tokens.low <= (log.tokens or 0) <= after.tokens.high
     assert width(after.tokens) < width(found.before.tokens)
@@ -155,7 +155,7 @@ def test_calibration_tightens_other_layouts_and_lengths() -> None:
     for layout in (Layout(4), Layout(2, 2)):
         before = predict(question_of_log(name, max_model_len=65_536, eager=False), layout)
         longer = dataclasses.replace(
-            question_of_log(name, max_model_len=65_536, eager=False), correction=found.plan_context.correction
+            question_of_log(name, max_model_len=65_536, eager=False), correction=found.context.correction
         )
         after = predict(longer, layout)
         assert width(after.tokens) < width(before.tokens)
@@ -165,7 +165,7 @@ def test_calibration_tightens_other_layouts_and_lengths() -> None:
 
 def test_calibrated_question_plans_all_layouts() -> None:
     found = calibration_of("dsr1-32L-tp2-pp2")
-    plans = [plan for plan in predict_all(found.plan_context) if plan.rejected is None]
+    plans = [plan for plan in predict_all(found.context) if plan.rejected is None]
     assert Layout(2, 2) in [plan.layout for plan in plans]
     assert all(plan.tokens.low <= plan.tokens.expected <= plan.tokens.high for plan in plans)
 
@@ -176,17 +176,15 @@ def test_overhead_is_found_without_being_named() -> None:
     short = StartupLog(workers=(WorkerLog("", weights_gib=55.36, available_gib=64.63),), tokens=2_117_664)
     found = calibrate(question_of_log(name), Layout(), short)
     assert [entry.what for entry in found.misses] == ["GiB for the KV cache", "tokens of KV cache"]
-    after = predict(found.plan_context, Layout()).ranks[0]
+    after = predict(found.context, Layout()).ranks[0]
     assert after.activation.expected == pytest.approx(6.41 + 2.0, abs=0.05)
     assert after.available.expected == pytest.approx(64.63, abs=0.01)
 
 
 def test_empty_log_changes_nothing() -> None:
     name = "llama405b-8L-tp1"
-    question = question_of_log(name)
-    found = calibrate(question, Layout(), StartupLog())
+    context = question_of_log(name)
+    found = calibrate(context, Layout(), StartupLog())
     assert found.comparisons == []
     assert check(found.before, StartupLog()) == []
-    assert predict(found.plan_context, Layout()).tokens.expected == pytest.approx(
-        found.before.tokens.expected, rel=1e-6
-    )
+    assert predict(found.context, Layout()).tokens.expected == pytest.approx(found.before.tokens.expected, rel=1e-6)

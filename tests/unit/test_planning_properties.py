@@ -22,15 +22,15 @@ QUESTIONS = {
 
 
 def question_of(number: int, gpu: str, version: str, eager: bool, gpus: int, kv_dtype: str = "auto") -> PlanContext:
-    """Return a question on GPUs of one node."""
+    """Return a context on GPUs of one node."""
     model = planned()[number % len(planned())].architecture
     options = VllmOptions(version=version, eager=eager, kv_dtype=kv_dtype)
     return plan_context(model, find_gpu(gpu), Cluster(1, gpus, "nvlink"), options)
 
 
-def most_tokens(question: PlanContext) -> float:
+def most_tokens(context: PlanContext) -> float:
     """Return the tokens of the layout that has most."""
-    return max((prediction.tokens.expected for prediction in predict_all(question)), default=0)
+    return max((prediction.tokens.expected for prediction in predict_all(context)), default=0)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from vmn.core.cluster.lws import CONTROLLER, CRD
 from vmn.core.cluster.quantity import quantity
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot
-from vmn.core.preflight.checks import findings
+from vmn.core.preflight.checks import results
 from vmn.core.preflight.result import CheckResult, CheckStatus
 from vmn.core.values.yaml import parse_values
 
@@ -111,7 +111,7 @@ class World:
     def say(self) -> list[CheckResult]:
         """Return what the checks find."""
         snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs, self.kubelet)
-        return list(findings(RenderedRelease("vllm", HERE, self.objects), snapshot))
+        return list(results(RenderedRelease("vllm", HERE, self.objects), snapshot))
 
 
 def each_node(change: Callable[[Object], None], count: int = 2) -> Change:

@@ -11,7 +11,7 @@ import pytest
 
 from kit.paths import CASES, CHART
 from kit.render import render
-from vmn.adapters.preflight import _reads_of_others
+from vmn.app.preflight import extension_reads
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import queues, routes
@@ -206,7 +206,7 @@ def test_autoscaled_release_needs_room_for_its_least_number_of_groups() -> None:
 
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
 def test_only_what_the_release_leads_to_is_read(case: str) -> None:
-    plurals = {item.plural for item in _reads_of_others(demand(case))}
+    plurals = {item.plural for item in extension_reads(demand(case))}
     assert plurals == set(healthy(case)) - {"nodes", "pods", "services"}
 
 

@@ -13,9 +13,10 @@ from kit.render import render
 from kit.schemas import object_errors
 from vmn.adapters.probe_job import program
 from vmn.core.cluster.lws import GROUP, NAME
+from vmn.core.cluster.release import INSTANCE
 from vmn.core.cluster.rendered import RenderedRelease, references
 from vmn.core.preflight.probe.expectations import Expectations, expectations_of
-from vmn.core.preflight.probe.job import INSTANCE, ProbeRun, plan
+from vmn.core.preflight.probe.job import ProbeRun, probe_run
 from vmn.core.preflight.probe.rbac import Right, rights, rules
 
 R1, TINY = (CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "tiny-cpu"))
@@ -37,7 +38,7 @@ def demand(values: Mapping[str, Any] | None = None, file: Any = R1) -> RenderedR
 
 
 def run_of(release: RenderedRelease) -> ProbeRun:
-    return plan(release, expectations_of(release), program(), "abc123", 300)
+    return probe_run(release, expectations_of(release), program(), "abc123", 300)
 
 
 def pod_of(run: ProbeRun) -> Any:

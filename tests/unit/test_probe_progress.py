@@ -14,9 +14,9 @@ from vmn.core.preflight.probe.progress import (
     Phase,
     PodProgress,
     in_words,
-    refusals,
-    states,
-    together,
+    progress_of,
+    refusal,
+    with_deleted,
 )
 
 Object = dict[str, Any]
@@ -71,14 +71,14 @@ PULL = container(waiting={"reason": "ImagePullBackOff", "message": "no such imag
     ],
 )
 def test_state_of_a_pod_has_the_cluster_s_words(given: Object, events: list[Object], phase: Phase, words: str) -> None:
-    (found,) = states([given], events)
+    (found,) = progress_of([given], events)
     assert found.phase is phase
     assert found.words.startswith(words)
     assert bool(found.words) == bool(words)
 
 
 def test_states_are_by_rank_and_events_are_each_pod_s_own() -> None:
-    found = states([pod(1), pod(0)], [event("FailedMount", "no folder", rank=1)])
+    found = progress_of([pod(1), pod(0)], [event("FailedMount", "no folder", rank=1)])
     assert [(item.rank, item.phase) for item in found] == [(0, Phase.WAITS), (1, Phase.STUCK)]
 
 
@@ -88,8 +88,8 @@ def test_refusal_of_pods_is_the_last_one_of_the_job() -> None:
         "reason": "FailedCreate",
         "message": 'Error creating: pods "vmn-0-x" is forbidden: exceeded quota: all',
     }
-    assert refusals(NAME, [said]) == "forbidden: exceeded quota: all"
-    assert refusals("other", [said]) == ""
+    assert refusal(NAME, [said]) == "forbidden: exceeded quota: all"
+    assert refusal("other", [said]) == ""
 
 
 RUNS = [PodProgress(rank, f"node-{rank}", Phase.RUNS) for rank in (0, 1)]
@@ -140,8 +140,8 @@ def test_waiting_goes_on_when_one_has_ended_and_another_still_pulls_its_image() 
 def test_pods_that_ran_and_are_gone_have_ended() -> None:
     waits = PodProgress(2, "node-2", Phase.WAITS, "starting")
     bad = PodProgress(1, "node-1", Phase.ENDED, "exit status 1")
-    assert together([*RUNS[:1], bad, waits], []) == [ENDED[0], bad]
-    assert together(RUNS, ENDED) == ENDED
+    assert with_deleted([*RUNS[:1], bad, waits], []) == [ENDED[0], bad]
+    assert with_deleted(RUNS, ENDED) == ENDED
 
 
 def test_pods_are_said_in_one_line() -> None:

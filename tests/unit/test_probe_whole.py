@@ -15,8 +15,8 @@ from kit.scripts import free_port
 from vmn.adapters.probe_job import program
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.preflight.probe.expectations import expectations_of
-from vmn.core.preflight.probe.job import plan
-from vmn.core.preflight.probe.judge import ProbeReport, findings
+from vmn.core.preflight.probe.job import probe_run
+from vmn.core.preflight.probe.judge import ProbeReport, results
 from vmn.core.preflight.probe.progress import Phase, PodProgress
 from vmn.core.preflight.result import CheckResult
 
@@ -47,9 +47,11 @@ def values(models: Path) -> dict[str, Any]:
 
 def run(folder: Path, models: Path) -> dict[str, CheckResult]:
     """Plan a run, start its pods here with what the manifests tell them, and return the findings by check."""
-    demand = RenderedRelease("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
-    asked = expectations_of(demand)
-    container = plan(demand, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][0]
+    release = RenderedRelease("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
+    asked = expectations_of(release)
+    container = probe_run(release, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][
+        0
+    ]
     told = json.loads(next(item["value"] for item in container["env"] if item["name"] == "VMN_ACTIVE"))
     inside = probe_pod.put_program(folder)
     pods = [probe_pod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
@@ -57,7 +59,7 @@ def run(folder: Path, models: Path) -> dict[str, CheckResult]:
         ProbeReport(PodProgress(rank, f"node-{rank}", Phase.ENDED), probe_pod.ended(process))
         for rank, process in enumerate(pods)
     ]
-    return {item.check: item for item in findings(asked, reports, "", 1)}
+    return {item.check: item for item in results(asked, reports, "", 1)}
 
 
 def test_pods_answer_all_that_the_manifests_ask(models: Path, tmp_path: Path) -> None:
@@ -73,4 +75,4 @@ def test_fault_reaches_the_findings(models: Path, tmp_path: Path) -> None:
     (models / "tiny" / "model.safetensors").write_bytes(HEADER[:-1])
     found = run(tmp_path, models)
     assert str(found["active-weights"].status) == "FAIL"
-    assert found["active-weights"].text.startswith("node-0, node-1: 1 file(s) of ")
+    assert found["active-weights"].text.startswith("node-0, node-1: 1 file of ")

@@ -37,7 +37,7 @@ class Point:
         name: what was started.
         source: where the numbers are from.
         model: that was started.
-        question: its GPU, version and options.
+        context: its GPU, version and options.
         layout: how it was spread.
         measured: numbers as printed by vLLM: GiB by stage as lists, tokens, and how it ended.
     """
@@ -46,20 +46,20 @@ class Point:
     name: str
     source: str
     model: Architecture
-    question: PlanContext
+    context: PlanContext
     layout: Layout
     measured: Mapping[str, Any]
 
     @property
     def prediction(self) -> Prediction:
         """What the planner says."""
-        return predict(self.question, self.layout)
+        return predict(self.context, self.layout)
 
     @property
     def cache(self) -> KVCache:
         """The KV cache's form."""
-        question = self.question
-        return kv_cache(self.model, self.layout, question.kv_dtype, question.batch.tokens, question.vllm)
+        context = self.context
+        return kv_cache(self.model, self.layout, context.kv_dtype, context.batch.tokens, context.vllm)
 
     def blocks(self, gib: float) -> int:
         """Return the blocks that a KV cache of so many GiB has, on the fullest stage."""
@@ -68,7 +68,7 @@ class Point:
 
     def tokens(self, gib: float) -> int:
         """Return the tokens that vLLM prints for so many GiB, on the fullest stage."""
-        length = self.question.batch.length
+        length = self.context.batch.length
         return int(self.blocks(gib) / self.cache.request_blocks(length) * length)
 
 
@@ -101,8 +101,8 @@ def published() -> list[Point]:
 
 def _published(entry: Mapping[str, Any]) -> Point:
     model, layout = architecture(entry["model"], **entry.get("change", {})), Layout(**entry["layout"])
-    question = question_of(model, entry["gpu"], layout, **entry.get("options", {}))
-    return Point(entry["row"], entry["name"], entry["source"], model, question, layout, entry["measured"])
+    context = question_of(model, entry["gpu"], layout, **entry.get("options", {}))
+    return Point(entry["row"], entry["name"], entry["source"], model, context, layout, entry["measured"])
 
 
 def own() -> list[Point]:
@@ -116,7 +116,7 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
     name = Path(entry["config"]).stem
     layout = Layout(args["tensor"], args["pipeline"])
     model = architecture(name)
-    question = question_of(
+    context = question_of(
         model,
         entry["gpu"],
         layout,
@@ -138,7 +138,7 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
         "complete": True,
     }
     text = f"{name}, H200{spread}, {args['max_num_batched_tokens']:,} tokens a step, 0.26"
-    return Point("own", text, source, model, question, layout, measured)
+    return Point("own", text, source, model, context, layout, measured)
 
 
 def started() -> list[Point]:
@@ -151,7 +151,7 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
     said, given, layout = parse_log(log.read_text(encoding="utf-8")), entry["options"], Layout()
     worker = said.stage(0, 1)[0]
     model = read_architecture(configuration_of(entry))
-    question = question_of(
+    context = question_of(
         model,
         "h100",
         layout,
@@ -172,7 +172,7 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
         "complete": True,
     }
     name = entry["model"].partition("--")[2]
-    return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, question, layout, measured)
+    return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, context, layout, measured)
 
 
 def errors(point: Point) -> Iterator[tuple[str, float, float]]:

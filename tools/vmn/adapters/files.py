@@ -1,4 +1,4 @@
-"""Charts, overlays and values files on disk."""
+"""Charts, presets, and values files on disk."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def default_chart() -> Path:
     return checkout if checkout.is_dir() else _PACKAGE / "chart"
 
 
-def overlays_of(chart: Path) -> list[Path]:
-    """Return the overlays that belong to a checkout's chart, by name."""
+def presets_of(chart: Path) -> list[Path]:
+    """Return the presets of a checkout, by name."""
     return sorted((chart.resolve().parent.parent / "values").glob("*.yaml"))
 
 

@@ -61,13 +61,13 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return charts[0].parent
 
 
-def upgrades(chart: Path, previous: Path, overlays: Sequence[Path]) -> list[tuple[Path, Path]]:
+def upgrades(chart: Path, previous: Path, values_files: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Return the values files with which to upgrade: the ci values and the overlays.
 
     Each comes with the previous chart's file of that name; one that the previous chart has not is left out. A file from
     elsewhere, or for a previous chart that came without its files, serves for both.
     """
-    files = [*sorted((chart / "ci").glob("*-values.yaml")), *overlays]
+    files = [*sorted((chart / "ci").glob("*-values.yaml")), *values_files]
     return [(before, file) for file in files for before in _before(chart, previous, file)]
 
 

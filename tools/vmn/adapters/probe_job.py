@@ -1,4 +1,4 @@
-"""Running the pods of ``vmn preflight --active``, and removing whatever comes of it."""
+"""The Job of a probe on the cluster: creating it, watching its pods, and removing all of its objects."""
 
 from __future__ import annotations
 
@@ -15,61 +15,60 @@ from typing import TYPE_CHECKING
 from vmn.adapters.cluster import AT_ONCE, PAGE, ask, ask_text, message
 from vmn.adapters.programs import MissingError
 from vmn.core.cluster.snapshot import Object
-from vmn.core.preflight.probe.expectations import Expectations
 from vmn.core.preflight.probe.job import ProbeRun
-from vmn.core.preflight.probe.judge import ProbeReport, facts_of, findings
-from vmn.core.preflight.probe.progress import Patience, Phase, PodProgress, in_words, refusals, states, together
-from vmn.core.preflight.probe.rbac import Right, path_of, rights, rules
-from vmn.core.preflight.result import CheckResult, failed, warned
+from vmn.core.preflight.probe.progress import (
+    STARTED,
+    Patience,
+    PodProgress,
+    in_words,
+    progress_of,
+    refusal,
+    with_deleted,
+)
+from vmn.core.preflight.probe.rbac import Right, path_of, rights
+from vmn.core.reporting import Say
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 PROGRAM = Path(__file__).resolve().parent.parent / "probe_pod"
 PERIOD = 1.0
-"""Seconds between two looks."""
+"""Seconds between two looks at the pods."""
 REMOVAL_SECONDS = 60
-"""For Kubernetes to end the pods, whose grace is 5 s, and to collect them."""
+"""Seconds for Kubernetes to end the pods, whose grace period is 5 s, and to collect them."""
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-Say = Callable[[str], None]
 
 
 def program() -> dict[str, str]:
-    """Return the files that the pods run."""
+    """Return the files that the pods run, by name."""
     return {file.name: file.read_text(encoding="utf-8") for file in sorted(PROGRAM.glob("*.py"))}
 
 
-def check(client: ApiClient, run: ProbeRun, asked: Expectations, seconds: float, say: Say) -> list[CheckResult]:
-    """Make the objects, wait, judge, and remove the objects, however it ends.
+def run_probe(client: ApiClient, run: ProbeRun, seconds: float, say: Say) -> Watch | str:
+    """Create the objects, wait for the pods, and remove the objects, however it ends.
 
     Args:
-        client: of the cluster.
-        run: what to make.
-        asked: what the release's pods count on.
-        seconds: to wait at most.
-        say: gets a line when something moves.
+        client: client of the cluster.
+        run: the objects to create.
+        seconds: how long to wait at most.
+        say: takes lines about progress.
+
+    Returns:
+        What was seen of the pods, or why the API server refuses an object.
 
     Raises:
-        MissingError: the server can't be reached.
-        KeyboardInterrupt: the user, or SIGTERM, ended it.
+        MissingError: the API server can't be reached.
+        KeyboardInterrupt: the user or SIGTERM ended the probe.
     """
-    lacking = _lacking(client, run)
-    if lacking:
-        fix = rules(lacking, run.namespace)
-        return [warned("active", "not run: this user may not make, watch and remove its pods", fix)]
     with _sigterm_like_interrupt():
         try:
-            refused = _make(client, run)
-            if refused:
-                return [failed("active", refused, "Change what the message names; nothing was left behind.")]
-            seen = _Watch(client, run, say).until(seconds)
+            return _create(client, run) or Watch(client, run, say).until(seconds)
         finally:
             _remove(client, run, say)
-    reports = [ProbeReport(state, facts_of(seen.logs.get(state.rank, ""))) for state in seen.states]
-    return list(findings(asked, reports, seen.refused, seen.seconds))
 
 
-def _lacking(client: ApiClient, run: ProbeRun) -> list[Right]:
+def missing_rights(client: ApiClient, run: ProbeRun) -> list[Right]:
+    """Return the rights that a probe needs and the user does not have."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         needed = rights(run)
         allowed = list(pool.map(lambda right: _may(client, right, run.namespace), needed))
@@ -77,15 +76,15 @@ def _lacking(client: ApiClient, run: ProbeRun) -> list[Right]:
 
 
 def _may(client: ApiClient, right: Right, namespace: str) -> bool:
-    """Return whether the user has a right; a server that does not say is tried."""
+    """Return whether the user has a right; True when the API server does not tell."""
     spec = {"resourceAttributes": right.attributes(namespace)}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
     answer = ask(client, "POST", REVIEW, body=body)
     return answer.status >= 300 or bool(answer.content.get("status", {}).get("allowed"))
 
 
-def _make(client: ApiClient, run: ProbeRun) -> str:
-    """Make all objects, the others owned by the Job; return what the server refuses, nothing when it does not."""
+def _create(client: ApiClient, run: ProbeRun) -> str:
+    """Create all objects, owned by the Job; return why the API server refuses one, empty when it accepts all."""
     owner: list[Object] = []
     for item in run.objects:
         metadata = {**item["metadata"], **({"ownerReferences": owner} if owner else {})}
@@ -99,52 +98,52 @@ def _make(client: ApiClient, run: ProbeRun) -> str:
 
 
 @dataclass
-class _Watch:
-    """The pods of a run while they go on.
+class Watch:
+    """The pods of a probe, watched until they have ended.
 
     Attributes:
-        client: of the cluster.
-        run: what was made.
-        say: gets a line when something moves.
-        states: of the pods when they were last seen.
+        client: client of the cluster.
+        run: the objects that were created.
+        say: takes lines about progress.
+        pods: progress of the pods as last seen.
         refused: why there are no pods.
-        logs: by rank, the longest that was seen: a failed Job takes its pods with it.
-        seconds: that it took.
+        logs: the longest log seen of each pod, by rank: a failed Job deletes its pods.
+        seconds: how long the probe took.
     """
 
     client: ApiClient
     run: ProbeRun
     say: Say
-    states: list[PodProgress] = field(default_factory=list)
+    pods: list[PodProgress] = field(default_factory=list)
     refused: str = ""
     logs: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def until(self, seconds: float) -> _Watch:
-        """Look until all pods have ended, or nothing more is to be expected."""
-        begun, told = time.monotonic(), ""
+    def until(self, seconds: float) -> Watch:
+        """Watch until all pods have ended, or waiting longer is pointless."""
+        begun, last = time.monotonic(), ""
         patience = Patience(self.run.nodes, begun + seconds)
         while True:
             self._look()
-            words = in_words(self.states, self.refused)
+            words = in_words(self.pods, self.refused)
             self.seconds = time.monotonic() - begun
-            if words != told:
+            if words != last:
                 self.say(f"{self.seconds:.0f} s: {words}")
-                told = words
-            if patience.is_over(self.states, self.refused, time.monotonic()):
+                last = words
+            if patience.is_over(self.pods, self.refused, time.monotonic()):
                 return self
             time.sleep(PERIOD)
 
     def _look(self) -> None:
-        pods = self._list("pods", [("labelSelector", self.run.selector)])
-        started = all(item.phase in (Phase.RUNS, Phase.ENDED) for item in states(pods, ()))
-        events = [] if started and len(pods) == self.run.nodes else self._events()
-        self.refused = refusals(self.run.name, events) if len(pods) < self.run.nodes else ""
-        self.states = together(self.states, states(pods, events))
-        ranks = {item.rank: pod for pod in pods for item in states([pod], ())}
-        for state in self.states:
-            if state.phase in (Phase.RUNS, Phase.ENDED) and state.rank in ranks:
-                self._read_log(state.rank, ranks[state.rank]["metadata"]["name"])
+        found = self._list("pods", [("labelSelector", self.run.selector)])
+        started = all(item.phase in STARTED for item in progress_of(found, ()))
+        events = [] if started and len(found) == self.run.nodes else self._events()
+        self.refused = refusal(self.run.name, events) if len(found) < self.run.nodes else ""
+        self.pods = with_deleted(self.pods, progress_of(found, events))
+        ranks = {item.rank: pod for pod in found for item in progress_of([pod], ())}
+        for pod in self.pods:
+            if pod.phase in STARTED and pod.rank in ranks:
+                self._read_log(pod.rank, ranks[pod.rank]["metadata"]["name"])
 
     def _read_log(self, rank: int, pod: str) -> None:
         path = f"/api/v1/namespaces/{self.run.namespace}/pods/{pod}/log"
@@ -167,9 +166,9 @@ def _last_seen(event: Object) -> str:
 
 
 def _remove(client: ApiClient, run: ProbeRun, say: Say) -> None:
-    """Delete every object until none is left, and wait for the pods; say what to do when that fails."""
+    """Delete all objects and wait until their pods are gone; say what to do when that fails."""
     with _undisturbed():
-        say(f"removing Job {run.name} and what belongs to it")
+        say(f"removing Job {run.name} and its objects")
         end = time.monotonic() + REMOVAL_SECONDS
         while True:
             try:
@@ -182,7 +181,7 @@ def _remove(client: ApiClient, run: ProbeRun, say: Say) -> None:
                 break
             time.sleep(PERIOD)
     kinds = "job,service,configmap,networkpolicy"
-    say(f"not all is removed ({', '.join(left)}): kubectl -n {run.namespace} delete {kinds} -l {run.selector}")
+    say(f"some objects remain ({', '.join(left)}): kubectl -n {run.namespace} delete {kinds} -l {run.selector}")
 
 
 def _is_gone(client: ApiClient, item: Object) -> bool:
@@ -198,7 +197,7 @@ def _pods_left(client: ApiClient, run: ProbeRun) -> list[str]:
 
 @contextmanager
 def _handling(handlers: dict[signal.Signals, Callable[..., object] | signal.Handlers]) -> Iterator[None]:
-    """Have other signal handlers for a while; only the main thread may."""
+    """Replace signal handlers for a while, which only the main thread may do."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

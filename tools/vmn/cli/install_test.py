@@ -4,41 +4,54 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
+from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_status, note, output_option
 
 if TYPE_CHECKING:
-    from vmn.core.install_test import Item, Settings, Step
+    from vmn.core.install_test import Item, Step
 
 
-@click.command("install-test")
+@click.command(
+    "install-test",
+    cls=Command,
+    short_help="Install the chart on a cluster with every preset, and remove it again.",
+    example="vmn install-test -f values/tiny-cpu.yaml --dry-run",
+)
 @chart_option
-@click.option("--values", "overlays", multiple=True, type=FILE, help="An overlay.  [default: all of values/]")
+@click.option(
+    "-f",
+    "--values",
+    "values_files",
+    multiple=True,
+    type=FILE,
+    help="Values file to install. You can repeat it.  [default: all presets in values/]",
+)
 @click.option(
     "--extra-values",
     multiple=True,
     type=FILE,
-    help="Values on top of every installation, such as the tolerations of simulated nodes.",
+    help="Values to add to every installation, such as tolerations of simulated nodes.",
 )
-@click.option("--upgrade", is_flag=True, help="Upgrade each release from the previous chart, too.")
+@click.option("--upgrade", is_flag=True, help="Also upgrade each release from the previous chart.")
 @click.option(
     "--previous",
     type=click.Path(exists=True, path_type=Path),
-    help="The previous chart: its folder or its archive.  [default: the one that the checkout keeps]",
+    help="The previous chart: a folder or an archive.  [default: the archive in the checkout]",
 )
-@click.option("-n", "--namespace", help="Use this namespace, which is there.  [default: a new one, removed at the end]")
-@click.option("--wait", type=click.IntRange(min=10), default=180, show_default=True, help="Seconds for a release.")
-@click.option("--dry-run", is_flag=True, help="Print the commands and run none.")
+@click.option("-n", "--namespace", help="Existing namespace to use.  [default: a new one, deleted at the end]")
+@click.option(
+    "--wait", type=click.IntRange(min=10), default=180, show_default=True, help="Seconds to wait for a release."
+)
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
 @output_option
 @ends_with_status
 def install_test(
     chart: Path | None,
-    overlays: tuple[Path, ...],
+    values_files: tuple[Path, ...],
     extra_values: tuple[Path, ...],
     upgrade: bool,
     previous: Path | None,
@@ -47,13 +60,14 @@ def install_test(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Install the chart on the cluster of KUBECONFIG, with its ci values and with every overlay.
+    """Install the chart on the cluster of KUBECONFIG, with its ci values and with every preset.
 
-    The ci values go through chart-testing (lint and install); each overlay is linted, installed, checked for ready
-    groups, uninstalled and checked for leftovers. With --upgrade, chart-testing upgrades from the chart of its target
-    branch, where git has that, and the previous chart is installed with each file and upgraded to this one.
+    chart-testing lints and installs the ci values. Each preset is linted, installed, checked for ready groups,
+    uninstalled, and checked for leftovers. With --upgrade, chart-testing also upgrades from the chart of its target
+    branch if git has it, and the previous chart is installed with each file and upgraded to this one.
     """
-    from vmn.adapters.files import default_chart, overlays_of
+    from vmn.adapters.files import default_chart, presets_of
+    from vmn.app.install_test import with_previous_chart
     from vmn.core.install_test import Settings, items, last
     from vmn.report import install_test as report
 
@@ -61,7 +75,7 @@ def install_test(
     config = folder.resolve().parent.parent / "ct.yaml"
     settings = Settings(
         chart=folder,
-        overlays=overlays or overlays_of(folder),
+        values_files=values_files or presets_of(folder),
         extra_values=[file.resolve() for file in extra_values],  # ct may run in another folder
         namespace=namespace or "vmn-install-test",
         own_namespace=namespace is None,
@@ -71,7 +85,7 @@ def install_test(
     if previous and not upgrade:
         raise click.UsageError("--previous is the chart from which --upgrade starts: give both.")
     with tempfile.TemporaryDirectory(prefix="vmn-previous-") as work:
-        planned = items(_with_previous(settings, previous, Path(work)) if upgrade else settings)
+        planned = items(with_previous_chart(settings, previous, Path(work), note) if upgrade else settings)
         if dry_run:
             click.echo(report.commands(planned, last(settings)))
             return
@@ -79,34 +93,12 @@ def install_test(
 
 
 def _run(planned: list[Item], at_the_end: list[Step], output: str) -> None:
-    from vmn.adapters import installtest as runner
     from vmn.adapters.programs import require
+    from vmn.app.install_test import check_cluster, run_items
     from vmn.report import install_test as report
 
     require(["helm", "kubectl", "ct", "yamllint", "yamale"])
-    runner.check_cluster()
-    results = runner.run_items(planned, at_the_end, note)
+    check_cluster()
+    results = run_items(planned, at_the_end, note)
     click.echo(report.as_json(results) if output == "json" else report.text(results))
     sys.exit(FINDINGS if any(result.problem for result in results) else 0)
-
-
-def _with_previous(settings: Settings, given: Path | None, work: Path) -> Settings:
-    """Return settings with a chart from which to upgrade; say why chart-testing has none.
-
-    Raises:
-        MissingError: none is given, and the checkout keeps none.
-    """
-    from vmn.adapters.previous_chart import IN_CHECKOUT, unpacked, upgrades, why_not_from_git
-    from vmn.adapters.programs import MissingError
-
-    root = settings.chart.resolve().parent.parent
-    why = why_not_from_git(root, settings.config) if settings.config else f"{root} has no ct.yaml"
-    if why:
-        note(f"ct install runs without --upgrade: {why}. The ci values are upgraded from the previous chart below.")
-    source = given or root / IN_CHECKOUT
-    if not source.exists():
-        raise MissingError(f"There is no previous chart: {source} is not there. Name one with --previous.")
-    note(f"The previous chart is {source}.")
-    chart = source if source.is_dir() else unpacked(source, work)
-    pairs = upgrades(settings.chart, chart, settings.overlays)
-    return replace(settings, previous=chart, upgrades=pairs, git_root=None if why else root)

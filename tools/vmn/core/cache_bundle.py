@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vmn.core.cluster.snapshot import Object
-
 ROOT = "MULTINODE_CACHE"
 """The chart's variable with the folder of a pod's caches."""
 NOT_TAKEN = frozenset({"HOME", "XDG_CACHE_HOME"})
@@ -55,11 +53,6 @@ class Origin:
     architecture: str
     image: str
     created: str
-
-
-def settings(container: Object) -> dict[str, str]:
-    """Return the plain environment variables of a container."""
-    return {item["name"]: item["value"] for item in container.get("env") or () if "value" in item}
 
 
 def folders(env: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.rendered import RenderedRelease, plain_env
 
 SETTINGS = "MULTINODE_WEIGHTS"
 """The variable that tells the chart's downloader what to bring."""
@@ -53,7 +53,7 @@ def models(release: RenderedRelease) -> Iterator[str]:
     """Yield the models that pods download from the hub or a mirror of it, with their revisions."""
     for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
-            env = {item["name"]: item.get("value") for item in container.get("env") or ()}
+            env = plain_env(container)
             if settings := env.get(SETTINGS):
                 asked = json.loads(settings)
                 yield f"{asked['model']}@{asked['revision']}"

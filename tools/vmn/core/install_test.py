@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-KINDS = (
-    "leaderworkersets.leaderworkerset.x-k8s.io,statefulsets,pods,services,secrets,configmaps,serviceaccounts,"
-    "networkpolicies,poddisruptionbudgets,jobs"
-)
+from vmn.core.cluster.lws import CRD, NAME
+from vmn.core.cluster.release import INSTANCE
+
+KINDS = f"{CRD},statefulsets,pods,services,secrets,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,jobs"
 """Kinds of which nothing of a release may be left. Volume claims may stay: they hold weights and caches."""
 MADE_KINDS = "statefulsets,pods,services,controllerrevisions"
 """Kinds that LeaderWorkerSet makes, with its own label instead of the release's."""
@@ -42,11 +42,20 @@ class Item:
 
 
 @dataclass(frozen=True)
+class ItemResult:
+    """How an item ended; without a problem it passed."""
+
+    item: str
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """Where and how."""
 
     chart: Path
-    overlays: Sequence[Path]
+    values_files: Sequence[Path]
     extra_values: Sequence[Path]
     namespace: str
     own_namespace: bool
@@ -66,7 +75,7 @@ class Settings:
 
 def items(settings: Settings) -> list[Item]:
     """Return everything to do, in order."""
-    found = [lint(settings), install(settings), *(overlay(settings, file) for file in settings.overlays)]
+    found = [lint(settings), install(settings), *(preset(settings, file) for file in settings.values_files)]
     if settings.previous:
         found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
     return found
@@ -107,7 +116,7 @@ def install(settings: Settings) -> Item:
     return Item("ct install --upgrade", [Step(command, settings.wait * 12, folder=root)])
 
 
-def overlay(settings: Settings, file: Path) -> Item:
+def preset(settings: Settings, file: Path) -> Item:
     """Return lint, install, check, uninstall and check for one overlay."""
     chart, release = str(settings.chart), settings.release
     namespace, values = _namespace(settings), _values(settings, file)
@@ -118,7 +127,7 @@ def overlay(settings: Settings, file: Path) -> Item:
         *_check(settings, "{.status.readyReplicas}"),
         *_remove(settings),
     ]
-    return Item(f"overlay {file.name}", steps, _explain(settings), _cleanup(settings))
+    return Item(f"preset {file.name}", steps, _explain(settings), _cleanup(settings))
 
 
 def upgrade(settings: Settings, previous: Path, before: Path, file: Path) -> Item:
@@ -158,7 +167,7 @@ def _helm_install(settings: Settings, chart: Path, file: Path) -> Step:
 
 def _check(settings: Settings, counts: str) -> list[Step]:
     """Return waiting for groups that serve, and counting them: as many as wanted in each of the counts."""
-    lws = ["leaderworkersets.leaderworkerset.x-k8s.io", *_selected(settings)]
+    lws = [CRD, *_selected(settings)]
     shown = f"jsonpath={{range .items[*]}}{{.spec.replicas}} {counts}{{end}}"
     until = f"--timeout={settings.wait}s"
     return [
@@ -190,12 +199,12 @@ def _uninstall(settings: Settings, *options: str) -> list[Step]:
 
 
 def _made(settings: Settings) -> list[str]:
-    label = f"leaderworkerset.sigs.k8s.io/name={settings.release}"
+    label = f"{NAME}={settings.release}"
     return [MADE_KINDS, "--selector", label, *_namespace(settings)]
 
 
 def _selected(settings: Settings) -> list[str]:
-    return ["--selector", f"app.kubernetes.io/instance={settings.release}", *_namespace(settings)]
+    return ["--selector", f"{INSTANCE}={settings.release}", *_namespace(settings)]
 
 
 def _explain(settings: Settings) -> list[Step]:

@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from vmn.adapters.installtest import Result
-from vmn.core.install_test import Item, Step
+from vmn.core.install_test import Item, ItemResult, Step
 
 
-def text(results: Sequence[Result]) -> str:
+def text(results: Sequence[ItemResult]) -> str:
     """Return one line per item and one that counts the failures."""
     lines = [
         f"{'FAILED' if result.problem else 'passed'}  {result.item} ({result.seconds:.0f} s)"
@@ -22,7 +21,7 @@ def text(results: Sequence[Result]) -> str:
     return "\n".join([*lines, f"{failed} of {len(results)} failed" if failed else f"all {len(results)} passed"])
 
 
-def as_json(results: Sequence[Result]) -> str:
+def as_json(results: Sequence[ItemResult]) -> str:
     """Return the results for programs."""
     return json.dumps([asdict(result) for result in results], indent=2)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from vmn.adapters.models import Model
-from vmn.core.planning.candidates import fewest_nodes
+from vmn.app.planner import Plan
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions
+from vmn.core.planning.prediction import Prediction
 from vmn.core.planning.startup_log.expected import log_lines
 
 WIDTH = 120
@@ -20,28 +18,6 @@ SHOWN = 10
 """Layouts in the table unless all are asked for."""
 HEADINGS = ("layout", "fits", "GiB weights", "KV tokens", "longest", "concurrency", "network")
 COLOURS = {"yes": "32", "maybe": "33", "no": "31"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was asked, and the answer.
-
-    Attributes:
-        model: the model.
-        question: what all layouts share.
-        options: vLLM's flags that were asked for.
-        layouts: the predictions, the best first.
-    """
-
-    model: Model
-    question: PlanContext
-    options: VllmOptions
-    layouts: Sequence[Prediction]
-
-    @property
-    def best(self) -> Prediction:
-        """The first layout."""
-        return self.layouts[0]
 
 
 def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
@@ -63,15 +39,15 @@ def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
 
 def header(plan: Plan) -> list[str]:
     """Return the lines that say what was asked."""
-    question = plan.question
-    cluster, batch, gpu = question.cluster, question.batch, question.gpu
+    context = plan.context
+    cluster, batch, gpu = context.cluster, context.batch, context.gpu
     where = f"{cluster.gpus_per_node} {gpu.name}"
     if cluster.nodes > 1:
         where = f"{cluster.nodes} nodes of {where} over {cluster.network}"
     return [
-        f"{plan.model.name} on {where}, vLLM {question.version}",
+        f"{plan.model.name} on {where}, vLLM {context.version}",
         f"{batch.length:,} tokens a request, up to {batch.tokens:,} tokens and {batch.requests:,} requests a step; "
-        f"{question.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
+        f"{context.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
     ]
 
 
@@ -198,13 +174,15 @@ def _legend(shown: Sequence[Prediction]) -> list[str]:
 
 
 def _replicas(plan: Plan) -> list[str]:
-    """Return the advice to run several groups where fewer nodes than there are would do."""
-    there = plan.question.cluster.nodes
-    enough = fewest_nodes(plan.question) if there > 1 and plan.best.fits else there
-    if enough == there:
+    """Return the advice to run several smaller groups where fewer nodes hold the model."""
+    nodes, enough = plan.context.cluster.nodes, plan.fewest_nodes
+    if enough == nodes:
         return []
-    size = "1 node is" if enough == 1 else f"{enough} nodes are"
-    return ["", f"{size} enough: {there // enough} replicas of --nodes {enough} answer more than one group of {there}."]
+    count = nodes // enough
+    size = {1: "one-node", 2: "two-node", 4: "four-node"}
+    small, large = size.get(enough, f"{enough}-node"), size.get(nodes, f"{nodes}-node")
+    what = "1 node is" if enough == 1 else f"{enough} nodes are"
+    return ["", f"{what} enough: {count} {small} groups serve more requests than one {large} group."]
 
 
 def _hint(plan: Plan) -> list[str]:

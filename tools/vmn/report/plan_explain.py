@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
+from vmn.app.planner import Plan
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.memory.kv_cache import KVCache
 from vmn.core.planning.prediction import Prediction, Rank
-from vmn.report.plan import BAND, DASH, WIDTH, Plan, band, compact, header, name, printed, reason, times, verdict
+from vmn.report.plan import BAND, DASH, WIDTH, band, compact, header, name, printed, reason, times, verdict
 from vmn.report.plan_ledger import ACTIVATION, CACHE, GRAPHS, OTHER, Ledger, explanations, ledger
 
 COLUMNS = 4
@@ -22,7 +23,7 @@ def explanation(plan: Plan) -> str:
     best = plan.best
     why = reason(best)
     read = f", read on {plan.model.date}" if plan.model.date else ""
-    origin = f"shapes from {plan.model.source}{read}; memory of the GPU: {plan.question.gpu.source}"
+    origin = f"shapes from {plan.model.source}{read}; memory of the GPU: {plan.context.gpu.source}"
     lines = [
         *header(plan),
         *wrap(origin, WIDTH, break_long_words=False, break_on_hyphens=False),
@@ -51,14 +52,14 @@ def alike(plan: Plan, prediction: Prediction) -> list[tuple[list[Rank], Ledger]]
     """Return the ledgers of a layout, each with the stages that have it."""
     groups: dict[tuple[object, ...], tuple[list[Rank], Ledger]] = {}
     for rank in prediction.ranks:
-        lines = ledger(plan.question, rank)
+        lines = ledger(plan.context, rank)
         key = (rank.layers, rank.blocks, *lines.items())
         groups.setdefault(key, ([], lines))[0].append(rank)
     return list(groups.values())
 
 
 def _ledgers(plan: Plan, prediction: Prediction) -> Iterator[str]:
-    words = explanations(plan.question, prediction)
+    words = explanations(plan.context, prediction)
     columns = alike(plan, prediction)
     for start in range(0, len(columns), COLUMNS):
         some = columns[start : start + COLUMNS]
@@ -69,7 +70,7 @@ def _ledgers(plan: Plan, prediction: Prediction) -> Iterator[str]:
         for line in names:
             yield _line(line, [_amount(lines.get(line)) for _, lines in some], words.get(line, ""))
         total = [_amount(sum(lines.values())) for _, lines in some]
-        yield _line("together", total, f"all of {plan.question.gpu.name} as vLLM sees it")
+        yield _line("together", total, f"all of {plan.context.gpu.name} as vLLM sees it")
         weights = [_amount(sum(lines[part] for part in ranks[0].weights)) for ranks, lines in some]
         yield _line("weights alone", weights, 'what vLLM calls "Model loading took"')
 
@@ -104,22 +105,22 @@ def _gibs(value: Band) -> str:
 
 
 def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
-    question, length = plan.question, prediction.length
-    cache = kv_cache(question.model, prediction.layout, question.kv_dtype, question.batch.tokens, question.vllm)
-    bounds = stage_bounds(question.model, prediction.layout)
+    cache, length = prediction.cache, prediction.length
+    if cache is None:
+        return
     yield "KV cache"
     token = cache.page // cache.block
     yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes, {token:,} a token"
     yield from _groups(cache)
     for ranks, _ in alike(plan, prediction):
-        size = cache.block_bytes(*bounds[ranks[0].stage])
+        size = ranks[0].block_bytes
         blocks = int(ranks[0].blocks.expected)
         yield (
             f"  {stages(ranks)}: {size:,} bytes a block of all its layers; {ranks[0].available.expected:.2f} GiB are "
             f"{blocks:,} blocks"
         )
     blocks = min(int(rank.blocks.expected) for rank in prediction.ranks)
-    needed = cache.request_blocks(length)
+    needed = prediction.request_blocks
     share = f", over {cache.shards} GPUs" if cache.shards > 1 else ""
     if len(prediction.ranks) > 1:
         yield f"  the fewest count: {blocks:,} blocks"
@@ -131,7 +132,7 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
         f"({band(prediction.concurrency, times)})"
     )
     yield f"  that times {length:,} = {int(prediction.tokens.expected):,} tokens ({band(prediction.tokens, compact)})"
-    limit = ", the model's own limit" if prediction.longest.expected >= question.model.max_length else ""
+    limit = ", the model's own limit" if prediction.longest.expected >= plan.context.model.max_length else ""
     yield f"  the longest request has {int(prediction.longest.expected):,} tokens{limit}"
 
 

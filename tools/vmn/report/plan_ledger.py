@@ -22,14 +22,14 @@ Ledger = dict[str, int]
 """Hundredths of a GiB by line."""
 
 
-def ledger(question: PlanContext, rank: Rank) -> Ledger:
+def ledger(context: PlanContext, rank: Rank) -> Ledger:
     """Return where a GPU's memory goes, in hundredths of a GiB, with the soft terms as expected.
 
     Weights together, the KV cache and vLLM's budget are rounded as everywhere else. What that leaves over, three
     hundredths at most, goes to the activations, which nobody knows so exactly. A KV cache below zero is what lacks.
     """
-    total, weights = _hundredths(question.gpu.gib), _hundredths(rank.weights_gib)
-    lines = {UNUSED: total - _hundredths(question.budget)}
+    total, weights = _hundredths(context.gpu.gib), _hundredths(rank.weights_gib)
+    lines = {UNUSED: total - _hundredths(context.budget)}
     lines |= _shares({part: rank.weights[part] for part in sorted(rank.weights, key=_order)}, weights)
     fixed = {
         OTHER: _hundredths(rank.non_torch.expected),
@@ -39,12 +39,12 @@ def ledger(question: PlanContext, rank: Rank) -> Ledger:
     return lines | {ACTIVATION: total - sum(lines.values()) - sum(fixed.values())} | fixed
 
 
-def explanations(question: PlanContext, prediction: Prediction) -> dict[str, str]:
+def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]:
     """Return for every line where its number comes from, in words."""
-    model, layout, batch = question.model, prediction.layout, question.batch
+    model, layout, batch = context.model, prediction.layout, context.batch
     small = model.quantization
     stored = f", {small.method}" if small and not small.experts_only else ""
-    share = 1 - question.budget / question.gpu.gib
+    share = 1 - context.budget / context.gpu.gib
     return {
         UNUSED: f"{share:.0%} of the GPU, for driver and CUDA (--gpu-memory-utilization)",
         "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; first stage",
@@ -61,7 +61,7 @@ def explanations(question: PlanContext, prediction: Prediction) -> dict[str, str
         "rounding": "what PyTorch's allocator leaves of blocks of 2 MiB",
         ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests a step",
         OTHER: "taken after vLLM's first look at the free memory",
-        GRAPHS: _graphs(question, prediction),
+        GRAPHS: _graphs(context, prediction),
         CACHE: "what is left",
     }
 
@@ -119,9 +119,9 @@ def _experts(model: Architecture, layout: Layout) -> str:
     return f"{found.count} a layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
 
 
-def _graphs(question: PlanContext, prediction: Prediction) -> str:
-    if question.batch.eager:
+def _graphs(context: PlanContext, prediction: Prediction) -> str:
+    if context.batch.eager:
         return "none with --enforce-eager"
     if not prediction.ranks[0].graphs.expected:
         return "this version does not take them off the KV cache"
-    return f"estimate for {graph_sizes(question.batch.requests, question.gpu.gib >= 160)} sizes of a batch"
+    return f"estimate for {graph_sizes(context.batch.requests, context.gpu.gib >= 160)} sizes of a batch"

@@ -41,12 +41,12 @@ class RenderedRelease:
     """A release.
 
     Attributes:
-        release: its name.
+        name: its name.
         namespace: where it goes.
         objects: all that is rendered.
     """
 
-    release: str
+    name: str
     namespace: str
     objects: Sequence[Object]
 
@@ -169,3 +169,8 @@ def references(spec: Object) -> Iterator[Reference]:
         if found := volume.get("configMap"):
             what = f"volume {volume['name']}"
             yield Reference("ConfigMap", found["name"], None, bool(found.get("optional")), what)
+
+
+def plain_env(container: Object) -> dict[str, str]:
+    """Return the environment variables of a container that have a plain value."""
+    return {item["name"]: str(item["value"]) for item in container.get("env") or () if "value" in item}

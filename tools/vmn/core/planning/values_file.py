@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vmn.core.planning.layout.constraints import Cluster
-from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.layout.sizes import Layout, derived_layout
 from vmn.core.planning.memory.activation import GIB
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.prediction import PlanContext, Prediction
@@ -28,12 +28,12 @@ SLOW = 1.5
 
 @dataclass(frozen=True)
 class ValuesFileSpec:
-    """What the overlay is for.
+    """What a values file is for, besides the plan.
 
     Attributes:
         name: the model's, on the hub.
         command: the command line that writes the file.
-        facts: date of the model's shapes.
+        read_on: date on which the shapes of the model were read.
         checkpoint_bytes: of the model's files, None when not known: then counted from its shapes.
         load_gbps: bandwidth of a node's download, Gbit/s.
         flags: vLLM's flags that were asked for.
@@ -43,7 +43,7 @@ class ValuesFileSpec:
 
     name: str
     command: str
-    facts: str
+    read_on: str
     checkpoint_bytes: int | None
     load_gbps: float
     flags: Mapping[str, object]
@@ -51,12 +51,12 @@ class ValuesFileSpec:
     gpus_per_node: int
 
 
-def overlay(request: ValuesFileSpec, question: PlanContext, found: Sequence[Prediction]) -> str:
+def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence[Prediction]) -> str:
     """Return a values file as text.
 
     Args:
-        request: what it is for.
-        question: the plan_context that was planned.
+        spec: what it is for.
+        context: what all layouts share.
         found: predictions, the best first; the first one must fit.
 
     Raises:
@@ -66,21 +66,21 @@ def overlay(request: ValuesFileSpec, question: PlanContext, found: Sequence[Pred
         raise ValueError("no layout fits")
     best = found[0]
     other = next((item for item in found[1:] if item.fits and _shape(item.layout) != _shape(best.layout)), None)
-    parts = [*_header(request, question, best, other), *_model(request, question, best)]
-    parts += [*_group(request, question.cluster), *_parallelism(question.cluster, best.layout), *_engine(request.flags)]
-    parts += [*_weights(request, question), *_startup(request, question), *_token(request.name)]
+    parts = [*_header(spec, context, best, other), *_model(spec, context, best)]
+    parts += [*_group(spec, context.cluster), *_parallelism(context.cluster, best.layout), *_engine(spec.flags)]
+    parts += [*_weights(spec, context), *_startup(spec, context), *_token(spec.name)]
     return "\n".join(parts) + "\n"
 
 
-def _header(request: ValuesFileSpec, question: PlanContext, best: Prediction, other: Prediction | None) -> list[str]:
-    gpu, cluster = question.gpu, question.cluster
+def _header(spec: ValuesFileSpec, context: PlanContext, best: Prediction, other: Prediction | None) -> list[str]:
+    gpu, cluster = context.gpu, context.cluster
     full = min(best.ranks, key=lambda rank: rank.available.expected)
     soft = full.activation + full.non_torch + full.graphs
     lines = [
-        f"# {request.name} on {cluster.nodes} x {cluster.gpus_per_node} {gpu.name}, for vLLM {question.version}.",
-        f"# Written by: {request.command}",
-        f"# from facts of {request.facts}. Of each GPU's {gpu.gib:.2f} GiB, on the fullest stage:",
-        f"#   {question.budget:.2f} GiB are vLLM's to use;",
+        f"# {spec.name} on {cluster.nodes} x {cluster.gpus_per_node} {gpu.name}, for vLLM {context.version}.",
+        f"# Written by: {spec.command}",
+        f"# from facts of {spec.read_on}. Of each GPU's {gpu.gib:.2f} GiB, on the fullest stage:",
+        f"#   {context.budget:.2f} GiB are vLLM's to use;",
         f"#   {full.weights_gib:.2f} GiB are weights;",
         f"#   {soft.low:.1f} to {soft.high:.1f} GiB are activations, NCCL's buffers and CUDA graphs;",
         f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB are left for the KV cache: {_tokens(best)}.",
@@ -108,25 +108,26 @@ def _tokens(prediction: Prediction) -> str:
     return f"{prediction.tokens.low / 1000:,.0f}k to {prediction.tokens.high / 1000:,.0f}k tokens"
 
 
-def _model(request: ValuesFileSpec, question: PlanContext, best: Prediction) -> list[str]:
-    length = question.batch.length
+def _model(spec: ValuesFileSpec, context: PlanContext, best: Prediction) -> list[str]:
+    length = context.batch.length
     many = f"{best.concurrency.low:.1f} to {best.concurrency.high:.1f} requests of this length at once"
-    limit = question.model.max_length
+    limit = context.model.max_length
     why = "the model's own limit" if length == limit else f"of the model's {limit}"
-    return ["model:", f"  name: {request.name}", f"  maxLength: {length} # {why}; {many}"]
+    return ["model:", f"  name: {spec.name}", f"  maxLength: {length} # {why}; {many}"]
 
 
-def _group(request: ValuesFileSpec, cluster: Cluster) -> list[str]:
-    lines = [f"  nodes: {cluster.nodes}"] if cluster.nodes != request.nodes else []
-    lines += [f"  gpusPerNode: {cluster.gpus_per_node}"] if cluster.gpus_per_node != request.gpus_per_node else []
+def _group(spec: ValuesFileSpec, cluster: Cluster) -> list[str]:
+    lines = [f"  nodes: {cluster.nodes}"] if cluster.nodes != spec.nodes else []
+    lines += [f"  gpusPerNode: {cluster.gpus_per_node}"] if cluster.gpus_per_node != spec.gpus_per_node else []
     return ["group:", *lines] if lines else []
 
 
 def _parallelism(cluster: Cluster, layout: Layout) -> list[str]:
-    """Return what differs from what the chart derives: tensor in the node, and a stage a node without data parallel."""
+    """Return the sizes that differ from what the chart derives from the sizes before them."""
+    given = derived_layout(cluster.nodes, cluster.gpus_per_node, data=layout.data, pipeline=layout.pipeline)
     derived = {
-        "tensor": max(1, cluster.gpus // (layout.data * layout.pipeline)),
-        "pipeline": cluster.nodes if layout.data == 1 else 1,
+        "tensor": given.tensor,
+        "pipeline": derived_layout(cluster.nodes, cluster.gpus_per_node, data=layout.data).pipeline,
         "data": 1,
         "expert": False,
         "decodeContext": 1,
@@ -147,33 +148,33 @@ def _engine(flags: Mapping[str, object]) -> list[str]:
     return ["engine:", "  args:", *given] if given else []
 
 
-def checkpoint_gib(request: ValuesFileSpec, question: PlanContext) -> float:
+def checkpoint_gib(spec: ValuesFileSpec, context: PlanContext) -> float:
     """Return the size of a model's files: as published, else as its shapes say."""
-    if request.checkpoint_bytes:
-        return request.checkpoint_bytes / GIB
-    sizes = stage_weights(question.model, Layout(), 0)
+    if spec.checkpoint_bytes:
+        return spec.checkpoint_bytes / GIB
+    sizes = stage_weights(context.model, Layout(), 0)
     return sum(size for name, size in sizes.items() if name != "copies") / GIB
 
 
-def _weights(request: ValuesFileSpec, question: PlanContext) -> list[str]:
-    size = checkpoint_gib(request, question)
+def _weights(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
+    size = checkpoint_gib(spec, context)
     room = -(-size * ROOM // QUANTITY_STEP_GIB) * QUANTITY_STEP_GIB
     comment = f"each pod downloads the checkpoint, {size:.0f}Gi; a claim for it needs as much"
     return ["weights:", "  volume:", f"    size: {room:.0f}Gi # {comment}"]
 
 
-def startup_seconds(request: ValuesFileSpec, question: PlanContext) -> int:
+def startup_seconds(spec: ValuesFileSpec, context: PlanContext) -> int:
     """Return how long a start with a download may take: bytes over bandwidth, and what comes after."""
-    download = checkpoint_gib(request, question) * GIB * 8 / (request.load_gbps * 1e9) * SLOW
+    download = checkpoint_gib(spec, context) * GIB * 8 / (spec.load_gbps * 1e9) * SLOW
     return int(-(-(download + AFTER_DOWNLOAD_S) // BUDGET_STEP_S) * BUDGET_STEP_S)
 
 
-def _startup(request: ValuesFileSpec, question: PlanContext) -> list[str]:
-    seconds = startup_seconds(request, question)
+def _startup(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
+    seconds = startup_seconds(spec, context)
     if seconds <= HUB_BUDGET_S:
         return []
-    size = checkpoint_gib(request, question)
-    comment = f"{size:.0f}Gi at {request.load_gbps:g} Gbit/s, half as long again, and {AFTER_DOWNLOAD_S} s"
+    size = checkpoint_gib(spec, context)
+    comment = f"{size:.0f}Gi at {spec.load_gbps:g} Gbit/s, half as long again, and {AFTER_DOWNLOAD_S} s"
     return ["startup:", f"  budgetSeconds: {seconds} # {comment}"]
 
 

@@ -47,11 +47,11 @@ CHECKS: tuple[tuple[Check, str], ...] = (
 """Each check, and the kind that it can say nothing without."""
 
 
-def findings(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def results(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Yield what every check says, and what could not be seen."""
     for check, needed in CHECKS:
         if needed not in snapshot.denied:
-            yield from check(demand, snapshot)
+            yield from check(release, snapshot)
     for plural, rule in snapshot.denied.items():
         text = f"{plural} may not be read, so what depends on them was not checked"
         if plural == "pods":

@@ -12,16 +12,16 @@ SHARED_MODES = ("ReadWriteMany", "ReadOnlyMany")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
-def claims(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def claims(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
-    volumes = [volume for pod in demand.pods for volume in pod.spec.get("volumes") or ()]
-    mounted = [name for pod in demand.pods for name in _claims_of(pod.spec)]
+    volumes = [volume for pod in release.pods for volume in pod.spec.get("volumes") or ()]
+    mounted = [name for pod in release.pods for name in _claims_of(pod.spec)]
     made = [volume["ephemeral"]["volumeClaimTemplate"] for volume in volumes if "ephemeral" in volume]
     names = list(dict.fromkeys(mounted))
-    classes = list(dict.fromkeys(_class_of(item) for item in [*made, *demand.of_kind("PersistentVolumeClaim")]))
+    classes = list(dict.fromkeys(_class_of(item) for item in [*made, *release.of_kind("PersistentVolumeClaim")]))
     given = [name for name in classes if name]
-    foreign = [name for name in names if not demand.renders("PersistentVolumeClaim", name)]
-    problems = [found for name in foreign if (found := _claim(name, demand, snapshot))]
+    foreign = [name for name in names if not release.renders("PersistentVolumeClaim", name)]
+    problems = [found for name in foreign if (found := _claim(name, release, snapshot))]
     problems += [found for name in given if (found := _storage_class(name, snapshot))]
     if None in classes and (found := _default_class(snapshot)):
         problems.append(found)
@@ -58,18 +58,18 @@ def _class_of(claim: Object) -> str | None:
     return found
 
 
-def _claim(name: str, demand: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
+def _claim(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
     if "persistentvolumeclaims" in snapshot.denied:
         return None
     found = snapshot.named("persistentvolumeclaims", name)
     if found is None:
         return failed("claims", f"there is no claim {name}", f"Make a PersistentVolumeClaim {name} in its namespace.")
     modes = found["spec"].get("accessModes") or []
-    pods = demand.replicas * demand.size
+    pods = release.replicas * release.size
     if pods > 1 and not set(modes) & set(SHARED_MODES):
         text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
         return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
-    if modes == ["ReadOnlyMany"] and any(name in _claims_of(spec) for spec in demand.jobs):
+    if modes == ["ReadOnlyMany"] and any(name in _claims_of(spec) for spec in release.jobs):
         text = f"claim {name} is ReadOnlyMany, and the download's Job writes to it"
         return failed("claims", text, "Use a claim with ReadWriteMany, or turn weights.download.enabled off.")
     phase = found.get("status", {}).get("phase")

@@ -19,9 +19,9 @@ CHANNEL = "compute-domain-default-channel.nvidia.com"
 DRIVER = "Install NVIDIA's DRA driver for GPUs 25.8 or later, with resources.computeDomains.enabled."
 
 
-def google_networks(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def google_networks(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 12, for Google's clusters: the networks of the GPUs' interfaces exist."""
-    names = google_names(demand)
+    names = google_names(release)
     there = {item["metadata"]["name"] for item in snapshot.all(GOOGLE_NETWORKS)} | {POD_NETWORK}
     missing = [name for name in names if name not in there]
     if not names:
@@ -36,20 +36,20 @@ def google_networks(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[Che
         yield passed("google-networks", f"there: {', '.join(names)}")
 
 
-def google_names(demand: RenderedRelease) -> list[str]:
+def google_names(release: RenderedRelease) -> list[str]:
     """Return the networks of Google's that pods name, each once."""
-    notes = [annotations_of(pod.template) for pod in demand.pods]
+    notes = [annotations_of(pod.template) for pod in release.pods]
     entries = [entry for note in notes if INTERFACES in note for entry in json.loads(note[INTERFACES])]
     return list(dict.fromkeys(entry["network"] for entry in entries))
 
 
-def domains(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def domains(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 13: the cluster knows ComputeDomains and their channels, and a claim's template is there."""
-    names = claim_templates(demand)
+    names = claim_templates(release)
     if not names:
         yield skipped("compute-domain", "pods claim no devices")
         return
-    made = {item["spec"]["channel"]["resourceClaimTemplate"]["name"] for item in demand.of_kind("ComputeDomain")}
+    made = {item["spec"]["channel"]["resourceClaimTemplate"]["name"] for item in release.of_kind("ComputeDomain")}
     foreign = [name for name in names if name not in made]
     missing = [name for name in foreign if not snapshot.named("resourceclaimtemplates", name)]
     if not snapshot.served("deviceclasses"):
@@ -66,8 +66,8 @@ def domains(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
         yield passed("compute-domain", f"channels can be claimed: {', '.join(names)}")
 
 
-def claim_templates(demand: RenderedRelease) -> list[str]:
+def claim_templates(release: RenderedRelease) -> list[str]:
     """Return the ResourceClaimTemplates that pods name, each once."""
-    claims = [claim for pod in demand.pods for claim in pod.spec.get("resourceClaims") or ()]
+    claims = [claim for pod in release.pods for claim in pod.spec.get("resourceClaims") or ()]
     names = (claim.get("resourceClaimTemplateName") for claim in claims)
     return list(dict.fromkeys(name for name in names if name))

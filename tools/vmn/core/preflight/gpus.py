@@ -17,13 +17,13 @@ DRIVER_NEEDED = 580
 SHARED = "-SHARED"
 
 
-def _named(demand: RenderedRelease, snapshot: Snapshot) -> list[NodeFit]:
-    return [fit for fit in Placement(demand, snapshot).open if PRODUCT in labels_of(fit.node)]
+def _named(release: RenderedRelease, snapshot: Snapshot) -> list[NodeFit]:
+    return [fit for fit in Placement(release, snapshot).open if PRODUCT in labels_of(fit.node)]
 
 
-def products(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def products(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 8: the nodes that may take pods have GPUs of one kind."""
-    kinds = Counter(labels_of(fit.node)[PRODUCT] for fit in _named(demand, snapshot))
+    kinds = Counter(labels_of(fit.node)[PRODUCT] for fit in _named(release, snapshot))
     if not kinds:
         yield skipped("gpu-kind", f"no node has the label {PRODUCT}")
     elif len(kinds) == 1:
@@ -34,11 +34,11 @@ def products(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
         yield failed("gpu-kind", f"a group may get GPUs of several kinds: {found}", fix)
 
 
-def driver(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def driver(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 9: the driver is new enough for the image's CUDA."""
     found = {
         fit.node["metadata"]["name"]: int(value)
-        for fit in _named(demand, snapshot)
+        for fit in _named(release, snapshot)
         for value in [next((labels_of(fit.node)[key] for key in DRIVER if key in labels_of(fit.node)), "")]
         if value.isdigit()
     }
@@ -54,9 +54,9 @@ def driver(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
         yield passed("driver", f"at least {min(found.values())} on every node")
 
 
-def shared(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def shared(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 10: GPUs are not cut (MIG) and not shared (time-slicing, MPS)."""
-    there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(demand, snapshot)}
+    there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(release, snapshot)}
     cut = [name for name, found in there.items() if _is_cut(found)]
     split = [name for name, found in there.items() if _is_split(found)]
     if cut:

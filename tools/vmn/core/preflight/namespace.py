@@ -14,10 +14,10 @@ MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def quota(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def quota(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 22, first half: the quota has room for all pods."""
     total: dict[str, Decimal] = {"pods": Decimal(0)}
-    for pod in demand.pods:
+    for pod in release.pods:
         total["pods"] += pod.count
         for name, amount in pod.requests.items():
             for key in (
@@ -54,7 +54,7 @@ def _left(item: Object) -> Iterator[tuple[str, Decimal]]:
         yield name, quantity(hard) - quantity(used.get(name, 0))
 
 
-def limits(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def limits(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 22, second half: no LimitRange forbids the containers."""
     found = list(snapshot.all("limitranges"))
     problems = [
@@ -68,7 +68,7 @@ def limits(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
         for limit in item["spec"]["limits"]
         if limit["type"] in ("Container", "Pod")
         for name, most in (limit.get("max") or {}).items()
-        for pod in demand.pods[:1]
+        for pod in release.pods[:1]
         if pod.requests.get(name, Decimal(0)) > quantity(most)
     ]
     yield from problems
@@ -78,9 +78,9 @@ def limits(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
         yield passed("limit-range", "no container is larger than a LimitRange allows")
 
 
-def security(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 14: admission takes the pods (dry run)."""
-    said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in demand.pods}
+    said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in release.pods}
     refused = {role: text for role, text in said.items() if text}
     if refused:
         role, text = next(iter(refused.items()))
@@ -88,7 +88,7 @@ def security(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
         yield failed("admission", f"the server refuses the {role} pod: {text}", fix)
     elif not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
         fix = "Create it first, or install with --create-namespace."
-        yield warned("admission", f"there is no namespace {demand.namespace} yet, so pods could not be tried", fix)
+        yield warned("admission", f"there is no namespace {release.namespace} yet, so pods could not be tried", fix)
     elif all(text is None for text in said.values()):
         yield warned("admission", "pods could not be tried", "Allow to create pods, which a dry run needs.")
     else:
@@ -96,9 +96,9 @@ def security(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
         yield passed("admission", f"the server takes the pods (dry run){f', at level {level}' if level else ''}")
 
 
-def policies(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def policies(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 21, first half: policies of others that deny what ranks need."""
-    own = {item["metadata"]["name"] for item in demand.of_kind("NetworkPolicy")}
+    own = {item["metadata"]["name"] for item in release.of_kind("NetworkPolicy")}
     denying = [
         item["metadata"]["name"]
         for item in snapshot.all("networkpolicies")
@@ -119,7 +119,7 @@ def _denies(item: Object) -> bool:
     return ("Ingress" in kinds and not spec.get("ingress")) or ("Egress" in kinds and not spec.get("egress"))
 
 
-def mesh(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def mesh(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 21, second half: a mesh's proxy beside the ranks breaks NCCL."""
     for item in snapshot.all("namespaces"):
         there = labels_of(item)
@@ -128,13 +128,13 @@ def mesh(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
         if found or linkerd:
             out = all(
                 pod.template["metadata"].get("labels", {}).get("sidecar.istio.io/inject") == "false"
-                for pod in demand.pods
+                for pod in release.pods
             )
             name = found or "linkerd.io/inject"
             if out:
-                yield passed("mesh", f"{name} is on in {demand.namespace}, and the pods opt out")
+                yield passed("mesh", f"{name} is on in {release.namespace}, and the pods opt out")
             else:
                 fix = "Set the pods' label sidecar.istio.io/inject to false: a proxy breaks rendezvous and NCCL."
-                yield failed("mesh", f"{name} is on in {demand.namespace}", fix)
+                yield failed("mesh", f"{name} is on in {release.namespace}", fix)
             return
     yield passed("mesh", "no mesh injects proxies")

@@ -40,21 +40,21 @@ class NodeFit:
 class Placement:
     """Where the pods of a release can go."""
 
-    def __init__(self, demand: RenderedRelease, snapshot: Snapshot, *, beside: bool = False) -> None:
+    def __init__(self, release: RenderedRelease, snapshot: Snapshot, *, beside: bool = False) -> None:
         """Look at a release and a cluster.
 
         Args:
-            demand: the release.
+            release: the release.
             snapshot: the cluster.
             beside: the release's own pods, if it runs already, stay; else these are their places.
         """
-        self.demand, self.snapshot, self.beside = demand, snapshot, beside
+        self.release, self.snapshot, self.beside = release, snapshot, beside
 
     @cached_property
     def requests(self) -> dict[str, Decimal]:
         """What one pod of either role takes at most, with the place that it has in a node's list of pods."""
         most: dict[str, Decimal] = {"pods": Decimal(1)}
-        for pod in self.demand.pods:
+        for pod in self.release.pods:
             for name, amount in pod.requests.items():
                 most[name] = max(most.get(name, Decimal(0)), amount)
         return most
@@ -62,7 +62,7 @@ class Placement:
     @cached_property
     def fits(self) -> list[NodeFit]:
         """Every node that has the release's GPUs, or every node when it asks for none."""
-        resource = self.demand.gpu_resource
+        resource = self.release.gpu_resource
         return [
             self._fit(node) for node in self.snapshot.all("nodes") if not resource or allocatable(node).get(resource)
         ]
@@ -81,7 +81,11 @@ class Placement:
         taken: dict[str, dict[str, Decimal]] = {}
         for pod in self.snapshot.all("pods"):
             name = pod["spec"].get("nodeName")
-            if not name or pod.get("status", {}).get("phase") in DONE or (not self.beside and is_own(pod, self.demand)):
+            if (
+                not name
+                or pod.get("status", {}).get("phase") in DONE
+                or (not self.beside and is_own(pod, self.release))
+            ):
                 continue
             sums = taken.setdefault(name, {})
             for resource, amount in {**pod_requests(pod["spec"]), "pods": Decimal(1)}.items():
@@ -94,15 +98,15 @@ class Placement:
         left = {name: there.get(name, Decimal(0)) - taken.get(name, Decimal(0)) for name in self.requests}
         slots = min((int(left[name] // amount) for name, amount in self.requests.items() if amount), default=0)
         busy = tuple(name for name, amount in self.requests.items() if left[name] < amount)
-        barred = tuple(dict.fromkeys(why for pod in self.demand.pods for why in bars(node, pod.spec)))
+        barred = tuple(dict.fromkeys(why for pod in self.release.pods for why in bars(node, pod.spec)))
         return NodeFit(node, barred, short, max(0, slots), busy)
 
 
-def is_own(pod: Object, demand: RenderedRelease) -> bool:
+def is_own(pod: Object, release: RenderedRelease) -> bool:
     """Return whether a pod is the release's."""
-    if pod["metadata"].get("namespace") != demand.namespace:
+    if pod["metadata"].get("namespace") != release.namespace:
         return False
-    return bool(labels_of(pod).get(NAME) == demand.lws["metadata"]["name"])
+    return bool(labels_of(pod).get(NAME) == release.lws["metadata"]["name"])
 
 
 def allocatable(node: Object) -> dict[str, Decimal]:
@@ -110,19 +114,19 @@ def allocatable(node: Object) -> dict[str, Decimal]:
     return {name: quantity(value) for name, value in (node["status"].get("allocatable") or {}).items()}
 
 
-def nodes(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def nodes(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 5: enough nodes have room for every pod of the release now."""
-    place = Placement(demand, snapshot)
-    needed = demand.replicas * demand.size
-    room = place.room(demand.replicas)
-    what = f"{needed} pod{'s' * (needed > 1)} ({demand.replicas} x {demand.size})"
+    place = Placement(release, snapshot)
+    needed = release.replicas * release.size
+    room = place.room(release.replicas)
+    what = f"{needed} pod{'s' * (needed > 1)} ({release.replicas} x {release.size})"
     if not place.fits:
-        resource = demand.gpu_resource
+        resource = release.gpu_resource
         fix = f"Install the device plugin, or set group.gpuResource to what the nodes call it instead of {resource}."
         yield failed("nodes", f"no node has {resource}", fix)
     elif room >= needed:
         yield passed("nodes", f"room for {room} pods of {what} on {len(place.open)} nodes")
-    elif sum(min(place_slots(fit, place.requests), demand.replicas) for fit in place.open) >= needed:
+    elif sum(min(place_slots(fit, place.requests), release.replicas) for fit in place.open) >= needed:
         yield failed("nodes", f"room for {room} of {what} now: {_busy(place)}", "Free those nodes, or use fewer pods.")
     else:
         yield failed("nodes", f"room for {room} of {what}: {_closed(place)}", _remedy(place))
@@ -134,15 +138,15 @@ def place_slots(fit: NodeFit, requests: Mapping[str, Decimal]) -> int:
     return min(int(there.get(name, Decimal(0)) // amount) for name, amount in requests.items() if amount)
 
 
-def spare(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def spare(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 6: a rollout with maxSurge has room for its groups."""
-    if not demand.surge:
+    if not release.surge:
         yield skipped("spare-nodes", "a rollout makes no group more (maxSurge 0)")
         return
-    groups = demand.replicas + demand.surge
-    room, needed = Placement(demand, snapshot).room(groups), groups * demand.size
+    groups = release.replicas + release.surge
+    room, needed = Placement(release, snapshot).room(groups), groups * release.size
     if room >= needed:
-        yield passed("spare-nodes", f"room for {demand.surge} group(s) more during a rollout")
+        yield passed("spare-nodes", f"room for {release.surge} group(s) more during a rollout")
     else:
         fix = "A rollout will wait for ever: set rollout.maxSurge 0, or add nodes."
         yield warned("spare-nodes", f"room for {room} of {needed} pods during a rollout", fix)
@@ -156,7 +160,7 @@ def _busy(place: Placement) -> str:
 def _closed(place: Placement) -> str:
     reasons = Counter(why for fit in place.fits for why in (*fit.barred, *(f"too little {name}" for name in fit.short)))
     parts = [f"{count} with {why}" if why.startswith("no ") else f"{count} {why}" for why, count in reasons.items()]
-    there = f"{len(place.fits)} node(s) have {place.demand.gpu_resource or 'room'}"
+    there = f"{len(place.fits)} node(s) have {place.release.gpu_resource or 'room'}"
     return f"{there}; {', '.join(parts)}" if parts else f"{there}, {len(place.open)} of them open"
 
 
@@ -178,14 +182,14 @@ def _remedy(place: Placement) -> str:
     return "Add nodes, or use fewer (group.nodes, group.replicas)."
 
 
-def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def topology(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 25: exclusive placement needs its label on every node."""
-    key = annotations_of(demand.lws).get(EXCLUSIVE)
+    key = annotations_of(release.lws).get(EXCLUSIVE)
     if not key:
         yield skipped("exclusive-topology", "groups may share a topology domain")
         return
     without = [
-        fit.node["metadata"]["name"] for fit in Placement(demand, snapshot).open if key not in labels_of(fit.node)
+        fit.node["metadata"]["name"] for fit in Placement(release, snapshot).open if key not in labels_of(fit.node)
     ]
     if without:
         fix = f"Label every node with {key}; LeaderWorkerSet leaves groups on the others pending."
@@ -194,7 +198,7 @@ def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
         yield passed("exclusive-topology", f"every node has {key}")
 
 
-def numa(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def numa(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 24: kubelet does not insist on one NUMA node, which a pod with all GPUs of a node never fits."""
     if snapshot.kubelet is None:
         yield skipped("numa", "kubelet's configuration can't be read (get nodes/proxy)")
@@ -207,10 +211,10 @@ def numa(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
         yield passed("numa", f"kubelet's topology manager is {policy}")
 
 
-def image(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def image(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 27: how many nodes have the image already; nodes list their 50 largest."""
-    wanted = demand.pods[0].spec["containers"][0]["image"]
-    place = Placement(demand, snapshot)
+    wanted = release.pods[0].spec["containers"][0]["image"]
+    place = Placement(release, snapshot)
     having = sum(_has_image(fit.node, wanted) for fit in place.open)
     if not place.open:
         yield skipped("image", "there is no node to look at")
@@ -225,21 +229,21 @@ def _has_image(node: Object, wanted: str) -> bool:
     return any(name in (wanted, f"docker.io/{wanted}") for name in names)
 
 
-def in_the_way(demand: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
+def no_room_for_probe(release: RenderedRelease, snapshot: Snapshot) -> CheckResult | None:
     """Return why a run would only wait, None when it may begin or nothing is known."""
     if not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
-        return warned("active", f"not run: there is no namespace {demand.namespace} yet", "Create it first.")
+        return warned("active", f"not run: there is no namespace {release.namespace} yet", "Create it first.")
     if {"nodes", "pods"} & set(snapshot.denied):
         return None
-    free = Placement(demand, snapshot, beside=True).room(1)
-    if free >= demand.size:
+    free = Placement(release, snapshot, beside=True).room(1)
+    if free >= release.size:
         return None
-    own = [pod for pod in snapshot.all("pods") if is_own(pod, demand)]
+    own = [pod for pod in snapshot.all("pods") if is_own(pod, release)]
     if own:
         text = (
-            f"not run: {len(own)} pod(s) of release {demand.release} are there already, and beside them the nodes have "
-            f"room for {free} of {demand.size} pods like them"
+            f"not run: {len(own)} pod(s) of release {release.name} are there already, and beside them the nodes have "
+            f"room for {free} of {release.size} pods like them"
         )
         return warned("active", text, "Run it before an install, or on nodes that are free (scheduling.nodeSelector).")
-    text = f"not run: the nodes have room for {free} of the {demand.size} pods of a group"
+    text = f"not run: the nodes have room for {free} of the {release.size} pods of a group"
     return warned("active", text, "The check `nodes` says what is in the way.")

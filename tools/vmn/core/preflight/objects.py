@@ -13,11 +13,11 @@ NETWORKS = "k8s.v1.cni.cncf.io/networks"
 PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
 
-def secrets(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def secrets(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 18: Secrets and ConfigMaps are there with the keys that pods name."""
-    named = [item for spec in demand.pod_specs for item in references(spec)]
+    named = [item for spec in release.pod_specs for item in references(spec)]
     once = {(item.kind, item.name, item.key): item for item in reversed(named)}
-    asked = [item for item in reversed(once.values()) if not demand.renders(item.kind, item.name)]
+    asked = [item for item in reversed(once.values()) if not release.renders(item.kind, item.name)]
     if not asked:
         yield skipped("secrets", "the release needs none but its own")
         return
@@ -49,13 +49,13 @@ def _create(item: Reference) -> str:
     return f"kubectl create {kind} {item.name} --from-literal={item.key or 'KEY'}=..."
 
 
-def classes(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def classes(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Checks 19 and 23: the RuntimeClass and PriorityClass that pods name exist."""
     for check, plural, field in (
         ("runtime-class", "runtimeclasses", "runtimeClassName"),
         ("priority-class", "priorityclasses", "priorityClassName"),
     ):
-        names = list(dict.fromkeys(pod.spec[field] for pod in demand.pods if pod.spec.get(field)))
+        names = list(dict.fromkeys(pod.spec[field] for pod in release.pods if pod.spec.get(field)))
         missing = [name for name in names if not snapshot.named(plural, name)]
         if not names:
             yield skipped(check, f"pods name no {field}")
@@ -66,12 +66,12 @@ def classes(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
             yield passed(check, f"there: {', '.join(names)}")
 
 
-def networks(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def networks(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 12: the networks that pods are attached to exist."""
-    asked = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in demand.pods]
+    asked = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in release.pods]
     names = list(dict.fromkeys(part.strip() for text in asked if text for part in text.split(",") if "{" not in text))
     own = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}" for item in snapshot.all(NETWORK_PLURAL)}
-    missing = [name for name in names if _full(name, demand.namespace) not in own]
+    missing = [name for name in names if _full(name, release.namespace) not in own]
     if not names:
         yield skipped("networks", "pods ask for no network more")
     elif not snapshot.served(NETWORK_PLURAL):
@@ -91,35 +91,35 @@ def _full(name: str, namespace: str) -> str:
     return plain if "/" in plain else f"{namespace}/{plain}"
 
 
-def collisions(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def collisions(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 20: no object of another owner has a name that the release takes."""
     taken = []
-    wanted = {("services", item["metadata"]["name"]) for item in demand.of_kind("Service")}
-    wanted |= {("services", demand.lws["metadata"]["name"])}  # LeaderWorkerSet's own headless Service
-    wanted |= {("leaderworkersets", demand.lws["metadata"]["name"])}
+    wanted = {("services", item["metadata"]["name"]) for item in release.of_kind("Service")}
+    wanted |= {("services", release.lws["metadata"]["name"])}  # LeaderWorkerSet's own headless Service
+    wanted |= {("leaderworkersets", release.lws["metadata"]["name"])}
     for plural, name in sorted(wanted):
         found = snapshot.named(plural, name)
-        if found and not _is_own(found, demand):
+        if found and not _is_own(found, release):
             taken.append(f"{plural.removesuffix('s')} {name}")
     if taken:
         fix = "Use another release name, or remove what is there."
-        yield failed("names", f"there already, and not of release {demand.release}: {', '.join(taken)}", fix)
+        yield failed("names", f"there already, and not of release {release.name}: {', '.join(taken)}", fix)
     else:
         yield passed("names", "no name is taken")
 
 
-def _is_own(item: Object, demand: RenderedRelease) -> bool:
+def _is_own(item: Object, release: RenderedRelease) -> bool:
     owners = item["metadata"].get("ownerReferences") or ()
-    mine = demand.lws["metadata"]["name"]
+    mine = release.lws["metadata"]["name"]
     if any(owner["kind"] == "LeaderWorkerSet" and owner["name"] == mine for owner in owners):
         return True
-    return annotations_of(item).get(RELEASE) == demand.release
+    return annotations_of(item).get(RELEASE) == release.name
 
 
-def monitors(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def monitors(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 28: Prometheus' kinds are known where the release has some."""
     kinds = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
-    used = [kind for kind in kinds if demand.of_kind(kind)]
+    used = [kind for kind in kinds if release.of_kind(kind)]
     missing = [kind for kind in used if not snapshot.served(kinds[kind])]
     if not used:
         yield skipped("monitoring", "the release has no PodMonitor")

@@ -13,22 +13,22 @@ VOLCANO = "scheduling.volcano.sh/queue-name"
 TOPOLOGIES = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
 
 
-def kueue(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def kueue(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 26: the queue that the release waits in exists, and admits."""
-    name = labels_of(demand.lws).get(KUEUE)
+    name = labels_of(release.lws).get(KUEUE)
     if not name:
         yield skipped("queue", "the release waits in no queue")
     elif not snapshot.served("localqueues"):
         yield failed("queue", "the cluster has no Kueue", "Install Kueue, or leave scheduling.queueName out.")
     elif "localqueues" in snapshot.objects:
-        yield _local_queue(name, demand, snapshot)
+        yield _local_queue(name, release, snapshot)
 
 
-def _local_queue(name: str, demand: RenderedRelease, snapshot: Snapshot) -> CheckResult:
+def _local_queue(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResult:
     found = snapshot.named("localqueues", name)
     if not found:
         fix = "Make it, or set scheduling.queueName to one that kubectl get localqueues lists."
-        return failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
+        return failed("queue", f"there is no LocalQueue {name} in {release.namespace}", fix)
     active = condition_of(found, "Active")
     if active.get("status", "True") != "True":
         fix = "Mend its ClusterQueue: kubectl describe clusterqueue says what it lacks."
@@ -36,9 +36,9 @@ def _local_queue(name: str, demand: RenderedRelease, snapshot: Snapshot) -> Chec
     return passed("queue", f"LocalQueue {name} is there")
 
 
-def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def topology(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The node label that pods name is a level of one of Kueue's Topologies."""
-    asked = [annotations_of(pod.template).get(key) for pod in demand.pods for key in TOPOLOGIES]
+    asked = [annotations_of(pod.template).get(key) for pod in release.pods for key in TOPOLOGIES]
     level = next((item for item in asked if item), None)
     if not level:
         yield skipped("queue-topology", "the release names no topology")
@@ -52,17 +52,17 @@ def topology(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
             yield failed("queue-topology", f"{level} is a level of no Topology of Kueue", fix)
 
 
-def uses_volcano(demand: RenderedRelease) -> bool:
+def uses_volcano(release: RenderedRelease) -> bool:
     """Return whether pods name Volcano's scheduler."""
-    return any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods)
+    return any(pod.spec.get("schedulerName") == "volcano" for pod in release.pods)
 
 
-def volcano(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def volcano(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Volcano is there, with the queue, where pods name its scheduler."""
-    if not uses_volcano(demand):
+    if not uses_volcano(release):
         yield skipped("volcano", "pods do not name Volcano")
         return
-    name = annotations_of(demand.lws).get(VOLCANO)
+    name = annotations_of(release.lws).get(VOLCANO)
     if not snapshot.served("queues"):
         fix = "Install Volcano, or set scheduling.volcano.enabled to false."
         yield failed("volcano", "the cluster has no Volcano", fix)

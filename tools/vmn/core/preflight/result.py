@@ -50,3 +50,8 @@ def failed(check: str, text: str, fix: str) -> CheckResult:
 def skipped(check: str, text: str) -> CheckResult:
     """Return that the release does not need what the check is about."""
     return CheckResult(check, CheckStatus.SKIP, text)
+
+
+def is_failure(result: CheckResult) -> bool:
+    """Return whether a check failed."""
+    return result.status is CheckStatus.FAIL

@@ -13,9 +13,9 @@ APIS = {"Pods": "custom.metrics.k8s.io", "Object": "custom.metrics.k8s.io", "Ext
 """Type of a metric -> API group that answers it; ``Resource`` is not asked of vLLM."""
 
 
-def gateways(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def gateways(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The Gateways that the route names are there."""
-    routes = demand.of_kind("HTTPRoute")
+    routes = release.of_kind("HTTPRoute")
     if not routes:
         yield skipped("gateway", "the release has no HTTPRoute")
     elif not snapshot.served("httproutes"):
@@ -23,7 +23,7 @@ def gateways(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
         yield failed("gateway", "the cluster does not know HTTPRoute", fix)
     elif "gateways" in snapshot.objects:
         there = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in snapshot.all("gateways")}
-        asked = [(ref.get("namespace") or demand.namespace, ref["name"]) for ref in parents(routes[0])]
+        asked = [(ref.get("namespace") or release.namespace, ref["name"]) for ref in parents(routes[0])]
         missing = [f"{name} in {where}" for where, name in asked if (where, name) not in there]
         if missing:
             fix = "Set routing.httpRoute.parentRefs to one that kubectl get gateways --all-namespaces lists."
@@ -37,10 +37,10 @@ def parents(route: Object) -> list[Object]:
     return [ref for ref in route["spec"]["parentRefs"] if ref.get("kind", "Gateway") == "Gateway"]
 
 
-def gateway_policy(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def gateway_policy(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """A Gateway of another namespace is let through by the release's NetworkPolicy."""
-    away = [ref["name"] for route in demand.of_kind("HTTPRoute") for ref in parents(route) if _elsewhere(ref, demand)]
-    policies = demand.of_kind("NetworkPolicy")
+    away = [ref["name"] for route in release.of_kind("HTTPRoute") for ref in parents(route) if _elsewhere(ref, release)]
+    policies = release.of_kind("NetworkPolicy")
     if not away or not policies:
         yield skipped("gateway-policy", "no Gateway of another namespace must pass a NetworkPolicy")
         return
@@ -49,18 +49,18 @@ def gateway_policy(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[Chec
         yield passed("gateway-policy", "networkPolicy.clients has peers of other namespaces")
     else:
         text = (
-            f"the release's NetworkPolicy lets only pods of {demand.namespace} in, and Gateway {away[0]} is elsewhere"
+            f"the release's NetworkPolicy lets only pods of {release.namespace} in, and Gateway {away[0]} is elsewhere"
         )
         yield warned("gateway-policy", text, "Add the namespace of the Gateway's pods to networkPolicy.clients.")
 
 
-def _elsewhere(ref: Object, demand: RenderedRelease) -> bool:
-    return str(ref.get("namespace") or demand.namespace) != demand.namespace
+def _elsewhere(ref: Object, release: RenderedRelease) -> bool:
+    return str(ref.get("namespace") or release.namespace) != release.namespace
 
 
-def picker(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def picker(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """The endpoint picker that the InferencePool names is there."""
-    pools = demand.of_kind("InferencePool")
+    pools = release.of_kind("InferencePool")
     if not pools:
         yield skipped("endpoint-picker", "the release has no InferencePool")
         return
@@ -70,14 +70,14 @@ def picker(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
         yield failed("endpoint-picker", "the cluster does not know InferencePool", fix)
     elif "services" in snapshot.objects and not snapshot.named("services", name):
         fix = "Install it in this namespace, or name its Service in routing.inferencePool.endpointPicker."
-        yield failed("endpoint-picker", f"there is no Service {name} in {demand.namespace}", fix)
+        yield failed("endpoint-picker", f"there is no Service {name} in {release.namespace}", fix)
     elif "services" in snapshot.objects:
         yield passed("endpoint-picker", f"Service {name} is there")
 
 
-def metrics(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def metrics(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """What the autoscaler asks for its numbers is there."""
-    autoscalers, scaled = demand.of_kind("HorizontalPodAutoscaler"), demand.of_kind("ScaledObject")
+    autoscalers, scaled = release.of_kind("HorizontalPodAutoscaler"), release.of_kind("ScaledObject")
     if scaled and not snapshot.served("scaledobjects"):
         fix = "Install KEDA, or use another autoscaling.type."
         yield failed("metrics", "the cluster does not know ScaledObject", fix)
@@ -103,17 +103,17 @@ def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> CheckResult:
     return passed("metrics", f"answered: {', '.join(sorted(wanted)) or 'nothing but Kubernetes'}")
 
 
-def growth(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def growth(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 6: nodes have room for as many groups as the autoscaler may ask for."""
     most = max(
-        [item["spec"]["maxReplicas"] for item in demand.of_kind("HorizontalPodAutoscaler")]
-        + [item["spec"]["maxReplicaCount"] for item in demand.of_kind("ScaledObject")],
+        [item["spec"]["maxReplicas"] for item in release.of_kind("HorizontalPodAutoscaler")]
+        + [item["spec"]["maxReplicaCount"] for item in release.of_kind("ScaledObject")],
         default=0,
     )
     if not most:
         yield skipped("room-to-grow", "the number of groups is fixed")
         return
-    room, needed = Placement(demand, snapshot).room(most), most * demand.size
+    room, needed = Placement(release, snapshot).room(most), most * release.size
     if room >= needed:
         yield passed("room-to-grow", f"room for {most} groups")
     else:

@@ -14,9 +14,9 @@ IMAGE_VOLUMES = (1, 35)
 INSTALL = "Install LeaderWorkerSet 0.9 or later."
 
 
-def version(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def version(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 1: the server is new enough."""
-    uses_images = any("image" in volume for pod in demand.pods for volume in pod.spec.get("volumes") or ())
+    uses_images = any("image" in volume for pod in release.pods for volume in pod.spec.get("volumes") or ())
     here = ".".join(map(str, snapshot.version))
     if snapshot.version < OLDEST:
         yield failed("server", f"Kubernetes {here}", "LeaderWorkerSet needs 1.27 or later: upgrade the cluster.")
@@ -27,14 +27,14 @@ def version(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
         yield passed("server", f"Kubernetes {here}")
 
 
-def crd(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def crd(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Checks 2 and 4: LeaderWorkerSet is known, new enough, and will not go with some release."""
     found = snapshot.named("customresourcedefinitions", CRD)
     if found is None:
         if "customresourcedefinitions" not in snapshot.denied:
             yield failed("lws", "the cluster has no LeaderWorkerSet", INSTALL)
         return
-    wanted = str(demand.lws["spec"]["leaderWorkerTemplate"].get("restartPolicy", "RecreateGroupOnPodRestart"))
+    wanted = str(release.lws["spec"]["leaderWorkerTemplate"].get("restartPolicy", "RecreateGroupOnPodRestart"))
     policies = _policies(found)
     if policies and wanted not in policies:
         known = ", ".join(policies)
@@ -62,7 +62,7 @@ def _policies(crd: Object) -> list[str]:
     return []
 
 
-def controller(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+def controller(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check 3: LeaderWorkerSet's controller runs, and its webhook takes the release."""
     deployments = [item for item in snapshot.all("deployments") if item["metadata"]["name"] == CONTROLLER]
     for item in deployments:
@@ -71,7 +71,7 @@ def controller(demand: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckRes
             fix = f"kubectl --namespace {where} describe deployment {CONTROLLER}"
             yield failed("lws-controller", f"{CONTROLLER} in {where} has no available pod", fix)
             return
-    said = snapshot.dry_runs.get(f"LeaderWorkerSet/{demand.lws['metadata']['name']}")
+    said = snapshot.dry_runs.get(f"LeaderWorkerSet/{release.lws['metadata']['name']}")
     if said:
         yield failed("lws-controller", f"the server refuses the LeaderWorkerSet: {said}", _webhook_fix(said))
     elif said is None and not deployments:

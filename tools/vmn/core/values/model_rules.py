@@ -7,9 +7,9 @@ from typing import Any
 
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
-from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
+from vmn.core.values.layout import layout_of
 from vmn.core.values.problem import ValuesProblem, shown
 
 RING = "model"
@@ -42,15 +42,6 @@ def product_of(values: Values) -> str | None:
     """Return the GPU that the values ask nodes for, by its product label."""
     product = values["scheduling"]["nodeSelector"].get(PRODUCT_LABEL)
     return str(product) if product else None
-
-
-def layout_of(values: Values) -> Layout:
-    """Return the layout with what is unset derived as the chart derives it."""
-    group, asked = values["group"], values["parallelism"]
-    gpus, data = group["nodes"] * group["gpusPerNode"], asked["data"]
-    pipeline = asked.get("pipeline") or (group["nodes"] if data == 1 else 1)
-    tensor = asked.get("tensor") or max(1, gpus // (data * pipeline))
-    return Layout(tensor, pipeline, data, bool(asked["expert"]), asked.get("decodeContext") or 1)
 
 
 def _cluster(values: Values) -> Cluster:
@@ -102,8 +93,8 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesPro
         kv_dtype=args.get("kv-cache-dtype", "auto"),
         eager=bool(args.get("enforce-eager", False)),
     )
-    question = plan_context(model, gpu, _cluster(values), options)
-    answer = predict(question, layout_of(values))
+    context = plan_context(model, gpu, _cluster(values), options)
+    answer = predict(context, layout_of(values))
     if answer.fits or "kv-cache-memory-bytes" in args:
         return
     worst = min(rank.available.expected for rank in answer.ranks)
@@ -114,7 +105,7 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesPro
             "beside weights and activations."
         )
         fix = f"Use at most {longest}, or more GPUs."
-        yield ValuesProblem("model.maxLength", str(question.batch.length), reason, fix, RING)
+        yield ValuesProblem("model.maxLength", str(context.batch.length), reason, fix, RING)
         return
     weights = max(rank.weights_gib for rank in answer.ranks)
     given = shown(values["group"]["nodes"])

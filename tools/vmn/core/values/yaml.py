@@ -133,6 +133,18 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
+def sets(values: Mapping[str, object], key: str) -> bool:
+    """Return whether values have something at a dotted key, or a list that the key is in."""
+    here: object = values
+    for part in re.split(r"[.\[]", key):
+        if not isinstance(here, Mapping):
+            return isinstance(here, list)
+        if part not in here:
+            return False
+        here = here[part]
+    return True
+
+
 def leaves(values: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     """Yield path and value of everything that is not a map with keys."""
     if isinstance(values, Mapping) and values:

@@ -1,4 +1,4 @@
-"""A prediction against a start-up's log: what was off, what contradicts, and a tightened question."""
+"""A prediction against a start-up's log: what was off, what contradicts, and a tightened context."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def _count(number: float) -> str:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a log says of a question.
+    """What a log says of a context.
 
     Attributes:
         before: the prediction without the log.
         comparisons: number by number.
-        plan_context: the same question with the log's correction: ``predict`` and ``predict_all`` take it as it is.
+        context: the same context with the log's correction: ``predict`` and ``predict_all`` take it as it is.
     """
 
     before: Prediction
     comparisons: Sequence[Comparison]
-    plan_context: PlanContext
+    context: PlanContext
 
     @property
     def misses(self) -> list[Comparison]:
@@ -101,7 +101,7 @@ def layout_of(log: StartupLog) -> Layout:
 
 
 def options_of(log: StartupLog, given: VllmOptions) -> VllmOptions:
-    """Return the options of a question, with what the log says in the place of what was not given."""
+    """Return the options of a context, with what the log says in the place of what was not given."""
     length = log.concurrency_length or log.error_length or log.number("max_model_len") or log.number("max_seq_len")
     utilization = next((worker.utilization for worker in log.workers if worker.utilization), None)
     batched = log.batched_tokens or log.number("max_num_batched_tokens")
@@ -123,20 +123,20 @@ def _yes_or_no(text: str | None, otherwise: bool | None) -> bool | None:
     return {"True": True, "False": False}.get(text or "", otherwise)
 
 
-def calibrate(question: PlanContext, layout: Layout, log: StartupLog) -> Calibration:
-    """Return what a log says of a question: where the prediction was off, and the question with that corrected.
+def calibrate(context: PlanContext, layout: Layout, log: StartupLog) -> Calibration:
+    """Return what a log says of a context: where the prediction was off, and the context with that corrected.
 
     Args:
-        question: of the model, GPU, version and options that the log is of.
+        context: of the model, GPU, version and options that the log is of.
         layout: that the log is of.
         log: of a start-up, also of one that failed for want of memory.
     """
-    before = predict(dataclasses.replace(question, correction=None), layout)
+    before = predict(dataclasses.replace(context, correction=None), layout)
     stages = [log.stage(rank.stage, layout.pipeline) for rank in before.ranks]
     pairs = list(zip(before.ranks, stages, strict=True))
     correction = Correction(
         layout,
-        question.batch,
+        context.batch,
         weights=tuple(_ratio(_most(workers, "weights_gib"), rank.weights_gib) for rank, workers in pairs),
         activation=tuple(
             _ratio(_activation(before, rank, workers), rank.activation.expected) for rank, workers in pairs
@@ -144,7 +144,7 @@ def calibrate(question: PlanContext, layout: Layout, log: StartupLog) -> Calibra
         graphs=tuple(_ratio(_most(workers, "graphs_estimate_gib"), rank.graphs.expected) for rank, workers in pairs),
         non_torch=tuple(_non_torch(workers) for _, workers in pairs),
     )
-    return Calibration(before, compare(before, log), dataclasses.replace(question, correction=correction))
+    return Calibration(before, compare(before, log), dataclasses.replace(context, correction=correction))
 
 
 def _ratio(measured: float | None, expected: float) -> float:

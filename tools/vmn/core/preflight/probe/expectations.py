@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmn.core.cluster.quantity import quantity
-from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.rendered import RenderedRelease, plain_env
 from vmn.core.cluster.snapshot import Object
 
 SHARED_MEMORY = "/dev/shm"
@@ -68,27 +68,27 @@ class Expectations:
         }
 
 
-def expectations_of(demand: RenderedRelease) -> Expectations:
+def expectations_of(release: RenderedRelease) -> Expectations:
     """Return what a release's pods count on; both roles are one template."""
-    spec = demand.pods[0].spec
+    spec = release.pods[0].spec
     container = spec["containers"][0]
-    env = {item["name"]: str(item["value"]) for item in container.get("env") or () if "value" in item}
+    env = plain_env(container)
     gid = env.get("NCCL_IB_GID_INDEX", "")
-    resource = demand.gpu_resource
+    resource = release.gpu_resource
     gpus = resource if resource and "gpu" in resource.lower() else None
     return Expectations(
-        nodes=demand.size,
+        nodes=release.size,
         port=int(env.get("MULTINODE_MASTER_PORT", 29501)),
         interface=env.get("GLOO_SOCKET_IFNAME"),
         shared_memory=_shared_memory(spec),
         rdma=env.get("NCCL_NET") == "IB",
         gid=int(gid) if gid.isdigit() else None,
         weights=_weights(spec),
-        gpus=int(demand.pods[0].requests[gpus]) if gpus else 0,
+        gpus=int(release.pods[0].requests[gpus]) if gpus else 0,
         resource=gpus,
         writable=tuple(env[name] for name in ("HOME", "HF_HOME") if name in env),
         host_network=bool(spec.get("hostNetwork")),
-        policies=len(demand.of_kind("NetworkPolicy")),
+        policies=len(release.of_kind("NetworkPolicy")),
     )
 
 

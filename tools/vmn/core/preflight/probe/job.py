@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmn.core.cluster.lws import EXCLUSIVE, NAME
+from vmn.core.cluster.release import INSTANCE
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, annotations_of
 from vmn.core.preflight.probe.expectations import Expectations
 
 PREFIX = "vmn-preflight-"
-INSTANCE = "app.kubernetes.io/instance"
 ROOT = "/vmn"
 """Where the program is mounted in the pods."""
 SLACK = 30
@@ -51,14 +51,14 @@ class ProbeRun:
         return f"{INSTANCE}={self.name}"
 
 
-def plan(
-    demand: RenderedRelease, asked: Expectations, program: Mapping[str, str], suffix: str, seconds: int
+def probe_run(
+    release: RenderedRelease, expected: Expectations, program: Mapping[str, str], suffix: str, seconds: int
 ) -> ProbeRun:
     """Return a run.
 
     Args:
-        demand: the release.
-        asked: what its pods count on.
+        release: the release.
+        expected: what its pods count on.
         program: files that the pods run, by name.
         suffix: makes its names unique: letters and digits.
         seconds: that it may take.
@@ -67,26 +67,31 @@ def plan(
     labels = {
         "app.kubernetes.io/name": "vmn-preflight",
         INSTANCE: name,
-        "app.kubernetes.io/part-of": demand.release,
+        "app.kubernetes.io/part-of": release.name,
         "app.kubernetes.io/managed-by": "vmn",
     }
-    metadata = {"name": name, "namespace": demand.namespace, "labels": labels}
+    metadata = {"name": name, "namespace": release.namespace, "labels": labels}
     mine = {INSTANCE: name}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
     job["spec"] = {
-        **{"completionMode": "Indexed", "completions": asked.nodes, "parallelism": asked.nodes, "backoffLimit": 0},
+        **{
+            "completionMode": "Indexed",
+            "completions": expected.nodes,
+            "parallelism": expected.nodes,
+            "backoffLimit": 0,
+        },
         **{"activeDeadlineSeconds": seconds + SLACK, "ttlSecondsAfterFinished": KEPT},
-        "template": _template(demand, asked, name, labels, seconds),
+        "template": _template(release, expected, name, labels, seconds),
     }
     service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
     service["spec"] = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": mine}
     files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(program)}
     policies = [
         {**item, "metadata": {**metadata, "name": name if not number else f"{name}-{number}"}, "spec": spec}
-        for number, item in enumerate(demand.of_kind("NetworkPolicy"))
+        for number, item in enumerate(release.of_kind("NetworkPolicy"))
         for spec in [relabelled(item["spec"], mine)]
     ]
-    return ProbeRun(name, demand.namespace, (job, service, files, *policies), asked.nodes)
+    return ProbeRun(name, release.namespace, (job, service, files, *policies), expected.nodes)
 
 
 def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
@@ -104,22 +109,22 @@ def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
 
 
 def _template(
-    demand: RenderedRelease, asked: Expectations, name: str, labels: Mapping[str, str], seconds: int
+    release: RenderedRelease, expected: Expectations, name: str, labels: Mapping[str, str], seconds: int
 ) -> Object:
-    original = demand.pods[0].template
+    original = release.pods[0].template
     spec = {key: value for key, value in original["spec"].items() if key not in LEFT_OUT}
     account = spec.get("serviceAccountName")
-    if account and demand.renders("ServiceAccount", account):  # it comes with the release
+    if account and release.renders("ServiceAccount", account):  # it comes with the release
         del spec["serviceAccountName"]
-    leader = f"{name}-0.{name}.{demand.namespace}"  # the form of LWS_LEADER_ADDRESS: it counts on search domains too
-    container = _container(spec, asked.settings(leader, seconds))
+    leader = f"{name}-0.{name}.{release.namespace}"  # the form of LWS_LEADER_ADDRESS: it counts on search domains too
+    container = _container(spec, expected.settings(leader, seconds))
     mounted = {item["name"] for item in container["volumeMounts"]}
     volumes = [item for item in spec.get("volumes") or () if item["name"] in mounted]
     spec |= {
         "containers": [container],
         "volumes": [*volumes, {"name": name, "configMap": {"name": name}}],
         **{"restartPolicy": "Never", "subdomain": name, "terminationGracePeriodSeconds": GRACE},
-        **{"automountServiceAccountToken": False, "affinity": _affinity(demand, {INSTANCE: name})},
+        **{"automountServiceAccountToken": False, "affinity": _affinity(release, {INSTANCE: name})},
     }
     container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/probe_pod", "readOnly": True})
     metadata = original.get("metadata") or {}
@@ -140,10 +145,10 @@ def _foreign(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if key != "role" and not key.startswith(own)}
 
 
-def _affinity(demand: RenderedRelease, mine: Mapping[str, str]) -> Any:
+def _affinity(release: RenderedRelease, mine: Mapping[str, str]) -> Any:
     """Return the release's affinity for the run's pods, with what LeaderWorkerSet adds for an exclusive topology."""
-    affinity = dict(relabelled(demand.pods[0].spec.get("affinity") or {}, mine))
-    domain = annotations_of(demand.lws).get(EXCLUSIVE)
+    affinity = dict(relabelled(release.pods[0].spec.get("affinity") or {}, mine))
+    domain = annotations_of(release.lws).get(EXCLUSIVE)
     if domain:
         required = "requiredDuringSchedulingIgnoredDuringExecution"
         near = dict(affinity.get("podAffinity") or {})

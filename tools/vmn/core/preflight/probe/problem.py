@@ -1,4 +1,4 @@
-"""What one pod's facts show to be wrong."""
+"""What is wrong with a node, as seen by one pod of a probe."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 from vmn.core.preflight.result import CheckStatus
 
-Facts = Mapping[str, Any]
+Answer = Mapping[str, Any]
+"""What a pod reports for one check."""
 
 
 @dataclass(frozen=True)
 class ProbeProblem:
-    """One, in the same words for each pod that has it.
+    """A problem, in the same words for each pod that has it.
 
     Attributes:
         text: what is wrong.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from vmn.core.cluster.snapshot import Object
+from vmn.core.cluster.snapshot import Object, annotations_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Annotation, and from 1.28 on a label too, of a Job's pods."""
@@ -29,6 +29,9 @@ class Phase(StrEnum):
     STUCK = "stuck"
     RUNS = "runs"
     ENDED = "ended"
+
+
+STARTED = (Phase.RUNS, Phase.ENDED)
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,23 @@ class PodProgress:
         return self.node or f"pod {self.rank}"
 
 
-def states(pods: Sequence[Object], events: Sequence[Object]) -> list[PodProgress]:
+def progress_of(pods: Sequence[Object], events: Sequence[Object]) -> list[PodProgress]:
     """Return the pods' states by rank."""
-    found = [_state(pod, list(_events_of(pod, events))) for pod in pods if INDEX in _annotations(pod)]
+    found = [_progress(pod, list(_events_of(pod, events))) for pod in pods if INDEX in annotations_of(pod)]
     return sorted(found, key=lambda item: item.rank)
 
 
-def together(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> list[PodProgress]:
+def with_deleted(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> list[PodProgress]:
     """Return the pods' states with those that are gone: a Job that failed takes the pods that still run with it."""
     gone = {
         item.rank: replace(item, phase=Phase.ENDED, words=item.words if item.phase is Phase.ENDED else "")
         for item in before
-        if item.phase in (Phase.RUNS, Phase.ENDED)
+        if item.phase in STARTED
     }
     return sorted({**gone, **{item.rank: item for item in now}}.values(), key=lambda item: item.rank)
 
 
-def refusals(job: str, events: Sequence[Object]) -> str:
+def refusal(job: str, events: Sequence[Object]) -> str:
     """Return why the Job's controller can't make pods: admission, quota; empty when it can."""
     said = [
         event["message"]
@@ -79,19 +82,14 @@ def refusals(job: str, events: Sequence[Object]) -> str:
     return re.sub(r'^Error creating: (pods "[^"]*" is )?', "", said[-1]) if said else ""
 
 
-def _annotations(pod: Object) -> Object:
-    found: Object = pod["metadata"].get("annotations") or {}
-    return found
-
-
 def _events_of(pod: Object, events: Sequence[Object]) -> Iterator[Object]:
     for event in events:
         if event["involvedObject"].get("uid") == pod["metadata"]["uid"]:
             yield event
 
 
-def _state(pod: Object, events: Sequence[Object]) -> PodProgress:
-    rank, node = int(_annotations(pod)[INDEX]), pod["spec"].get("nodeName") or ""
+def _progress(pod: Object, events: Sequence[Object]) -> PodProgress:
+    rank, node = int(annotations_of(pod)[INDEX]), pod["spec"].get("nodeName") or ""
     status = pod.get("status") or {}
     first: Object = next(iter(status.get("containerStatuses") or ()), {})
     entry: Object = first.get("state") or {}
@@ -155,7 +153,7 @@ class Patience:
 
     def is_over(self, found: Sequence[PodProgress], refused: str, now: float) -> bool:
         """Return whether all have ended, or nothing more is to be expected."""
-        started = [item for item in found if item.phase in (Phase.RUNS, Phase.ENDED)]
+        started = [item for item in found if item.phase in STARTED]
         ended = [item for item in found if item.phase is Phase.ENDED]
         stuck = bool(refused) or any(item.phase is Phase.STUCK for item in found)
         self._stuck = (self._stuck or now) if stuck else None
