@@ -104,7 +104,9 @@ def test_doctor_is_json_when_asked_for(served: Served) -> None:
     assert (content["state"], content["failed"]) == ("failed", True)
     verdict = content["findings"][0]
     assert (verdict["id"], verdict["group"], verdict["pod"], verdict["severity"]) == (
-        *("gpu-insufficient", 0, "vllm-0-1"),
+        "gpu-insufficient",
+        0,
+        "vllm-0-1",
         "cause",
     )
     assert verdict["evidence"][0]["from"] == "state of vllm-0-1"

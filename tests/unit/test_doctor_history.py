@@ -72,7 +72,9 @@ def test_every_group_has_its_own_verdict() -> None:
     found = world.say()
     assert [group.state for group in found.groups] == [GroupHealth.SERVING, GroupHealth.FAILED, GroupHealth.FAILED]
     assert [group.findings[0].id if group.findings else None for group in found.groups] == [
-        *(None, "out-of-memory", "taint-untolerated")
+        None,
+        "out-of-memory",
+        "taint-untolerated",
     ]
     assert {item.group for item in found.findings} == {1, 2}
 

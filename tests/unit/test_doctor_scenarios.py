@@ -221,7 +221,10 @@ SCENARIOS: Mapping[str, tuple[Change, str, str | None]] = {
     "no pods": (all_pods_away, "pods-not-made", None),
 }
 VERDICTS = frozenset(verdict for _, verdict, _ in SCENARIOS.values()) | {
-    *("groups-placed-in-part", "lws-controller-down", "disruption-budget", "subdomain-per-group")
+    "groups-placed-in-part",
+    "lws-controller-down",
+    "disruption-budget",
+    "subdomain-per-group",
 }
 """What is tested here; the last three are notes."""
 

@@ -118,8 +118,13 @@ def test_part_left_alone_is_what_vllm_does_not_use() -> None:
 @pytest.mark.parametrize(
     ("number", "written"),
     [
-        *((0, "0"), (9_999, "9,999"), (10_000, "10k"), (999_499, "999k"), (999_600, "1.00M")),
-        *((1_214_464, "1.21M"), (12_345_678, "12.3M")),
+        (0, "0"),
+        (9_999, "9,999"),
+        (10_000, "10k"),
+        (999_499, "999k"),
+        (999_600, "1.00M"),
+        (1_214_464, "1.21M"),
+        (12_345_678, "12.3M"),
     ],
 )
 def test_count_is_written_in_short(number: float, written: str) -> None:

@@ -77,8 +77,15 @@ def test_pods_are_placed_and_allowed_like_the_release_s(values: Mapping[str, Any
     release = demand(values)
     theirs, mine = release.pods[0].spec, pod_of(run_of(release))
     for key in (
-        *("nodeSelector", "tolerations", "runtimeClassName", "schedulerName", "hostNetwork", "dnsPolicy"),
-        *("imagePullSecrets", "securityContext", "enableServiceLinks"),
+        "nodeSelector",
+        "tolerations",
+        "runtimeClassName",
+        "schedulerName",
+        "hostNetwork",
+        "dnsPolicy",
+        "imagePullSecrets",
+        "securityContext",
+        "enableServiceLinks",
     ):
         assert mine.get(key) == theirs.get(key), key
     for key in ("image", "imagePullPolicy", "resources", "securityContext"):
@@ -92,7 +99,12 @@ def test_pods_have_the_release_s_volumes_but_for_what_it_makes_itself() -> None:
     paths = {item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
     assert paths == {"/dev/shm", "/tmp", "/cache", "/models", "/fast", "/vmn/probe_pod"}
     assert {item["name"] for item in spec["volumes"]} == {
-        *("dshm", "tmp", "cache", "weights", "fast", "vmn-preflight-abc123")
+        "dshm",
+        "tmp",
+        "cache",
+        "weights",
+        "fast",
+        "vmn-preflight-abc123",
     }
     weights = next(item for item in spec["volumes"] if item["name"] == "weights")
     assert weights["persistentVolumeClaim"] == {"claimName": "models"}

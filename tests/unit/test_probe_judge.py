@@ -39,8 +39,15 @@ SAME: dict[str, Any] = {
     "gpus": {"count": 8, "by": "nvidia-smi -L", "names": ["NVIDIA H100 80GB HBM3"]},
     "cache": {"user": 2000, "paths": {"/cache/home": None}},
     "weights": {
-        **{"path": "/models/R1", "error": None, "configuration": True, "kind": "index", "files": 163, "size": 10**12},
-        **{"total": 10**12, "missing": {"count": 0, "names": []}, "broken": {"count": 0, "names": {}}},
+        "path": "/models/R1",
+        "error": None,
+        "configuration": True,
+        "kind": "index",
+        "files": 163,
+        "size": 10**12,
+        "total": 10**12,
+        "missing": {"count": 0, "names": []},
+        "broken": {"count": 0, "names": {}},
     },
 }
 MET = {"listen": "10.0.0.1:29501", "error": None, "heard": [1]}

@@ -19,8 +19,13 @@ REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
 """One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
 
 COUNTS = (
-    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
-    *("vocab_size", "max_position_embeddings"),
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
 )
 """Fields that are at least 1 where they are there."""
 

@@ -13,8 +13,18 @@ from vmn.core.planning.vllm.versions import graph_sizes
 
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (
-    *("embedding", "attention", "feed-forward", "experts", "routers"),
-    *("norms", "copies", "positions", "buffers", "head", "other", "rounding"),
+    "embedding",
+    "attention",
+    "feed-forward",
+    "experts",
+    "routers",
+    "norms",
+    "copies",
+    "positions",
+    "buffers",
+    "head",
+    "other",
+    "rounding",
 )
 """Parts of the weights, in the order of the ledger."""
 

@@ -19,8 +19,8 @@ from vmn.core.planning.model.architecture import (
 )
 from vmn.core.planning.model.quantization import kv_cache_dtype, read_quantization
 
-KNOWN = (
-    *(
+KNOWN = frozenset(
+    {
         "llama",
         "llama4",
         "mistral",
@@ -32,9 +32,21 @@ KNOWN = (
         "gpt_oss",
         "glm4_moe",
         "glm_moe_dsa",
-    ),
-    *("qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
-    *("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "minimax_m2"),
+        "qwen2",
+        "qwen3",
+        "qwen3_moe",
+        "qwen3_next",
+        "qwen3_vl",
+        "qwen3_vl_moe",
+        "qwen3_5",
+        "qwen3_5_moe",
+        "deepseek_v2",
+        "deepseek_v3",
+        "deepseek_v32",
+        "kimi_k2",
+        "kimi_k25",
+        "minimax_m2",
+    }
 )
 """``model_type`` of the models whose layers are as described here."""
 NORMED = ("qwen3", "gemma3", "minimax")

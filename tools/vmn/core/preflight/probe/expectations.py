@@ -63,8 +63,15 @@ class Expectations:
             seconds: that they may wait for each other.
         """
         return {
-            **{"name": name, "limit": seconds, "nodes": self.nodes, "port": self.port, "weights": self.weights},
-            **{"writable": list(self.writable), "gpus": self.counts_gpus, "rdma": self.rdma, "gid": self.gid},
+            "name": name,
+            "limit": seconds,
+            "nodes": self.nodes,
+            "port": self.port,
+            "weights": self.weights,
+            "writable": list(self.writable),
+            "gpus": self.counts_gpus,
+            "rdma": self.rdma,
+            "gid": self.gid,
         }
 
 

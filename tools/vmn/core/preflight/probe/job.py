@@ -74,13 +74,12 @@ def probe_run(
     mine = {INSTANCE: name}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
     job["spec"] = {
-        **{
-            "completionMode": "Indexed",
-            "completions": expected.nodes,
-            "parallelism": expected.nodes,
-            "backoffLimit": 0,
-        },
-        **{"activeDeadlineSeconds": seconds + SLACK, "ttlSecondsAfterFinished": KEPT},
+        "completionMode": "Indexed",
+        "completions": expected.nodes,
+        "parallelism": expected.nodes,
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": seconds + SLACK,
+        "ttlSecondsAfterFinished": KEPT,
         "template": _template(release, expected, name, labels, seconds),
     }
     service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
@@ -123,8 +122,11 @@ def _template(
     spec |= {
         "containers": [container],
         "volumes": [*volumes, {"name": name, "configMap": {"name": name}}],
-        **{"restartPolicy": "Never", "subdomain": name, "terminationGracePeriodSeconds": GRACE},
-        **{"automountServiceAccountToken": False, "affinity": _affinity(release, {INSTANCE: name})},
+        "restartPolicy": "Never",
+        "subdomain": name,
+        "terminationGracePeriodSeconds": GRACE,
+        "automountServiceAccountToken": False,
+        "affinity": _affinity(release, {INSTANCE: name}),
     }
     container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/probe_pod", "readOnly": True})
     metadata = original.get("metadata") or {}
