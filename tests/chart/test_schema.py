@@ -101,7 +101,7 @@ def unknown_keys(path: str, keys: set[str], schema: dict[str, Any]) -> list[str]
     """Return those of an object's keys that are refused as unknown, as often as they are; asked for all at once."""
     here: dict[str, Any] = dict.fromkeys(keys, 1)
     found = schema_problems(nested(path.split("."), here) if path else here, schema)
-    return sorted(item.key.removeprefix(f"{path}.") for item in found if item.reason == "unknown key.")
+    return sorted(item.key.removeprefix(f"{path}.") for item in found if item.reason == "unknown key")
 
 
 def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: dict[str, Any]) -> None:

@@ -7,11 +7,12 @@ import pytest
 from vmn.core.values.helm_messages import render_problem, rule_problems
 
 HEAD = "Error: execution error at (vllm-multinode/templates/validate.yaml:1:4): \n"
-MESSAGE = """vllm-multinode: 3 problem(s) in the values:
-  - parallelism.tensor: 6 does not divide 8 GPUs. Use 1, 2, 4 or 8.
-  - service.name: "vllm" is the LeaderWorkerSet's name. Choose another.
+MESSAGE = """vllm-multinode: 4 problems in the values:
+  - parallelism.tensor: must divide 8 GPUs (got 6). Use 1, 2, 4 or 8.
+  - service.name: is the name of the LeaderWorkerSet (got "vllm"). Choose another.
     It is taken.
   - auth: both forms are set. Keep one.
+  - podLabels[example.com/team]: must be text (got 8). Write "8".
 
 Use --debug flag to render out invalid YAML
 """
@@ -20,9 +21,10 @@ Use --debug flag to render out invalid YAML
 def test_rule_problems_returns_key_value_reason_and_fix() -> None:
     found = rule_problems(HEAD + MESSAGE)
     assert [(item.key, item.value, item.reason, item.fix) for item in found] == [
-        ("parallelism.tensor", "6", "does not divide 8 GPUs.", "Use 1, 2, 4 or 8."),
-        ("service.name", '"vllm"', "is the LeaderWorkerSet's name.", "Choose another. It is taken."),
-        ("auth", "both", "forms are set.", "Keep one."),
+        ("parallelism.tensor", "6", "must divide 8 GPUs", "Use 1, 2, 4 or 8."),
+        ("service.name", '"vllm"', "is the name of the LeaderWorkerSet", "Choose another. It is taken."),
+        ("auth", "", "both forms are set", "Keep one."),
+        ("podLabels[example.com/team]", "8", "must be text", 'Write "8".'),
     ]
     assert found[2].message == "both forms are set. Keep one."
 

@@ -52,7 +52,7 @@ def values_problems(chart: Path, *files: Path, helm: str = "helm", gpu: Gpu | No
 def _unreadable(file: Path, error: ValuesError) -> ValuesProblem:
     where = f" (line {error.line})" if error.line and not error.key else ""
     fix = "Keep one of the two." if error.key else "Correct the syntax."
-    return ValuesProblem(error.key, "", f"{error.reason}{where}.", fix, "yaml", str(file))
+    return ValuesProblem(error.key, "", f"{error.reason}{where}", fix, "yaml", str(file))
 
 
 def _origin(key: str, files: Sequence[Path], contents: Sequence[Values]) -> str:

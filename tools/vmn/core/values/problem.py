@@ -1,4 +1,4 @@
-"""One thing that is wrong with a values file."""
+"""A mistake in a values file."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ValuesProblem:
-    """Key, what was given, why that can't work and what to write instead."""
+    """A mistake in a values file.
+
+    Attributes:
+        key: full path of the key.
+        value: the value found, as JSON; empty when it does not matter.
+        reason: what is wrong, without the value and the final period.
+        fix: what to do, in whole sentences.
+        ring: which check found it: ``yaml``, ``schema``, ``rules``, ``render``, or ``model``.
+        file: the file that sets the key.
+    """
 
     key: str
     value: str
     reason: str
     fix: str
     ring: str
-    """Who found it: ``yaml``, ``schema``, ``rules``, ``render`` or ``model``."""
     file: str = ""
 
     @property
     def message(self) -> str:
-        """The problem as one sentence or two, without file and key."""
-        return " ".join(part for part in (self.value, self.reason, self.fix) if part)
+        """The problem in whole sentences, without file and key."""
+        got = f" (got {self.value})" if self.value else ""
+        return f"{self.reason}{got}. {self.fix}".strip()
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Return a value as it would be written in JSON, shortened."""
+    """Return a value as JSON, shortened."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Ring 1: values against the chart's schema; every error, in words."""
+"""Ring 1: every mistake that the chart's schema finds in values, in words."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ NAMES = {
     "null": "null",
 }
 ALLOWED_SHOWN = 40
-"""A list of allowed keys or values longer than that is cut."""
+"""Allowed keys or values that are listed at most."""
 
 
 HINT = "a hint for Helm's message"
-"""``$comment`` of the parts of a schema that are there only for what Helm says when it refuses values."""
+"""``$comment`` of the parts of a schema that exist only for Helm's message when it refuses values."""
 
 RENAMED = "a value of an earlier version, which a rule of the chart refuses"
-"""``$comment`` of properties that are there only to let such a value pass to that rule."""
+"""``$comment`` of properties that exist only to let such a value reach that rule."""
 
 
 def without_hints(node: object) -> object:
-    """Return a schema with its hints taken back: closed objects are plainly closed, types and forms plainly stated."""
+    """Return a schema without its hints: with plain closed objects, types, and patterns."""
     if isinstance(node, list):
         return [without_hints(item) for item in node if not is_hint(item)]
     if not isinstance(node, Mapping):
@@ -49,17 +49,17 @@ def without_hints(node: object) -> object:
 
 
 def is_hint(node: object) -> bool:
-    """Return whether a part of a schema is there only for Helm's message."""
+    """Return whether a part of a schema exists only for Helm's message."""
     return isinstance(node, Mapping) and node.get("$comment") == HINT
 
 
 def known_keys(node: Mapping[str, object]) -> list[str]:
-    """Return the keys that a closed object lists, by name, without those of earlier versions."""
+    """Return the keys that a closed object allows, sorted, without those of earlier versions."""
     return sorted(key for key, inner in _properties(node).items() if not is_renamed(inner))
 
 
 def is_renamed(node: object) -> bool:
-    """Return whether a property is there only for a value of an earlier version."""
+    """Return whether a property exists only for a value of an earlier version."""
     return isinstance(node, Mapping) and node.get("$comment") == RENAMED
 
 
@@ -71,23 +71,30 @@ def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) 
 
 
 def _problems(error: ValidationError) -> Iterator[ValuesProblem]:
-    key = dotted(error.absolute_path)
     match error.validator:
         case "additionalProperties":
             yield from _unknown_keys(error)
         case "required":
-            missing = re.match(r"'(.*)' is a required", error.message)
-            name = missing[1] if missing else str(error.message)
-            inner = _properties(error.schema).get(name, {})
-            about = str(inner.get("description", "")).strip() if isinstance(inner, Mapping) else ""
-            fix = f"Set it: {about}" if about else "Set it."
-            yield ValuesProblem(dotted([*error.absolute_path, name]), "", "is missing.", fix, "schema")
+            yield _missing_key(error)
         case "anyOf" | "oneOf":
             yield from _alternatives(error)
         case _ if _about_a_name(error):
             yield _wrong_name(error)
         case _:
-            yield ValuesProblem(key, shown(error.instance), f"{_words(error)}.", _fix(error), "schema")
+            yield _problem(error, _reason(error))
+
+
+def _problem(error: ValidationError, reason: str) -> ValuesProblem:
+    return ValuesProblem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+
+
+def _missing_key(error: ValidationError) -> ValuesProblem:
+    missing = re.match(r"'(.*)' is a required", error.message)
+    name = missing[1] if missing else str(error.message)
+    inner = _properties(error.schema).get(name, {})
+    about = str(inner.get("description", "")).strip() if isinstance(inner, Mapping) else ""
+    fix = f"Set it: {about}" if about else "Set it."
+    return ValuesProblem(dotted([*error.absolute_path, name]), "", "is required", fix, "schema")
 
 
 def _about_a_name(error: ValidationError) -> bool:
@@ -96,9 +103,7 @@ def _about_a_name(error: ValidationError) -> bool:
 
 def _wrong_name(error: ValidationError) -> ValuesProblem:
     path = [*error.absolute_path, str(error.instance)]
-    return ValuesProblem(
-        dotted(path), "", f"can't be a key here: {shown(error.instance)} {_words(error)}.", _fix(error), "schema"
-    )
+    return ValuesProblem(dotted(path), "", f"is not a valid key: it {_reason(error)}", _fix(error), "schema")
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[ValuesProblem]:
@@ -110,19 +115,18 @@ def _unknown_keys(error: ValidationError) -> Iterator[ValuesProblem]:
         where = dotted(error.absolute_path)
         near = nearest(name, allowed)
         fix = f"Did you mean {near}? " if near else ""
-        at = f"in {where}" if where else "at the top"
-        fix += f"Allowed {at}: {_listed(allowed)}." if allowed else "Leave it out."
-        yield ValuesProblem(dotted([*error.absolute_path, name]), "", "unknown key.", fix, "schema")
+        owner = f"The keys of {where} are" if where else "The top-level keys are"
+        fix += f"{owner} {_listed(allowed)}." if allowed else "Remove it."
+        yield ValuesProblem(dotted([*error.absolute_path, name]), "", "unknown key", fix, "schema")
 
 
 def _alternatives(error: ValidationError) -> Iterator[ValuesProblem]:
-    """Report the alternative that comes nearest, or all types when only the type is wrong."""
+    """Yield what is wrong by the alternative that comes nearest, or all types when only the type is wrong."""
     context = list(error.context or [])
     here = len(error.path)
     if context and all(inner.validator in ("type", "const", "enum") and len(inner.path) == 0 for inner in context):
         wanted = [_wanted(inner) for inner in context]
-        reason = f"must be {' or '.join(dict.fromkeys(wanted))}."
-        yield ValuesProblem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        yield _problem(error, f"must be {' or '.join(dict.fromkeys(wanted))}")
         return
     fitting = [inner for inner in context if inner.validator != "type" or len(inner.path) > 0]
     branches = {inner.schema_path[0] for inner in fitting}
@@ -132,8 +136,8 @@ def _alternatives(error: ValidationError) -> Iterator[ValuesProblem]:
         return
     best = best_match(iter([error]))
     if best is None or best is error or here > len(best.absolute_path):
-        reason = "fits none of the allowed forms." if error.validator == "anyOf" else "fits several forms at once."
-        yield ValuesProblem(dotted(error.absolute_path), shown(error.instance), reason, _fix(error), "schema")
+        several = error.validator == "oneOf" and not error.context
+        yield _problem(error, "matches several forms at once" if several else "matches none of the allowed forms")
         return
     yield from _problems(best)
 
@@ -148,50 +152,52 @@ def _wanted(error: ValidationError) -> str:
 
 def _types(wanted: object) -> str:
     names = wanted if isinstance(wanted, list) else [wanted]
-    names = [name for name in names if name != "null"] or names  # null means unset; nobody writes it to mend a type
+    names = [name for name in names if name != "null"] or names  # null means unset, which does not correct a type
     return " or ".join(NAMES.get(str(name), str(name)) for name in names)
 
 
-def _words(error: ValidationError) -> str:
-    """Return why a value can't be, as the rest of a sentence that starts with the value."""
+def _reason(error: ValidationError) -> str:
+    """Return what is wrong with a value, as a sentence whose subject is the key."""
     wanted = error.validator_value
     match error.validator:
         case "type":
-            given = Draft7Validator.TYPE_CHECKER
-            kinds = ("boolean", "integer", "number", "string", "array", "object", "null")
-            kind = next((name for name in kinds if given.is_type(error.instance, name)), "")
-            return f"is {NAMES.get(kind, kind)}, but must be {_types(wanted)}"
+            return f"must be {_types(wanted)}, not {_type_of(error.instance)}"
         case "enum":
-            return f"is not {_one_of(wanted)}"
+            return f"must be {_one_of(wanted)}"
         case "const":
             return f"must be {shown(wanted)}"
         case "pattern":
-            return f"does not have the form of {_what(error)}"
+            return f"must be {_what(error)}"
         case "minimum":
-            return f"is below the least, {wanted}"
+            return f"must be at least {wanted}"
         case "maximum":
-            return f"is above the most, {wanted}"
+            return f"must be at most {wanted}"
         case "exclusiveMinimum":
-            return f"must be above {wanted}"
+            return f"must be greater than {wanted}"
         case "exclusiveMaximum":
-            return f"must be below {wanted}"
+            return f"must be less than {wanted}"
         case "minLength" | "minItems" | "minProperties" if wanted == 1:
-            return "is empty"
+            return "must not be empty"
         case "maxLength":
-            return f"is longer than {wanted} characters"
+            return f"must have at most {wanted} characters"
         case "multipleOf":
-            return f"is no multiple of {wanted}"
+            return f"must be a multiple of {wanted}"
         case "not":
             return "is not allowed here"
         case _:
-            return f"is refused by the schema ({error.message})"
+            return f"does not match the schema: {error.message}"
+
+
+def _type_of(value: object) -> str:
+    given = Draft7Validator.TYPE_CHECKER
+    kinds = ("boolean", "integer", "number", "string", "array", "object", "null")
+    return next((NAMES.get(name, name) for name in kinds if given.is_type(value, name)), "something else")
 
 
 def _what(error: ValidationError) -> str:
+    """Return what a pattern stands for."""
     title = error.schema.get("title") if isinstance(error.schema, Mapping) else None
-    return (
-        f"{title[:1].lower()}{title[1:]}" if isinstance(title, str) else f"what belongs here ({error.validator_value})"
-    )
+    return f"{title[:1].lower()}{title[1:]}" if isinstance(title, str) else f"text like {error.validator_value}"
 
 
 def _fix(error: ValidationError) -> str:
@@ -199,38 +205,36 @@ def _fix(error: ValidationError) -> str:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "enum" and isinstance(error.instance, str):
         near = nearest(error.instance, [str(choice) for choice in _as_list(error.validator_value)])
-        return f"Did you mean {near}?" if near else "Write one of them."
+        return f"Did you mean {near}?" if near else "Use one of them."
     if error.validator == "pattern" and "examples" not in schema:
-        return f"Write {_what(error)}."
+        return "Change it to this form."
     if error.validator == "type":
         bare = _unquoted(error.instance, error.validator_value)
         if bare:
             return f"Write {bare} without quotes."
         if "array" in _as_list(error.validator_value):
             return f"Write a list, such as [{shown(error.instance)}]."
-        if "string" in (error.validator_value, *_as_list(error.validator_value)):
-            return (
-                f'Write it in quotes: "{_plain(error.instance)}".' if _is_scalar(error.instance) else _example(schema)
-            )
+        if "string" in _as_list(error.validator_value) and _is_scalar(error.instance):
+            return f'Write it in quotes: "{_plain(error.instance)}".'
     return _example(schema)
 
 
 def _example(schema: Mapping[str, object]) -> str:
     if schema.get("enum"):
-        return f"Write {_one_of(schema['enum'])}."
+        return f"Use {_one_of(schema['enum'])}."
     examples = schema.get("examples")
     if isinstance(examples, list) and examples:
         return f"For example: {', '.join(shown(example) for example in examples)}."
     if isinstance(schema.get("minimum"), int | float) and isinstance(schema.get("maximum"), int | float):
-        return f"Write a number from {schema['minimum']} to {schema['maximum']}."
+        return f"Use a number from {schema['minimum']} to {schema['maximum']}."
     if isinstance(schema.get("minimum"), int | float):
-        return f"Write a number from {schema['minimum']} up."
+        return f"Use a number of at least {schema['minimum']}."
     about = str(schema.get("description", "")).strip()
-    return f"It is: {about}" if about else ""
+    return f"The value is described as: {about}" if about else ""
 
 
 def _unquoted(given: object, wanted: object) -> str:
-    """Return what a text would be without its quotes, when that has the type that is wanted."""
+    """Return a text without its quotes if that has the wanted type, else nothing."""
     names = _as_list(wanted)
     if not isinstance(given, str):
         return ""
@@ -275,7 +279,7 @@ def _properties(schema: object) -> Mapping[str, object]:
 
 
 def nearest(given: str, known: Sequence[str]) -> str:
-    """Return the known name that a mistyped one is likely to be, else nothing."""
+    """Return the known name that a mistyped name probably stands for, else nothing."""
     by_case = {name.lower(): name for name in known}
     if given.lower() in by_case:
         return by_case[given.lower()]

@@ -1,4 +1,4 @@
-"""Values files: reading YAML as Helm does, merging as Helm does, and naming keys."""
+"""Values files: reading and merging them as Helm does, and naming their keys."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Values = dict[str, object]
 
 
 class ValuesError(Exception):
-    """Text that is no values file; ``line`` counts from 1, or is 0 when unknown."""
+    """Text that can't be read as a values file; ``line`` counts from 1, or is 0 when unknown."""
 
     def __init__(self, reason: str, line: int = 0, key: str = "") -> None:
-        """Keep the parts for a message."""
+        """Keep the parts of the message."""
         super().__init__(reason)
         self.reason = reason
         self.line = line
@@ -22,7 +22,7 @@ class ValuesError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Scalars as Helm's parser reads them, and no key twice."""
+    """Reads scalars as Helm's parser does, and refuses a key that is given twice."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own shape
 
@@ -73,22 +73,22 @@ def parse_yaml(text: str) -> object:
     """Return the one document in ``text``.
 
     Raises:
-        ValuesError: it is no YAML, holds several documents, or gives a key twice.
+        ValuesError: the text is not YAML, has several documents, or gives a key twice.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ValuesError(f"is no valid YAML: {error.problem}", line) from error
+        raise ValuesError(f"is not valid YAML: {error.problem}", line) from error
     except yaml.YAMLError as error:
-        raise ValuesError(f"is no valid YAML: {error}") from error
+        raise ValuesError(f"is not valid YAML: {error}") from error
 
 
 def parse_values(text: str) -> Values:
     """Return the values in ``text``.
 
     Raises:
-        ValuesError: as for ``parse_yaml``, or the document is no map.
+        ValuesError: as for ``parse_yaml``, or the document is not a map.
     """
     values = parse_yaml(text)
     if values is None:
@@ -99,7 +99,7 @@ def parse_values(text: str) -> Values:
 
 
 def merged(base: Mapping[str, object], over: Mapping[str, object]) -> Values:
-    """Return ``base`` with ``over`` on top: maps merge, all else replaces, null takes a value away."""
+    """Return ``base`` with ``over`` on top: maps are merged, other values replaced, and null removes a value."""
     result: Values = dict(base)
     for key, value in over.items():
         below = result.get(key)
@@ -113,7 +113,7 @@ def merged(base: Mapping[str, object], over: Mapping[str, object]) -> Values:
 
 
 def effective(defaults: Mapping[str, object], values: Mapping[str, object]) -> Values:
-    """Return what the chart's schema and templates see: Helm 4 drops the nulls of a chart's own values.yaml."""
+    """Return the values that the chart's schema and templates get: Helm 4 drops the nulls of the chart's own file."""
     return merged(_without_nulls(defaults), values)
 
 
@@ -146,7 +146,7 @@ def sets(values: Mapping[str, object], key: str) -> bool:
 
 
 def leaves(values: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Yield path and value of everything that is not a map with keys."""
+    """Yield the path and the value of everything that is not a map with keys."""
     if isinstance(values, Mapping) and values:
         for key, value in values.items():
             yield from leaves(value, (*path, key))
