@@ -199,7 +199,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         lambda world: world.read["customresourcedefinitions"].clear(),
         "lws",
         CheckStatus.FAIL,
-        "has no LeaderWorkerSet",
+        "LeaderWorkerSet is not installed",
     ),
     "old LeaderWorkerSet": (
         lambda world: world.read.update(customresourcedefinitions=[crd(POLICIES[:2])]),
@@ -213,7 +213,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "lws",
         CheckStatus.WARN,
-        "`helm uninstall lws` would delete every LeaderWorkerSet",
+        "`helm uninstall lws` would delete the CRD, and with it every LeaderWorkerSet",
     ),
     "controller down": (
         lambda world: world.read["deployments"][0]["status"].clear(),
@@ -243,9 +243,9 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         add("pods", pod("node-0", "1"), pod("node-1", "8")),
         "nodes",
         CheckStatus.FAIL,
-        "2 node(s) short of free nvidia.com/gpu",
+        "2 nodes have too little free nvidia.com/gpu",
     ),
-    "tainted nodes": (each_node(taint), "nodes", CheckStatus.FAIL, "2 taint dedicated=other:NoSchedule"),
+    "tainted nodes": (each_node(taint), "nodes", CheckStatus.FAIL, "2 have taint dedicated=other:NoSchedule"),
     "cordoned nodes": (
         each_node(
             lambda item: item["spec"]["taints"].append(
@@ -254,7 +254,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "nodes",
         CheckStatus.FAIL,
-        "2 cordoned",
+        "2 are cordoned",
     ),
     "nodes that are ready and not yet open": (
         each_node(
@@ -262,21 +262,21 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "nodes",
         CheckStatus.FAIL,
-        "2 not ready",
+        "2 are not ready",
     ),
     "nodes that are not ready": (
         each_node(lambda item: item["status"]["conditions"][0].update(status="Unknown")),
         "nodes",
         CheckStatus.FAIL,
-        "2 not ready",
+        "2 are not ready",
     ),
-    "wrong label": (each_spec(nodeSelector={"pool": "h100"}), "nodes", CheckStatus.FAIL, "3 with no label pool=h100"),
-    "too little memory": (each_node(allocate(memory="100Gi")), "nodes", CheckStatus.FAIL, "2 too little memory"),
+    "wrong label": (each_spec(nodeSelector={"pool": "h100"}), "nodes", CheckStatus.FAIL, "3 have no label pool=h100"),
+    "too little memory": (each_node(allocate(memory="100Gi")), "nodes", CheckStatus.FAIL, "2 have too little memory"),
     "too little storage": (
         each_node(allocate(ephemeral_storage="600Gi")),
         "nodes",
         CheckStatus.FAIL,
-        "2 too little ephemeral-storage",
+        "2 have too little ephemeral-storage",
     ),
     "no room for a surge": (
         lambda world: world.lws["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"].update(maxSurge=1),
@@ -292,7 +292,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "exclusive-topology",
         CheckStatus.FAIL,
-        "3 node(s) have no label rack",
+        "3 nodes have no label rack",
     ),
     "one NUMA node": (
         lambda world: setattr(world, "kubelet", {"topologyManagerPolicy": "single-numa-node"}),
@@ -316,13 +316,13 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         each_node(label(nvidia_com__gpu_product="NVIDIA-H100-MIG-1g.10gb"), 3),
         "whole-gpus",
         CheckStatus.FAIL,
-        "3 node(s) have GPUs cut with MIG",
+        "3 nodes have GPUs partitioned with MIG",
     ),
     "time-slicing": (
         each_node(label(nvidia_com__gpu_product="NVIDIA-H100-80GB-HBM3-SHARED"), 3),
         "whole-gpus",
         CheckStatus.WARN,
-        "3 node(s) share their GPUs",
+        "3 nodes share their GPUs",
     ),
     "pod security": (
         lambda world: world.dry_runs.update({"Pod/leader": 'violates PodSecurity "restricted:latest"'}),
@@ -346,13 +346,13 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         add("resourcequotas", quota(requests_nvidia_com__gpu="8")),
         "quota",
         CheckStatus.FAIL,
-        "has 8 of requests.nvidia.com/gpu left, and the pods ask for 16",
+        "has 8 of requests.nvidia.com/gpu left, but the pods request 16",
     ),
     "LimitRange": (
         add("limitranges", named("small", spec={"limits": [{"type": "Container", "max": {"memory": "64Gi"}}]})),
         "limit-range",
         CheckStatus.FAIL,
-        "allows a container 64Gi of memory, and the leader asks for 200Gi",
+        "allows a container 64Gi of memory, but the leader requests 200Gi",
     ),
     "default deny without a policy of its own": (
         both(
@@ -363,7 +363,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "network-policy",
         CheckStatus.FAIL,
-        "deny denies traffic of all pods",
+        "deny denies the traffic of all pods",
     ),
     "mesh": (
         both(
@@ -374,38 +374,38 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "mesh",
         CheckStatus.FAIL,
-        "istio-injection is on in default",
+        "istio-injection is set on namespace default",
     ),
     "no Secret, which pods do without": (
         lambda world: world.read["secrets"].clear(),
         "secrets",
         CheckStatus.WARN,
-        "Secret hf-secret is not there; pods start without it",
+        "Secret hf-secret does not exist, and pods start without it",
     ),
     "no key": (
         lambda world: world.read["secrets"][0]["data"].clear(),
         "secrets",
         CheckStatus.WARN,
-        "key hf_api_token of Secret hf-secret is not there",
+        "key hf_api_token of Secret hf-secret does not exist",
     ),
     "no pull Secret": (
         each_spec(imagePullSecrets=[{"name": "registry"}]),
         "secrets",
         CheckStatus.FAIL,
-        "Secret registry is not there, and pods can't start without it",
+        "Secret registry does not exist, and pods can't start without it",
     ),
     "no claim": (MOUNT, "claims", CheckStatus.FAIL, "there is no claim models"),
     "claim that is made without a class": (
         lambda world: world.objects.append(made_claim()),
         "claims",
         CheckStatus.FAIL,
-        "names no StorageClass, and none is the default",
+        "a claim without a StorageClass, and the cluster has no default class",
     ),
     "download to a claim that is read-only": (
         both(MOUNT, lambda world: world.objects.append(download_job()), add("persistentvolumeclaims", ROX)),
         "claims",
         CheckStatus.FAIL,
-        "claim models is ReadOnlyMany, and the download's Job writes to it",
+        "claim models is ReadOnlyMany, but the download Job writes to it",
     ),
     "download without its Secret": (
         both(
@@ -415,13 +415,13 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "secrets",
         CheckStatus.FAIL,
-        "Secret token is not there",
+        "Secret token does not exist",
     ),
     "claim of one node": (
         both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteOnce", "Bound"))),
         "claims",
         CheckStatus.FAIL,
-        "claim models is ReadWriteOnce, and 2 pods on several nodes mount it",
+        "claim models is ReadWriteOnce, but 2 pods on several nodes mount it",
     ),
     "claim that waits": (
         both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteMany", "Pending"))),
@@ -453,14 +453,14 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "networks",
         CheckStatus.FAIL,
-        "has no NetworkAttachmentDefinitions",
+        "does not know NetworkAttachmentDefinitions",
     ),
     "name of another's Service": (add("services", named("vllm")), "names", CheckStatus.FAIL, "service vllm"),
     "no Kueue": (
         lambda world: world.lws["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "gpus"}),
         "queue",
         CheckStatus.FAIL,
-        "the cluster has no Kueue",
+        "Kueue is not installed",
     ),
     "no PodMonitor": (
         lambda world: world.objects.append({"kind": "PodMonitor", **named("vllm")}),
@@ -475,7 +475,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         ),
         "permissions",
         CheckStatus.WARN,
-        "nodes may not be read",
+        "you may not read nodes",
     ),
 }
 
@@ -563,7 +563,7 @@ def test_quantity_is_read(text: str, number: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "8 Gi", "Gi", "1ki", "0x10"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no Kubernetes quantity"):
+    with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
         quantity(text)
 
 

@@ -91,7 +91,7 @@ def empty(plural: str) -> Callable[[dict[str, list[Object]]], object]:
 
 
 FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str, CheckStatus, str]] = {
-    "no Kueue": ("kueue", without("localqueues"), "queue", CheckStatus.FAIL, "the cluster has no Kueue"),
+    "no Kueue": ("kueue", without("localqueues"), "queue", CheckStatus.FAIL, "Kueue is not installed"),
     "no LocalQueue": (
         "kueue",
         empty("localqueues"),
@@ -111,9 +111,9 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
         empty("topologies"),
         "queue-topology",
         CheckStatus.FAIL,
-        "example.com/block is a level of no Topology",
+        "no Topology of Kueue has the level example.com/block",
     ),
-    "no Volcano": ("volcano", without("queues"), "volcano", CheckStatus.FAIL, "the cluster has no Volcano"),
+    "no Volcano": ("volcano", without("queues"), "volcano", CheckStatus.FAIL, "Volcano is not installed"),
     "no Queue of Volcano": ("volcano", empty("queues"), "volcano", CheckStatus.FAIL, "there is no Queue inference"),
     "no Gateway API": ("keda", without("httproutes"), "gateway", CheckStatus.FAIL, "does not know HTTPRoute"),
     "no Gateway": ("autoscaled", empty("gateways"), "gateway", CheckStatus.FAIL, "no Gateway public in gateways"),
@@ -137,14 +137,14 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
         empty("apiservices"),
         "metrics",
         CheckStatus.FAIL,
-        "nobody answers custom.metrics.k8s.io",
+        "no API server serves custom.metrics.k8s.io",
     ),
     "metrics API that is down": (
         "autoscaled",
         lambda read: read["apiservices"][0].update(status=conditions("Available", "False")),
         "metrics",
         CheckStatus.FAIL,
-        "nobody answers custom.metrics.k8s.io",
+        "no API server serves custom.metrics.k8s.io",
     ),
     "no KEDA": ("keda", without("scaledobjects"), "metrics", CheckStatus.FAIL, "does not know ScaledObject"),
     "no room to grow": (

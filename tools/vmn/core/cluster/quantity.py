@@ -1,4 +1,4 @@
-"""Kubernetes' quantities: ``8``, ``500m``, ``200Gi``."""
+"""Kubernetes quantities: ``8``, ``500m``, ``200Gi``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DECIMAL = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
 
 
 def quantity(value: object) -> Decimal:
-    """Return a quantity as a number of its unit: cores, bytes or pieces.
+    """Return a quantity as a number of cores, bytes, or pieces.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a quantity.
     """
     found = QUANTITY.fullmatch(str(value))
     if not found:
-        raise ValueError(f"{value} is no Kubernetes quantity")
+        raise ValueError(f"{value} is not a Kubernetes quantity")
     number, exponent, binary, decimal = found.groups()
     if exponent:
         return Decimal(number + exponent)
@@ -28,7 +28,7 @@ def quantity(value: object) -> Decimal:
 
 
 def written(resource: str, amount: Decimal) -> str:
-    """Return an amount for people: memory and storage in GiB, all else as it is."""
+    """Return an amount for people: memory and storage in GiB, everything else unchanged."""
     if resource in ("memory", "ephemeral-storage", "storage"):
         return f"{amount / 2**30:.0f}Gi"
     return f"{amount.normalize():f}"

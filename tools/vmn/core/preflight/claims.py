@@ -1,4 +1,4 @@
-"""Claims and storage classes that pods mount."""
+"""Checks of the volume claims and storage classes that pods use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
 def claims(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 17: claims are bound, and shared where several pods mount them; storage classes exist."""
+    """Check that claims are bound, and shared if several pods mount them, and that storage classes exist."""
     volumes = [volume for pod in release.pods for volume in pod.spec.get("volumes") or ()]
     mounted = [name for pod in release.pods for name in _claims_of(pod.spec)]
     made = [volume["ephemeral"]["volumeClaimTemplate"] for volume in volumes if "ephemeral" in volume]
@@ -27,7 +27,7 @@ def claims(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
         problems.append(found)
     yield from problems
     if not names and not given:
-        yield skipped("claims", "the release mounts no claim")
+        yield skipped("claims", "the release mounts no volume claim")
     elif not problems:
         yield passed("claims", f"usable: {', '.join([*names, *given])}")
 
@@ -41,7 +41,7 @@ def _storage_class(name: str, snapshot: Snapshot) -> CheckResult | None:
     if "storageclasses" in snapshot.denied or snapshot.named("storageclasses", name):
         return None
     known = ", ".join(item["metadata"]["name"] for item in snapshot.all("storageclasses")) or "none"
-    return failed("claims", f"there is no StorageClass {name}", f"Use one that there is: {known}.")
+    return failed("claims", f"there is no StorageClass {name}", f"Use one of the existing classes: {known}.")
 
 
 def _default_class(snapshot: Snapshot) -> CheckResult | None:
@@ -49,8 +49,8 @@ def _default_class(snapshot: Snapshot) -> CheckResult | None:
     if "storageclasses" in snapshot.denied or any(annotations_of(item).get(DEFAULT) == "true" for item in there):
         return None
     known = ", ".join(item["metadata"]["name"] for item in there) or "none"
-    text = "the release makes a claim that names no StorageClass, and none is the default"
-    return failed("claims", text, f"Set weights.volume.storageClassName to one that shares volumes: {known}.")
+    text = "the release creates a claim without a StorageClass, and the cluster has no default class"
+    return failed("claims", text, f"Set weights.volume.storageClassName to a class with shared volumes: {known}.")
 
 
 def _class_of(claim: Object) -> str | None:
@@ -63,21 +63,23 @@ def _claim(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResu
         return None
     found = snapshot.named("persistentvolumeclaims", name)
     if found is None:
-        return failed("claims", f"there is no claim {name}", f"Make a PersistentVolumeClaim {name} in its namespace.")
+        return failed(
+            "claims", f"there is no claim {name}", f"Create a PersistentVolumeClaim {name} in the release's namespace."
+        )
     modes = found["spec"].get("accessModes") or []
     pods = release.replicas * release.size
     if pods > 1 and not set(modes) & set(SHARED_MODES):
-        text = f"claim {name} is {', '.join(modes)}, and {pods} pods on several nodes mount it"
+        text = f"claim {name} is {', '.join(modes)}, but {pods} pods on several nodes mount it"
         return failed("claims", text, "Use a claim with ReadWriteMany or ReadOnlyMany.")
     if modes == ["ReadOnlyMany"] and any(name in _claims_of(spec) for spec in release.jobs):
-        text = f"claim {name} is ReadOnlyMany, and the download's Job writes to it"
-        return failed("claims", text, "Use a claim with ReadWriteMany, or turn weights.download.enabled off.")
+        text = f"claim {name} is ReadOnlyMany, but the download Job writes to it"
+        return failed("claims", text, "Use a claim with ReadWriteMany, or set weights.download.enabled to false.")
     phase = found.get("status", {}).get("phase")
     if phase == "Bound":
         return None
     if phase == "Pending" and _waits_for_consumer(found, snapshot):
         return None
-    fix = f"kubectl describe persistentvolumeclaim {name} says why."
+    fix = f"Run kubectl describe persistentvolumeclaim {name} to see why."
     return failed("claims", f"claim {name} is {phase or 'not bound'}", fix)
 
 

@@ -1,4 +1,4 @@
-"""The namespace: quota, limits, pod security, network policies, mesh."""
+"""Checks of the namespace: quota, limits, admission, network policies, service mesh."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 def quota(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 22, first half: the quota has room for all pods."""
+    """Check that the quota has room for all pods."""
     total: dict[str, Decimal] = {"pods": Decimal(0)}
     for pod in release.pods:
         total["pods"] += pod.count
@@ -28,8 +28,8 @@ def quota(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
     problems = [
         failed(
             "quota",
-            f"ResourceQuota {item['metadata']['name']} has {written(_plain(name), left)} of {name} left, and the pods "
-            f"ask for {written(_plain(name), total[name])}",
+            f"ResourceQuota {item['metadata']['name']} has {written(_plain(name), left)} of {name} left, but the pods "
+            f"request {written(_plain(name), total[name])}",
             "Raise the quota, or use another namespace.",
         )
         for item in found
@@ -40,7 +40,7 @@ def quota(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
     if not found and "resourcequotas" not in snapshot.denied:
         yield skipped("quota", "the namespace has no quota")
     elif found and not problems:
-        yield passed("quota", "the quota has room")
+        yield passed("quota", "the quota has room for the pods")
 
 
 def _plain(name: str) -> str:
@@ -55,13 +55,13 @@ def _left(item: Object) -> Iterator[tuple[str, Decimal]]:
 
 
 def limits(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 22, second half: no LimitRange forbids the containers."""
+    """Check that no LimitRange forbids the containers."""
     found = list(snapshot.all("limitranges"))
     problems = [
         failed(
             "limit-range",
             f"LimitRange {item['metadata']['name']} allows a {limit['type'].lower()} {written(name, quantity(most))} "
-            f"of {name}, and the {pod.role} asks for {written(name, pod.requests[name])}",
+            f"of {name}, but the {pod.role} requests {written(name, pod.requests[name])}",
             "Raise the LimitRange, or use another namespace.",
         )
         for item in found
@@ -75,29 +75,29 @@ def limits(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
     if not found and "limitranges" not in snapshot.denied:
         yield skipped("limit-range", "the namespace has no LimitRange")
     elif found and not problems:
-        yield passed("limit-range", "no container is larger than a LimitRange allows")
+        yield passed("limit-range", "the containers are within the LimitRange")
 
 
 def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 14: admission takes the pods (dry run)."""
+    """Check with a dry run that admission accepts the pods."""
     said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in release.pods}
     refused = {role: text for role, text in said.items() if text}
     if refused:
         role, text = next(iter(refused.items()))
-        fix = "Change the values that it names, or the namespace's level (label pod-security.kubernetes.io/enforce)."
-        yield failed("admission", f"the server refuses the {role} pod: {text}", fix)
+        fix = "Change the values that the message names, or the namespace's label pod-security.kubernetes.io/enforce."
+        yield failed("admission", f"the API server refuses the {role} pod: {text}", fix)
     elif not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
-        fix = "Create it first, or install with --create-namespace."
-        yield warned("admission", f"there is no namespace {release.namespace} yet, so pods could not be tried", fix)
+        fix = "Create the namespace first, or install with --create-namespace."
+        yield warned("admission", f"there is no namespace {release.namespace} yet, so the pods could not be tried", fix)
     elif all(text is None for text in said.values()):
-        yield warned("admission", "pods could not be tried", "Allow to create pods, which a dry run needs.")
+        yield warned("admission", "the pods could not be tried", "Add the right to create pods, which a dry run needs.")
     else:
         level = next((labels_of(item).get(ENFORCE) for item in snapshot.all("namespaces")), None)
-        yield passed("admission", f"the server takes the pods (dry run){f', at level {level}' if level else ''}")
+        yield passed("admission", f"the API server accepts the pods (dry run){f', at level {level}' if level else ''}")
 
 
 def policies(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 21, first half: policies of others that deny what ranks need."""
+    """Check that no other NetworkPolicy denies the traffic between ranks."""
     own = {item["metadata"]["name"] for item in release.of_kind("NetworkPolicy")}
     denying = [
         item["metadata"]["name"]
@@ -105,12 +105,19 @@ def policies(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         if item["metadata"]["name"] not in own and not item["spec"].get("podSelector") and _denies(item)
     ]
     if denying and not own:
-        fix = "Turn networkPolicy.enabled on: its rules are added to theirs."
-        yield failed("network-policy", f"{denying[0]} denies traffic of all pods, and so between ranks", fix)
+        fix = "Set networkPolicy.enabled to true: its rules are added to those of other policies."
+        yield failed(
+            "network-policy",
+            f"NetworkPolicy {denying[0]} denies the traffic of all pods, including the traffic between ranks",
+            fix,
+        )
     elif denying:
-        yield passed("network-policy", f"{denying[0]} denies by default; the release's own policy allows what it needs")
+        yield passed(
+            "network-policy",
+            f"NetworkPolicy {denying[0]} denies by default, and the release's own policy allows what it needs",
+        )
     elif "networkpolicies" not in snapshot.denied:
-        yield passed("network-policy", "no policy of others denies by default")
+        yield passed("network-policy", "no other NetworkPolicy denies traffic by default")
 
 
 def _denies(item: Object) -> bool:
@@ -120,7 +127,7 @@ def _denies(item: Object) -> bool:
 
 
 def mesh(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check 21, second half: a mesh's proxy beside the ranks breaks NCCL."""
+    """Check that no service mesh injects a proxy, which breaks NCCL."""
     for item in snapshot.all("namespaces"):
         there = labels_of(item)
         found = next((key for key, value in MESHES.items() if key in there and value in (None, there[key])), None)
@@ -132,9 +139,9 @@ def mesh(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
             )
             name = found or "linkerd.io/inject"
             if out:
-                yield passed("mesh", f"{name} is on in {release.namespace}, and the pods opt out")
+                yield passed("mesh", f"{name} is set on namespace {release.namespace}, and the pods opt out")
             else:
-                fix = "Set the pods' label sidecar.istio.io/inject to false: a proxy breaks rendezvous and NCCL."
-                yield failed("mesh", f"{name} is on in {release.namespace}", fix)
+                fix = 'Set sidecar.istio.io/inject: "false" in podLabels: a proxy breaks the rendezvous and NCCL.'
+                yield failed("mesh", f"{name} is set on namespace {release.namespace}", fix)
             return
-    yield passed("mesh", "no mesh injects proxies")
+    yield passed("mesh", "no service mesh injects proxies")

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """How a check ended, the worst last."""
+    """The outcomes of a check, the worst last."""
 
     SKIP = "SKIP"
     PASS = "PASS"
@@ -17,13 +17,13 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One result of a check.
+    """The result of a check.
 
     Attributes:
-        check: its name, such as ``nodes``.
-        status: how it ended.
+        check: name of the check, such as ``nodes``.
+        status: the outcome.
         text: what was found.
-        fix: what to do; empty when there is nothing to do.
+        fix: what to do, empty when nothing has to be done.
     """
 
     check: str
@@ -33,12 +33,12 @@ class CheckResult:
 
 
 def passed(check: str, text: str) -> CheckResult:
-    """Return that all is well."""
+    """Return that nothing is wrong."""
     return CheckResult(check, CheckStatus.PASS, text)
 
 
 def warned(check: str, text: str, fix: str) -> CheckResult:
-    """Return what may go wrong, or what could not be seen."""
+    """Return what may go wrong, or what could not be checked."""
     return CheckResult(check, CheckStatus.WARN, text, fix)
 
 
@@ -48,8 +48,13 @@ def failed(check: str, text: str, fix: str) -> CheckResult:
 
 
 def skipped(check: str, text: str) -> CheckResult:
-    """Return that the release does not need what the check is about."""
+    """Return that the release does not need the check."""
     return CheckResult(check, CheckStatus.SKIP, text)
+
+
+def nodes_are(count: int, singular: str, plural: str) -> str:
+    """Return a number of nodes with its verb, such as ``2 nodes have``."""
+    return f"1 node {singular}" if count == 1 else f"{count} nodes {plural}"
 
 
 def is_failure(result: CheckResult) -> bool:
