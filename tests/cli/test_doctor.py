@@ -136,7 +136,7 @@ def test_release_that_is_not_there_is_a_clear_message(served: Served) -> None:
     _, run = served(World())
     done = run("other")
     assert done.exit_code == 3
-    assert f"There is no release other in namespace {HERE}. Its LeaderWorkerSets are vllm." in done.stderr
+    assert f"Namespace {HERE} has no release other. Its LeaderWorkerSets are vllm." in done.stderr
 
 
 def test_release_is_found_by_its_label_when_its_leaderworkerset_has_another_name(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""``vmn preflight`` from the outside, where there is no cluster; tests/cluster has the rest."""
+"""``vmn preflight`` from the outside, without a cluster; tests/cluster has the rest."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_preflight_ends_with_3_when_no_cluster_is_configured(run: Run, monkeypat
 
 def test_preflight_ends_with_3_and_names_the_contexts_there_are(run: Run) -> None:
     done = run("-f", str(OVERLAY), "--context", "there")
-    assert (done.exit_code, done.stderr) == (3, "vmn: There is no context there. Use one of here.\n")
+    assert (done.exit_code, done.stderr) == (3, "vmn: Context there does not exist. Use one of here.\n")
 
 
 def test_preflight_ends_with_3_when_the_cluster_does_not_answer(run: Run) -> None:

@@ -208,7 +208,7 @@ def test_namespace_that_is_not_there_is_not_made(fake: JobCluster) -> None:
     fake.objects = {**fake.objects, "namespaces": []}
     _, found = actively()
     assert (found["active"]["status"], fake.most) == ("WARN", {})
-    assert found["active"]["text"] == f"not run: there is no namespace {HERE} yet"
+    assert found["active"]["text"] == f"not run: namespace {HERE} does not exist yet"
 
 
 def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:

@@ -61,7 +61,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         {"weights": {"volume": {"type": "persistentVolumeClaim", "claimName": "none"}}},
         [],
         "claims",
-        "there is no claim none",
+        "claim none does not exist",
     ),
     "PriorityClass": ({"scheduling": {"priorityClassName": "none"}}, [], "priority-class", "none does not exist"),
     "RuntimeClass": ({"scheduling": {"runtimeClassName": "none"}}, [], "runtime-class", "none does not exist"),

@@ -59,7 +59,12 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Mapping[str, Any]], str, str]
         "active-shm",
         "/dev/shm has 32Mi, which is too small for NCCL",
     ),
-    "interface": ({"fabric": {"interface": "eth9"}}, [], "active-interface", "there is no interface eth9; interfaces:"),
+    "interface": (
+        {"fabric": {"interface": "eth9"}},
+        [],
+        "active-interface",
+        "interface eth9 does not exist; interfaces:",
+    ),
 }
 
 

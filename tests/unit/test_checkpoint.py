@@ -124,8 +124,8 @@ def test_folder_with_no_files_but_the_index_is_planned_from_its_shapes(tmp_path:
     [
         ("missing", "part-1.safetensors is in model.safetensors.index.json and not in"),
         ("cut off", "part-0.safetensors has a header that can't be read"),
-        ("other", "part-0.safetensors does not begin with a header's length"),
-        ("index", "it is no index of safetensors files"),
+        ("other", "part-0.safetensors does not begin with the length of a header"),
+        ("index", "it is not an index of safetensors files"),
         ("layers", "num_hidden_layers is 4, and the safetensors files have nothing of layer 3"),
         ("model", "they are not of the same model"),
     ],

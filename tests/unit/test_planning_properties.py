@@ -1,4 +1,4 @@
-"""What must hold for every plan: more memory never gives less, and what fits can be written, checked and rendered."""
+"""What must hold for each plan: more memory never gives less, and what fits can be written, checked and rendered."""
 
 from __future__ import annotations
 

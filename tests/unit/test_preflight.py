@@ -334,7 +334,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         lambda world: world.read["namespaces"].clear(),
         "admission",
         CheckStatus.WARN,
-        "no namespace default yet",
+        "namespace default does not exist yet",
     ),
     "pods that may not be tried": (
         lambda world: setattr(world, "dry_runs", {"LeaderWorkerSet/vllm": ""}),
@@ -394,7 +394,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         CheckStatus.FAIL,
         "Secret registry does not exist, and pods can't start without it",
     ),
-    "no claim": (MOUNT, "claims", CheckStatus.FAIL, "there is no claim models"),
+    "no claim": (MOUNT, "claims", CheckStatus.FAIL, "claim models does not exist"),
     "claim that is made without a class": (
         lambda world: world.objects.append(made_claim()),
         "claims",

@@ -58,7 +58,12 @@ FAULTS: Mapping[str, Case] = {
         "too little hugepages-2Mi",
     ),
     "no Multus": (objects.networks, MULTUS, {}, "does not know NetworkAttachmentDefinitions"),
-    "no network of Multus": (objects.networks, MULTUS, {MULTUS_KIND: named("rdma-0")}, "no network net/rdma-1@net7"),
+    "no network of Multus": (
+        objects.networks,
+        MULTUS,
+        {MULTUS_KIND: named("rdma-0")},
+        "network net/rdma-1@net7 does not exist",
+    ),
     "no multi-networking": (fabrics.google_networks, GIB, {}, "does not know Networks of networking.gke.io"),
     "no network of Google": (fabrics.google_networks, GIB, {"networks": named("rdma-0")}, "there is no Network rdma-1"),
     "no DRA": (fabrics.domains, DOMAIN, {}, "does not serve resource.k8s.io/v1"),

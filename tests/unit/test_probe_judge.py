@@ -91,7 +91,7 @@ def test_healthy_pods_pass_every_check() -> None:
             "interface",
             {"interfaces": ["lo", "ens3"], "interface": "ens3"},
             "FAIL",
-            "no interface eth0; interfaces: lo",
+            "interface eth0 does not exist; interfaces: lo",
         ),
         (1, "interface", {"error": "Network is unreachable", "interface": None}, "FAIL", "no route to the leader"),
         (

@@ -95,7 +95,7 @@ def larger_index(folder: Path) -> None:
         ),
         (lambda folder: (folder / SHARDS[0]).write_bytes(b""), CheckStatus.FAIL, f"incomplete: {SHARDS[0]} (empty)"),
         (cut, CheckStatus.FAIL, f"{SHARDS[1]} (has "),
-        (pointer, CheckStatus.FAIL, "its header is cut off, or it is no safetensors file"),
+        (pointer, CheckStatus.FAIL, "its header is cut off, or it is not a safetensors file"),
         (larger_index, CheckStatus.WARN, "but their index says 1000000"),
         (lambda folder: (folder / "config.json").unlink(), CheckStatus.FAIL, "has no config.json"),
         (lambda folder: (folder / INDEX).write_text("{"), CheckStatus.FAIL, "can't be read: "),

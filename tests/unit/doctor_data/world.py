@@ -165,7 +165,7 @@ class World:
         self.objects["events"].append({**entry, "reason": reason, "message": message, "count": count})
 
     def recreated(self, pod: str = "vllm-0", ago: float = 300, count: int = 1) -> None:
-        """Add the event that LeaderWorkerSet has made a group anew."""
+        """Add the event that LeaderWorkerSet has recreated a group."""
         leader = "-".join(pod.split("-")[:2])
         message = f"Worker pod {pod} failed, deleted leader pod {leader} to recreate group {leader[-1]}"
         self.event("LeaderWorkerSet", "vllm", "RecreateGroup", message, ago, count=count)

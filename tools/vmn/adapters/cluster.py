@@ -97,7 +97,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> tuple[
         chosen = next((item for item in contexts if item["name"] == named), None)
         if chosen is None:
             known = ", ".join(item["name"] for item in contexts)
-            raise MissingError(f"There is no context {named}. Use one of {known}.")
+            raise MissingError(f"Context {named} does not exist. Use one of {known}.")
         client: ApiClient = config.new_client_from_config(kubeconfig, named)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise MissingError(

@@ -27,7 +27,7 @@ def read_values(path: Path) -> Values:
 
     Raises:
         OSError: it can't be read.
-        ValuesError: it is no values file.
+        ValuesError: the file is not a values file.
     """
     return parse_values(path.read_text(encoding="utf-8"))
 

@@ -47,7 +47,7 @@ def hub_tensors(model: str) -> dict[str, Tensor]:
     """Return the tensors of a model's safetensors files by name, from their headers; nothing when it has none.
 
     Raises:
-        CheckpointError: a file is no safetensors file.
+        CheckpointError: a file is not a safetensors file.
         HubError: the Hub can't be reached.
     """
     try:

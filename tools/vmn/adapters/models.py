@@ -66,7 +66,7 @@ def load_model(name: str | None, config: Path | None = None, hub: bool = False) 
         hub: ask the Hub in the place of the registry.
 
     Raises:
-        ModelError: there is no such model, or it can't be planned.
+        ModelError: the model is not known, or it can't be planned.
         OSError: the file can't be read.
     """
     if config is not None:
@@ -167,11 +167,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path} is no text, and so no config.json.") from error
+        raise ModelError(f"{path} is not a text file; expected a config.json.") from error
     except json.JSONDecodeError as error:
         raise ModelError(f"{path} is not JSON: {error.msg} (line {error.lineno}).") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is no config.json: it has no fields.")
+        raise ModelError(f"{path} is not a config.json: it has no fields.")
     return content
 
 

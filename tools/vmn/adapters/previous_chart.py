@@ -35,7 +35,7 @@ def why_not_from_git(root: Path, config: Path) -> str:
         if top.code or Path(top.stdout.strip()).resolve() != root.resolve():
             return f"{root} is not the top of a git checkout"
         if run(["git", "-C", str(root), "rev-parse", "--verify", "--quiet", branch], GIT_LIMIT).code:
-            return f"there is no branch {branch} (git fetch {branch.replace('/', ' ', 1)})"
+            return f"branch {branch} does not exist (git fetch {branch.replace('/', ' ', 1)})"
         if run(["git", "-C", str(root), "merge-base", branch, "HEAD"], GIT_LIMIT).code:
             return f"HEAD and {branch} have no common commit here (a shallow clone: git fetch --unshallow)"
     except MissingError:
@@ -47,14 +47,14 @@ def unpacked(archive: Path, folder: Path) -> Path:
     """Return the chart of an archive, unpacked: one of a checkout (``make previous``) or one of ``helm package``.
 
     Raises:
-        MissingError: it is no such archive.
+        MissingError: the file is not such an archive.
     """
     try:
         with tarfile.open(archive) as tar:
             unpack(tar, folder)
     except tarfile.TarError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise MissingError(f"{archive} is no archive of a chart: {error}.") from error
+        raise MissingError(f"{archive} is not an archive of a chart: {error}.") from error
     charts = sorted(folder.glob("charts/*/Chart.yaml")) or sorted(folder.glob("*/Chart.yaml"))
     if len(charts) != 1:
         raise MissingError(f"{archive} has {len(charts)} charts instead of one, at its top or in charts/.")

@@ -45,7 +45,7 @@ def read_release(client: ApiClient, namespace: str, name: str) -> Release:
         name: name of the release, or of its LeaderWorkerSet.
 
     Raises:
-        MissingError: the API server can't be reached, or there is no such release.
+        MissingError: the API server can't be reached, or the release does not exist.
     """
     found = _read_objects(client, namespace, name)
     if not found.controller_caught_up:
@@ -83,7 +83,7 @@ def _read_objects(client: ApiClient, namespace: str, name: str) -> Release:
     """Return the objects of a release. Its time is taken first: what is missing was missing then.
 
     Raises:
-        MissingError: the API server can't be reached, or there is no such release.
+        MissingError: the API server can't be reached, or the release does not exist.
     """
     now = time()
     snapshot = gather(client, list(_reads(namespace, name)))
@@ -117,7 +117,7 @@ def _leaderworkerset(snapshot: Snapshot, namespace: str, name: str) -> str:
     if any(labels_of(item).get(INSTANCE) == name for item in others) or own_pods(snapshot, name):
         return name
     known = f"Its LeaderWorkerSets are {', '.join(names)}." if names else "It has no LeaderWorkerSet."
-    raise MissingError(f"There is no release {name} in namespace {namespace}. {known}")
+    raise MissingError(f"Namespace {namespace} has no release {name}. {known}")
 
 
 def _containers(pods: Sequence[Pod]) -> Iterable[tuple[Pod, str, bool]]:

@@ -108,7 +108,7 @@ def with_previous_chart(settings: Settings, given: Path | None, work: Path, say:
         say(f"ct install runs without --upgrade: {why}. The ci values are upgraded from the previous chart instead.")
     source = given or root / IN_CHECKOUT
     if not source.exists():
-        raise MissingError(f"There is no previous chart: {source} does not exist. Name one with --previous.")
+        raise MissingError(f"The previous chart {source} does not exist. Name one with --previous.")
     say(f"The previous chart is {source}.")
     chart = source if source.is_dir() else unpacked(source, work)
     pairs = upgrades(settings.chart, chart, settings.values_files)

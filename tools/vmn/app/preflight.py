@@ -131,7 +131,7 @@ def _reads(release: RenderedRelease) -> Iterable[Read]:
 
 
 def extension_reads(release: RenderedRelease) -> Iterable[Read]:
-    """Yield what to read only because the release refers to it, so that nobody else needs the rights for it."""
+    """Yield what to read only if the release refers to it; other releases do not need the rights for it."""
     namespace = release.namespace
     if google_names(release):
         yield Read(GOOGLE_NETWORKS, "networking.gke.io/v1")

@@ -67,7 +67,7 @@ def _broken(file: Path, size: int) -> str | None:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(size - 8, LONGEST_HEADER):
-            return "its header is cut off, or it is no safetensors file"
+            return "its header is cut off, or it is not a safetensors file"
         header = json.loads(stream.read(length))
     ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
     promised = 8 + length + max(ends, default=0)

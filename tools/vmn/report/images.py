@@ -9,7 +9,7 @@ from dataclasses import asdict
 from vmn.core.images import Needed
 
 MODEL = "hf://"
-"""What a model's line begins with, so that it is no image."""
+"""Beginning of the line of a model, which tells it from an image."""
 
 
 def text(found: Sequence[Needed]) -> str:

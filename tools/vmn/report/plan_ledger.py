@@ -35,8 +35,9 @@ Ledger = dict[str, int]
 def ledger(context: PlanContext, rank: Rank) -> Ledger:
     """Return where a GPU's memory goes, in hundredths of a GiB, with the soft terms as expected.
 
-    Weights together, the KV cache and vLLM's budget are rounded as everywhere else. What that leaves over, three
-    hundredths at most, goes to the activations, which nobody knows so exactly. A KV cache below zero is what lacks.
+    The sum of the weights, the KV cache, and vLLM's budget are rounded as everywhere else. The remainder, three
+    hundredths at most, goes to the activations, which are not known that exactly. A negative KV cache is what is
+    missing.
     """
     total, weights = _hundredths(context.gpu.gib), _hundredths(rank.weights_gib)
     lines = {UNUSED: total - _hundredths(context.budget)}
@@ -50,7 +51,7 @@ def ledger(context: PlanContext, rank: Rank) -> Ledger:
 
 
 def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]:
-    """Return for every line where its number comes from, in words."""
+    """Return for each line where its number comes from, in words."""
     model, layout, batch = context.model, prediction.layout, context.batch
     small = model.quantization
     stored = f", {small.method}" if small and not small.experts_only else ""

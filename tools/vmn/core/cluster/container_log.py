@@ -57,7 +57,7 @@ class ContainerLog:
 
     @property
     def times(self) -> list[float]:
-        """A time for every relevant line: its own, or that of the line before."""
+        """A time for each relevant line: its own, or that of the line before."""
         found: list[float] = []
         for at, _ in self.relevant:
             found.append(at if at is not None else (found[-1] if found else float("inf")))

@@ -212,7 +212,7 @@ class Release:
 
     @property
     def controller_caught_up(self) -> bool:
-        """Whether LWS has requested a leader for every group that should exist."""
+        """Whether LWS has requested a leader for each group that should exist."""
         return self.requested_leaders is None or self.requested_leaders >= self.desired_groups
 
     def is_scaled_away(self, group: Group) -> bool:

@@ -91,7 +91,7 @@ def _stops(release: Release, group: Group) -> list[Event]:
 def deleted_first(release: Release, group: Group) -> Event | None:
     """Return the event of the pod whose deletion began the end of the group's previous life.
 
-    None when there is no such event in the last hour, or when LWS began the deletion because a pod failed.
+    None without such an event in the last hour, or when LWS began the deletion because a pod failed.
     """
     episode = _last_episode([event for event in _stops(release, group) if event.first is not None])
     if not episode:
@@ -142,7 +142,7 @@ def _named_pod(message: str, pods: dict[str, Pod]) -> str | None:
 
 
 def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: dict[str, Pod]) -> bool:
-    """Return whether what an event reports is no longer the case."""
+    """Return whether what an event reports is over."""
     if event.kind == "StatefulSet" and event.reason == "FailedCreate":
         found = NOT_CREATED.match(event.message)
         return found is not None and found[1] in pods

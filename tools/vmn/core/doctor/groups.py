@@ -206,7 +206,7 @@ def _services(release: Release) -> Iterator[Observation]:
         text = f"Service {release.name} has the cluster IP {headless['spec']['clusterIP']}, but must be headless"
         yield _cluster("service-not-headless", text)
     if headless is None and release.groups and "services" in release.snapshot.objects:
-        yield _cluster("service-missing", f"there is no headless Service {release.name}")
+        yield _cluster("service-missing", f"the headless Service {release.name} does not exist")
 
 
 def _settings(release: Release) -> Iterator[Observation]:

@@ -132,7 +132,7 @@ def _node(release: Release, pod: Pod) -> Iterator[Observation]:
     node, fields = release.node_of(pod), {"node": pod.node}
     if node is None:
         if "nodes" in release.snapshot.objects:
-            text = f"node {pod.node} is no longer in the cluster"
+            text = f"node {pod.node} has left the cluster"
             yield _about(pod, "node-gone", "node", text, fields=fields)
         return
     conditions = {item["type"]: item for item in node["status"].get("conditions") or ()}

@@ -167,7 +167,7 @@ def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmO
 
 
 def predict_all(context: PlanContext) -> list[Prediction]:
-    """Return a prediction for every layout, the best first."""
+    """Return a prediction for each layout, the best first."""
     found = (predict(context, layout) for layout in layouts(context.model, context.cluster))
     return sorted(found, key=lambda prediction: rank_of(prediction, context.cluster.nodes))
 

@@ -28,7 +28,7 @@ SLOW = 1.5
 
 @dataclass(frozen=True)
 class ValuesFileSpec:
-    """What a values file is for, besides the plan.
+    """What a values file needs in addition to the plan.
 
     Attributes:
         name: the model's, on the hub.

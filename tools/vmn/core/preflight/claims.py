@@ -64,7 +64,9 @@ def _claim(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResu
     found = snapshot.named("persistentvolumeclaims", name)
     if found is None:
         return failed(
-            "claims", f"there is no claim {name}", f"Create a PersistentVolumeClaim {name} in the release's namespace."
+            "claims",
+            f"claim {name} does not exist",
+            f"Create a PersistentVolumeClaim {name} in the release's namespace.",
         )
     modes = found["spec"].get("accessModes") or []
     pods = release.replicas * release.size

@@ -88,7 +88,9 @@ def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         yield failed("admission", f"the API server refuses the {role} pod: {text}", fix)
     elif not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
         fix = "Create the namespace first, or install with --create-namespace."
-        yield warned("admission", f"there is no namespace {release.namespace} yet, so the pods could not be tried", fix)
+        yield warned(
+            "admission", f"namespace {release.namespace} does not exist yet, so the pods could not be tried", fix
+        )
     elif all(text is None for text in said.values()):
         yield warned("admission", "the pods could not be tried", "Add the right to create pods, which a dry run needs.")
     else:

@@ -115,7 +115,7 @@ def allocatable(node: Object) -> dict[str, Decimal]:
 
 
 def nodes(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
-    """Check that enough nodes have room for every pod of the release now."""
+    """Check that enough nodes have room for each pod of the release now."""
     place = Placement(release, snapshot)
     needed = release.replicas * release.size
     room = place.room(release.replicas)
@@ -246,7 +246,7 @@ def no_room_for_probe(release: RenderedRelease, snapshot: Snapshot) -> CheckResu
     """Return why a probe would only wait for room, None when it can begin or that is not known."""
     if not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
         return warned(
-            "active", f"not run: there is no namespace {release.namespace} yet", "Create the namespace first."
+            "active", f"not run: namespace {release.namespace} does not exist yet", "Create the namespace first."
         )
     if {"nodes", "pods"} & set(snapshot.denied):
         return None

@@ -78,7 +78,7 @@ def networks(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         yield failed("networks", "the cluster does not know NetworkAttachmentDefinitions", "Install Multus.")
     elif missing and NETWORK_PLURAL not in snapshot.denied:
         fix = f"Use a network that kubectl get {NETWORK_PLURAL} --all-namespaces lists."
-        yield failed("networks", f"there is no network {missing[0]}", fix)
+        yield failed("networks", f"network {missing[0]} does not exist", fix)
     elif not missing:
         yield passed("networks", f"these networks exist: {', '.join(names)}")
 

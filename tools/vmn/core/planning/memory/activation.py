@@ -1,4 +1,4 @@
-"""What a rank needs at its peak besides weights and KV cache: activations, NCCL's buffers, CUDA graphs.
+"""What a rank needs at its peak in addition to weights and KV cache: activations, NCCL's buffers, CUDA graphs.
 
 vLLM measures these in a run with as many tokens and requests as it will ever have at once, so they follow from shapes,
 up to what the compiler and the libraries do. The terms below are the tensors that are alive at that run's peak, after

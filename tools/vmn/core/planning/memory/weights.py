@@ -121,7 +121,7 @@ def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
 
 
 def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> dict[str, float]:
-    """Return what the first and the last stage have besides layers."""
+    """Return what the first and the last stage have in addition to layers."""
     first, last = stage == 0, stage == layout.pipeline - 1
     rows = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor
     table = rows * model.hidden * model.dtype_bytes

@@ -13,9 +13,9 @@ SECOND_RUNNER_EXPERTS = ("DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "Granit
 
 
 def batches_in_flight(model: Architecture, layout: Layout, vllm: Behaviour) -> int:
-    """Return how many batches are in flight, whose tokens a window keeps besides its own (``max_concurrent_batches``).
+    """Return how many batches are in flight (``max_concurrent_batches``); a window also keeps their tokens.
 
-    One a pipeline stage, and one more with asynchronous scheduling, which the first runner has for one stage only.
+    Each pipeline stage has one; asynchronous scheduling adds one, which the first runner supports for one stage only.
     """
     more = vllm.overlap and (layout.pipeline == 1 or on_second_runner(model, vllm))
     return layout.pipeline + more

@@ -87,11 +87,11 @@ def release(version: str) -> tuple[int, int]:
     """Return the first two numbers of a version such as ``0.26.0``.
 
     Raises:
-        UnknownVersion: it is no version.
+        UnknownVersion: the text is not a version.
     """
     parts = version.removeprefix("v").split(".")
     if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
-        raise UnknownVersion(f"{version} is no version of vLLM, such as {LATEST}")
+        raise UnknownVersion(f"{version} is not a version of vLLM, such as {LATEST}")
     return int(parts[0]), int(parts[1])
 
 
@@ -99,7 +99,7 @@ def behaviour(version: str) -> Behaviour:
     """Return what holds for a version such as ``0.26.0``.
 
     Raises:
-        UnknownVersion: it is no version, or older than 0.6.
+        UnknownVersion: the text is not a version, or the version is older than 0.6.
     """
     number = release(version)
     known = [entry for entry in BEHAVIOURS if entry.since <= number]

@@ -34,7 +34,7 @@ class ProbeRun:
     """One run.
 
     Attributes:
-        name: of all its objects, drawn anew each time.
+        name: name of all its objects, different for each run.
         namespace: the release's.
         objects: in the order in which they are made; the Job, which owns the others, is the first.
         nodes: pods.

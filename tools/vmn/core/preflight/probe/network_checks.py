@@ -65,7 +65,7 @@ def interface(answer: Answer, expected: Expectations) -> Iterator[ProbeProblem]:
         yield ProbeProblem(f"no route to the leader: {answer['error']}; interfaces: {names}", OPEN)
     elif wanted and wanted not in answer["interfaces"]:
         fix = f"Set fabric.interface to {own or 'one of them'}; Gloo would fail with `Unable to find interface`."
-        yield ProbeProblem(f"there is no interface {wanted}; interfaces: {names}", fix)
+        yield ProbeProblem(f"interface {wanted} does not exist; interfaces: {names}", fix)
     elif wanted == LOOPBACK:
         yield ProbeProblem("fabric.interface is lo, which leads to no other node", f"Set fabric.interface to {own}.")
     elif wanted and own and own != wanted:
