@@ -129,7 +129,7 @@ def test_starting_release_ends_with_0_and_says_how_far_it_is(served: Served) -> 
     _, run = served(world)
     done = run()
     assert done.exit_code == 0, done.output
-    assert "starting, nothing is wrong so far" in done.stdout
+    assert "starting, nothing wrong so far" in done.stdout
 
 
 def test_release_that_is_not_there_is_a_clear_message(served: Served) -> None:
@@ -240,7 +240,7 @@ def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Serve
     fake.denied = {"nodes"}
     done = run()
     assert done.exit_code == 0
-    assert "Not seen: nodes may not be read. Add to a ClusterRole" in done.stdout
+    assert "Not checked: you may not read nodes. Add to a ClusterRole" in done.stdout
 
 
 def test_nothing_but_reading_is_asked_and_no_secret(served: Served) -> None:

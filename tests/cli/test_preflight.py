@@ -75,7 +75,7 @@ def test_preflight_ends_with_1_when_the_chart_refuses_the_values(run: Run, tmp_p
 def test_findings_are_said_the_worst_last_and_counted() -> None:
     lines = text(FINDINGS).splitlines()
     assert [line.split()[0] for line in lines if line[:4].strip()] == ["PASS", "WARN", "FAIL", "1"]
-    assert lines[-1] == "1 failed, 1 to look at, 1 passed, 1 not needed"
+    assert lines[-1] == "1 failed, 1 warned, 1 passed, 1 skipped"
     assert lines[lines.index("") - 1].strip() == "fix: Tolerate a."
     assert all(len(line) <= 118 for line in lines)
 

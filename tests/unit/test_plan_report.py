@@ -84,7 +84,7 @@ def test_explanation_keeps_to_its_width_and_its_columns_add_up(
     if not plan.best.ranks:
         return
     start = next(index for index, line in enumerate(lines) if line.startswith("  GiB, in stage"))
-    end = next(index for index, line in enumerate(lines) if line.startswith("  together"))
+    end = next(index for index, line in enumerate(lines) if line.startswith("  sum"))
     first = [line[16:24].strip() for line in lines[start + 1 : end + 1]]
     numbers = [0 if cell == "\N{EN DASH}" else round(float(cell) * 100) for cell in first]
     assert sum(numbers[:-1]) == numbers[-1]

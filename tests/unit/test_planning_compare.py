@@ -70,8 +70,8 @@ def test_log_agrees_with_the_prediction(name: str) -> None:
         ("dsr1-32L-tp2-pp2", "6.94 GiB", "9.94 GiB", "stage 1: GiB of peak activation 9.94"),
         ("dsr1-32L-tp2-pp2", "50.0 GiB", "47.0 GiB", "stage 0: GiB for the KV cache 47.00"),
         ("dsr1-32L-tp2-pp2", "0.07 GiB", "2.07 GiB", "GiB outside of PyTorch 2.07"),
-        ("dsr1-32L-tp2-pp2", "pipeline_parallel_size=2", "pipeline_parallel_size=4", "pipeline parallel 4"),
-        ("dsr1-32L-tp2-pp2", "128.62 GiB", "71.26 GiB", "might use 71.26 GiB"),
+        ("dsr1-32L-tp2-pp2", "pipeline_parallel_size=2", "pipeline_parallel_size=4", "pipeline parallel size 4"),
+        ("dsr1-32L-tp2-pp2", "128.62 GiB", "71.26 GiB", "may use 71.26 GiB"),
         ("dsr1-32L-tp2-pp2", "for 4,096 tokens", "for 8,192 tokens", "requests of 8,192 tokens"),
         ("llama405b-8L-tp1", "55.36 GiB", "55.66 GiB", "the parts miss the budget by -0.30 GiB"),
         ("llama405b-8L-tp1", "66.63 GiB", "60.63 GiB", "hold 1,986,7"),
@@ -87,7 +87,7 @@ def test_failure_contradicts_where_a_start_was_sure() -> None:
     name = "llama405b-8L-tp1"
     failed = StartupLog(error="no_blocks")
     assert check(prediction_of_log(name), failed) == [
-        "it did not start for want of memory, and the prediction is that it surely does"
+        "vLLM did not start for lack of memory, but the prediction is that it surely does"
     ]
 
 
@@ -96,9 +96,7 @@ def test_start_contradicts_where_nothing_fits() -> None:
         architecture("deepseek-ai--DeepSeek-R1"), find_gpu("h100"), Cluster(1, 8, "nvlink"), VllmOptions()
     )
     prediction = predict(context, Layout(8))
-    assert check(prediction, StartupLog(tokens=100_000)) == [
-        "it started, and the prediction is that not one request fits"
-    ]
+    assert check(prediction, StartupLog(tokens=100_000)) == ["vLLM started, but the prediction is that no request fits"]
 
 
 def test_log_of_32_is_compared_by_what_it_says() -> None:

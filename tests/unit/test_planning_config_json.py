@@ -17,7 +17,7 @@ LLAMA = configuration("llama8b")
 
 @pytest.mark.parametrize("field", UNKNOWN_FIELDS)
 def test_what_is_not_modelled_is_refused(field: str) -> None:
-    with pytest.raises(ConfigError, match=f"{field} says that the model has .*, which the planner does not know"):
+    with pytest.raises(ConfigError, match=f"{field} shows that the model has .*, which the planner does not support"):
         read_architecture({**LLAMA, field: [4, 128]})
 
 

@@ -107,8 +107,8 @@ def test_two_stages_hold_twice_the_tokens_of_one_over_the_same_gpus() -> None:
         (QWEN_235B_FP8, Layout(3), "tensor 3 does not divide 64 attention heads"),
         (R1, Layout(16), None),
         (R1, Layout(32), "18432 elements over tensor 32 cut the blocks of 128"),  # validate_fp8_block_shape
-        (LLAMA_405B, Layout(4, 1, 2), "data parallel in one engine is for mixtures of experts"),
-        (LLAMA_405B, Layout(8, 1, 1, expert=True), "expert parallel needs a mixture of experts"),
+        (LLAMA_405B, Layout(4, 1, 2), "data parallelism in one engine is for mixtures of experts"),
+        (LLAMA_405B, Layout(8, 1, 1, expert=True), "expert parallelism needs a mixture of experts"),
         (LLAMA_405B, Layout(16, decode_context=2), None),
         (LLAMA_405B, Layout(8, decode_context=2), "can't share 1 copies of each KV head"),
         (R1, Layout(8, decode_context=8), None),

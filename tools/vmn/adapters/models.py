@@ -142,7 +142,7 @@ def registered_model(name: str) -> Model:
     wanted = name.strip().lower()
     found = [known for known in files if wanted in (known.lower(), known.lower().partition("/")[2])]
     if len(found) > 1:
-        raise ModelError(f"{name} is several models: {', '.join(found)}.")
+        raise ModelError(f"{name} matches several models: {', '.join(found)}.")
     if not found:
         raise ModelError(f"{name} is not in the registry. {_instead(name, files)}")
     entry = _read(files[found[0]])
@@ -159,7 +159,7 @@ def registered_model(name: str) -> Model:
 
 def _instead(given: str, known: Iterable[str]) -> str:
     near = similar(given, known)
-    any_file = "Any model can be planned from its own file, with --config config.json, or from the Hub, with --hub."
+    any_file = "You can plan any model from its own file with --config config.json, or from the Hub with --hub."
     return f"Did you mean {' or '.join(near)}? {any_file}" if near else any_file
 
 
@@ -183,7 +183,7 @@ def _architecture(config: Config, what: str) -> Architecture:
     except ConfigError as error:
         raise ModelError(f"{what}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{what}: a field has a form that the planner can't read ({error}).") from error
+        raise ModelError(f"{what}: the planner can't read a field ({error}).") from error
 
 
 def _check_counts(config: Config, what: str) -> None:
@@ -192,4 +192,4 @@ def _check_counts(config: Config, what: str) -> None:
         for field in COUNTS:
             value = fields.get(field)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
-                raise ModelError(f"{what}: {field} is {json.dumps(value)}, and must be a number from 1 up.")
+                raise ModelError(f"{what}: {field} must be a number of at least 1 (got {json.dumps(value)}).")

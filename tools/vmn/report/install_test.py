@@ -11,7 +11,7 @@ from vmn.core.install_test import Item, ItemResult, Step
 
 
 def text(results: Sequence[ItemResult]) -> str:
-    """Return one line per item and one that counts the failures."""
+    """Return a line for each item, and one that counts the failures."""
     lines = [
         f"{'FAILED' if result.problem else 'passed'}  {result.item} ({result.seconds:.0f} s)"
         + (f": {result.problem}" if result.problem else "")
@@ -22,7 +22,7 @@ def text(results: Sequence[ItemResult]) -> str:
 
 
 def as_json(results: Sequence[ItemResult]) -> str:
-    """Return the results for programs."""
+    """Return the results as JSON."""
     return json.dumps([asdict(result) for result in results], indent=2)
 
 

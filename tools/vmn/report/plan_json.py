@@ -1,4 +1,4 @@
-"""The layouts of ``vmn plan`` for programs."""
+"""The layouts of ``vmn plan`` as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def as_json(plan: Plan) -> str:
-    """Return the plan; GiB have two decimals, counts are whole numbers."""
+    """Return the plan; GiB have two decimals, and counts are whole numbers."""
     context = plan.context
     content = {
         "model": plan.model.name,

@@ -11,7 +11,7 @@ from vmn.core.planning.model.architecture import Architecture, Attention, Expert
 from vmn.core.planning.prediction import PlanContext, Prediction, Rank
 from vmn.core.planning.vllm.versions import graph_sizes
 
-UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
+UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "unused", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (
     "embedding",
     "attention",
@@ -62,18 +62,18 @@ def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]
         "attention": _attention(model, layout) + stored,
         "feed-forward": _feed_forward(model, layout) + stored,
         "experts": _experts(model, layout) + (f", {small.method}" if small else ""),
-        "routers": "which experts see a token; all on every GPU",
-        "norms": "all on every GPU",
+        "routers": "choose the experts of a token; whole on every GPU",
+        "norms": "whole on every GPU",
         "copies": "W_UK_T and W_UV, vLLM's copies of kv_b_proj for decoding",
         "positions": f"rotary table of {model.max_length:,} positions",
-        "buffers": "what attention keeps ready for prompts, made with the weights",
+        "buffers": "buffers of attention for prompts, allocated with the weights",
         "head": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; last stage",
         "other": "image encoder, estimated from its shapes; first stage",
-        "rounding": "what PyTorch's allocator leaves of blocks of 2 MiB",
-        ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests a step",
-        OTHER: "taken after vLLM's first look at the free memory",
+        "rounding": "unused rest of PyTorch's blocks of 2 MiB",
+        ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests per step",
+        OTHER: "allocated after vLLM first measures the free memory",
         GRAPHS: _graphs(context, prediction),
-        CACHE: "what is left",
+        CACHE: "the rest",
     }
 
 
@@ -125,14 +125,14 @@ def _experts(model: Architecture, layout: Layout) -> str:
         return ""
     here, _ = expert_share(found, layout)
     if layout.expert:
-        return f"{here} whole ones of {found.count} a layer"
+        return f"{here} whole experts of {found.count} per layer"
     ranks = layout.tensor * layout.data
-    return f"{found.count} a layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
+    return f"{found.count} per layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
 
 
 def _graphs(context: PlanContext, prediction: Prediction) -> str:
     if context.batch.eager:
         return "none with --enforce-eager"
     if not prediction.ranks[0].graphs.expected:
-        return "this version does not take them off the KV cache"
+        return "this version does not subtract them from the KV cache"
     return f"estimate for {graph_sizes(context.batch.requests, context.gpu.gib >= 160)} sizes of a batch"

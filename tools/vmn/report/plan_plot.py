@@ -106,7 +106,7 @@ def _bar(rank: Rank, parts: Mapping[str, int], y: int, scale: float) -> Iterator
             yield f'  <text class="in" x="{x + width / 2:.1f}" y="{y + 21}">{gib}</text>'
         x += width
     if parts.get(CACHE, 0) < 0:
-        yield f'  <text x="{LEFT}" y="{y + 45}">{-parts[CACHE] / 100:.2f} GiB are missing</text>'
+        yield f'  <text x="{LEFT}" y="{y + 45}">{-parts[CACHE] / 100:.2f} GiB missing</text>'
 
 
 def _edge(gib: float, scale: float, bars: int) -> Iterator[str]:

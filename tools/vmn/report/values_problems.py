@@ -1,4 +1,4 @@
-"""The findings of ``vmn validate``."""
+"""The problems that ``vmn validate`` finds."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def summary(problems: int, files: int) -> str:
 
 
 def as_json(problems: Sequence[ValuesProblem]) -> str:
-    """Return the problems for programs."""
+    """Return the problems as JSON."""
     names = ("file", "key", "value", "reason", "fix", "ring")
     return json.dumps([{name: getattr(item, name) for name in names} for item in problems], indent=2)

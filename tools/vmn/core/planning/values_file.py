@@ -1,4 +1,4 @@
-"""A values file for the best layout: only what differs from the chart's defaults, and why."""
+"""A values file for the best layout: what differs from the chart's defaults, and why."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from vmn.core.planning.prediction import PlanContext, Prediction
 from vmn.core.planning.startup_log.expected import log_lines
 
 GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
-"""Starts of names of models that the hub gives out only to accounts that agreed to their licence."""
+"""Prefixes of models that the hub only gives to accounts that accepted their license."""
 ROOM = 1.08
-"""Ephemeral storage per byte of a checkpoint: the hub's client keeps books and partial files beside it."""
+"""Ephemeral storage per byte of a checkpoint: the hub's client also keeps metadata and partial files."""
 QUANTITY_STEP_GIB = 10
 BUDGET_STEP_S = 600
 HUB_BUDGET_S = 7200
 """The chart's startup budget when weights are downloaded (``startup.budgetSeconds``)."""
 AFTER_DOWNLOAD_S = 1800
-"""For reading the weights, compiling and capturing: a cold start of DeepSeek-R1 shapes takes 442 s beside the load."""
+"""Seconds to read the weights, compile, and capture graphs: DeepSeek-R1 shapes take 442 s in addition to loading."""
 SLOW = 1.5
-"""A download is planned with this much less than the bandwidth that is promised."""
+"""Factor by which a download may take longer than the given bandwidth suggests."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class ValuesFileSpec:
     """What a values file needs in addition to the plan.
 
     Attributes:
-        name: the model's, on the hub.
+        name: name of the model on the hub.
         command: the command line that writes the file.
         read_on: date on which the shapes of the model were read.
-        checkpoint_bytes: of the model's files, None when not known: then counted from its shapes.
-        load_gbps: bandwidth of a node's download, Gbit/s.
-        flags: vLLM's flags that were asked for.
-        nodes: the chart's own default.
-        gpus_per_node: the chart's own default.
+        checkpoint_bytes: size of the model's files; None derives it from the shapes.
+        load_gbps: bandwidth of a node's download in Gbit/s.
+        flags: vLLM's flags that the user asks for.
+        nodes: the chart's default.
+        gpus_per_node: the chart's default.
     """
 
     name: str
@@ -55,7 +55,7 @@ def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence
     """Return a values file as text.
 
     Args:
-        spec: what it is for.
+        spec: what the file needs in addition to the plan.
         context: what all layouts share.
         found: predictions, the best first; the first one must fit.
 
@@ -79,15 +79,15 @@ def _header(spec: ValuesFileSpec, context: PlanContext, best: Prediction, other:
     lines = [
         f"# {spec.name} on {cluster.nodes} x {cluster.gpus_per_node} {gpu.name}, for vLLM {context.version}.",
         f"# Written by: {spec.command}",
-        f"# from facts of {spec.read_on}. Of each GPU's {gpu.gib:.2f} GiB, on the fullest stage:",
-        f"#   {context.budget:.2f} GiB are vLLM's to use;",
-        f"#   {full.weights_gib:.2f} GiB are weights;",
-        f"#   {soft.low:.1f} to {soft.high:.1f} GiB are activations, NCCL's buffers and CUDA graphs;",
-        f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB are left for the KV cache: {_tokens(best)}.",
+        f"# with shapes read on {spec.read_on}. On the fullest stage, of each GPU's {gpu.gib:.2f} GiB:",
+        f"#   {context.budget:.2f} GiB are available to vLLM;",
+        f"#   {full.weights_gib:.2f} GiB hold weights;",
+        f"#   {soft.low:.1f} to {soft.high:.1f} GiB hold activations, NCCL's buffers, and CUDA graphs;",
+        f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB remain for the KV cache: {_tokens(best)}.",
     ]
-    lines += ["# vLLM will print, as expected:", *(f"#   {line}" for line in log_lines(best))]
+    lines += ["# Expected log lines of vLLM:", *(f"#   {line}" for line in log_lines(best))]
     if other:
-        lines.append(f"# The next best: {describe(other.layout)}: {_tokens(other)}.")
+        lines.append(f"# Next best layout: {describe(other.layout)}: {_tokens(other)}.")
     return lines
 
 
@@ -149,7 +149,7 @@ def _engine(flags: Mapping[str, object]) -> list[str]:
 
 
 def checkpoint_gib(spec: ValuesFileSpec, context: PlanContext) -> float:
-    """Return the size of a model's files: as published, else as its shapes say."""
+    """Return the size of a model's files: as published, or else by its shapes."""
     if spec.checkpoint_bytes:
         return spec.checkpoint_bytes / GIB
     sizes = stage_weights(context.model, Layout(), 0)
@@ -159,12 +159,12 @@ def checkpoint_gib(spec: ValuesFileSpec, context: PlanContext) -> float:
 def _weights(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
     size = checkpoint_gib(spec, context)
     room = -(-size * ROOM // QUANTITY_STEP_GIB) * QUANTITY_STEP_GIB
-    comment = f"each pod downloads the checkpoint, {size:.0f}Gi; a claim for it needs as much"
+    comment = f"each pod downloads the checkpoint ({size:.0f}Gi); a claim for it needs the same size"
     return ["weights:", "  volume:", f"    size: {room:.0f}Gi # {comment}"]
 
 
 def startup_seconds(spec: ValuesFileSpec, context: PlanContext) -> int:
-    """Return how long a start with a download may take: bytes over bandwidth, and what comes after."""
+    """Return how long a start with a download may take: bytes over bandwidth, and what follows."""
     download = checkpoint_gib(spec, context) * GIB * 8 / (spec.load_gbps * 1e9) * SLOW
     return int(-(-(download + AFTER_DOWNLOAD_S) // BUDGET_STEP_S) * BUDGET_STEP_S)
 
@@ -174,16 +174,16 @@ def _startup(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
     if seconds <= HUB_BUDGET_S:
         return []
     size = checkpoint_gib(spec, context)
-    comment = f"{size:.0f}Gi at {spec.load_gbps:g} Gbit/s, half as long again, and {AFTER_DOWNLOAD_S} s"
+    comment = f"{size:.0f}Gi at {spec.load_gbps:g} Gbit/s, plus 50 %, plus {AFTER_DOWNLOAD_S} s"
     return ["startup:", f"  budgetSeconds: {seconds} # {comment}"]
 
 
 def _token(name: str) -> list[str]:
     lines = ["auth:", "  huggingFace:"]
     if name.startswith(GATED):
-        return [*lines, "    existingSecret: hf-secret # the model is gated: without a token the download fails"]
+        return [*lines, "    existingSecret: hf-secret # the model is gated: the download fails without a token"]
     return [
         *lines,
         "    existingSecret: hf-secret",
-        "    optional: true # the model is open: a token only spares the hub's limits",
+        "    optional: true # the model is open: a token only raises the hub's rate limits",
     ]

@@ -1,4 +1,4 @@
-"""Why vLLM, or the chart, refuses a layout. Each reason says what would do.
+"""Why vLLM or the chart refuses a layout. Each reason says what would work instead.
 
 ``tests/engine/test_refusals.py`` asks vLLM itself for the texts that it prints.
 """
@@ -20,10 +20,10 @@ class Cluster:
     """The nodes of one group.
 
     Attributes:
-        nodes: how many.
-        gpus_per_node: of each.
-        network: between them.
-        forced: tensor parallelism over TCP is wanted all the same.
+        nodes: number of nodes.
+        gpus_per_node: GPUs of each node.
+        network: network between the nodes.
+        forced: whether to allow tensor parallelism over TCP.
     """
 
     nodes: int
@@ -33,18 +33,18 @@ class Cluster:
 
     @property
     def gpus(self) -> int:
-        """All GPUs."""
+        """The number of GPUs of all nodes."""
         return self.nodes * self.gpus_per_node
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a layout can't be.
+    """Why a layout is refused.
 
     Attributes:
-        part: of the layout, by the name of its field.
-        text: the reason, and what would do.
-        vllm: what vLLM 0.32 prints; nothing where it has no words for it.
+        part: the part of the layout, by the name of its field.
+        text: the reason, and what would work instead.
+        vllm: what vLLM 0.32 prints, empty where it has no message.
     """
 
     part: str
@@ -53,25 +53,25 @@ class Refusal:
 
 
 def refusal(model: Architecture, layout: Layout, cluster: Cluster) -> Refusal | None:
-    """Return why a layout can't be, None when it can."""
+    """Return why a layout is refused, None when it is not."""
     return next(refusals(model, layout, cluster), None)
 
 
 def refusals(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
-    """Yield every reason why a layout can't be."""
+    """Yield all reasons why a layout is refused."""
     if layout.gpus != cluster.gpus:
-        yield Refusal("gpus", f"{layout.gpus} ranks, and there are {cluster.gpus} GPUs")
+        yield Refusal("gpus", f"the layout has {layout.gpus} ranks, but the nodes have {cluster.gpus} GPUs")
     yield from _divisors(model, layout)
     yield from _blocks(model, layout)
     yield from _data(model, layout, cluster)
     yield from _decode_context(model, layout)
     if spans_nodes(layout, cluster) and cluster.network == "tcp" and not cluster.forced:
-        slow = "which is several times slower than pipeline parallel: use RDMA, or --force"
-        yield Refusal("tensor", f"tensor parallel over {layout.tensor} GPUs spans nodes over TCP, {slow}")
+        slow = "which is several times slower than pipeline parallelism: use RDMA, or --force"
+        yield Refusal("tensor", f"tensor parallelism over {layout.tensor} GPUs spans nodes over TCP, {slow}")
 
 
 def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
-    """Whether the ranks of a tensor-parallel group are on several nodes."""
+    """Return whether the ranks of a tensor parallel group are on several nodes."""
     return layout.tensor > cluster.gpus_per_node or cluster.gpus_per_node % layout.tensor != 0
 
 
@@ -97,11 +97,11 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
         yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
     if layout.expert and not model.is_moe:
         said = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
-        yield Refusal("expert", "expert parallel needs a mixture of experts", said)
+        yield Refusal("expert", "expert parallelism needs a mixture of experts", said)
 
 
 def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
-    """Yield what cuts blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
+    """Yield what divides blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
     if not model.quantization or not model.quantization.block:
         return
     rows = model.quantization.block[0]
@@ -129,11 +129,11 @@ def _data(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Ref
     if layout.data == 1:
         return
     if not model.is_moe:
-        yield Refusal("data", "data parallel in one engine is for mixtures of experts: use replicas")
+        yield Refusal("data", "data parallelism in one engine is for mixtures of experts: use several groups")
     if layout.tensor * layout.pipeline > cluster.gpus_per_node or layout.data % cluster.nodes:
         yield Refusal(
             "data",
-            f"{layout.data} data-parallel ranks of {layout.tensor * layout.pipeline} GPUs do not fit whole into nodes",
+            f"{layout.data} data parallel ranks of {layout.tensor * layout.pipeline} GPUs do not fit into whole nodes",
         )
 
 
@@ -149,14 +149,14 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
         if isinstance(attention, LatentAttention):
             continue
         if not isinstance(attention, Attention) or attention.window or attention.chunk:
-            yield Refusal("decode_context", "decode context parallel needs full attention in every layer")
+            yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")
         elif said := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)
             yield Refusal("decode_context", f"decode context {count} can't share {copies} copies of each KV head", said)
 
 
 def _heads_unshared(attention: Attention, layout: Layout) -> str:
-    """Return what vLLM says when decode context ranks can't share the copies of KV heads; nothing when they can."""
+    """Return what vLLM says if decode context ranks can't share the copies of KV heads, empty if they can."""
     count, tensor, kv_heads = layout.decode_context, layout.tensor, attention.kv_heads
     if tensor <= kv_heads:
         return (
@@ -178,7 +178,7 @@ def _heads_unshared(attention: Attention, layout: Layout) -> str:
 
 
 def layouts(model: Architecture, cluster: Cluster) -> Iterator[Layout]:
-    """Yield every layout whose ranks are the cluster's GPUs, also those that will be refused."""
+    """Yield all layouts with as many ranks as the cluster has GPUs, including those that will be refused."""
     total = cluster.gpus
     divisors = [size for size in range(1, total + 1) if total % size == 0]
     for tensor in divisors:

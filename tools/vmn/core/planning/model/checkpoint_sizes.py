@@ -61,7 +61,7 @@ def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
             by_layer[int(found[1])] += size
     empty = [index for index, size in enumerate(by_layer) if not size]
     if empty:
-        raise ConfigError(f"num_hidden_layers is {layers}, and the safetensors files have nothing of layer {empty[0]}")
+        raise ConfigError(f"num_hidden_layers is {layers}, but the safetensors files have nothing for layer {empty[0]}")
     return StoredWeights(tuple(by_layer), other, encoder)
 
 
@@ -74,7 +74,7 @@ def share(stored: float, expected: float, what: str) -> float:
     found = stored / expected if expected else 1.0
     if not 1 / MOST_OFF <= found <= MOST_OFF:
         raise ConfigError(
-            f"the safetensors files have {stored / 2**30:.2f} GiB {what}, and the shapes of config.json make "
+            f"the safetensors files have {stored / 2**30:.2f} GiB {what}, but the shapes in config.json need "
             f"{expected / 2**30:.2f} GiB: they are not of the same model"
         )
     return found

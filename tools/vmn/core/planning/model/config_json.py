@@ -85,9 +85,7 @@ def read_architecture(config: Config) -> Architecture:
         ConfigError: a field is missing or of no known form.
     """
     if _kind(config) not in KNOWN:
-        raise ConfigError(
-            f'model_type "{_kind(config)}" is not known to the planner: its layers may be of another form'
-        )
+        raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may have another form')
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
     _refuse_unknown(text)
@@ -114,7 +112,7 @@ def read_architecture(config: Config) -> Architecture:
 def _refuse_unknown(config: Config) -> None:
     for name, meaning in UNKNOWN_FIELDS.items():
         if config.get(name):
-            raise ConfigError(f"{name} says that the model has {meaning}, which the planner does not know")
+            raise ConfigError(f"{name} shows that the model has {meaning}, which the planner does not support")
 
 
 def _quantization_config(config: Config) -> Config | None:
@@ -131,7 +129,7 @@ def _number(config: Config, *names: str) -> int:
         value = config.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return int(value)
-    raise ConfigError(f"{names[0]} is missing or no number: is this the config.json of a language model?")
+    raise ConfigError(f"{names[0]} is missing or not a number: is this the config.json of a language model?")
 
 
 def _kind(config: Config) -> str:
@@ -169,7 +167,7 @@ def _attention_of(config: Config) -> Callable[[int], Attention | LatentAttention
         return lambda index: linear if names[index] == "linear_attention" else full
     unknown = set(names) - set(variants)
     if unknown:
-        raise ConfigError(f"layer_types has {', '.join(sorted(unknown))}, which the planner does not know")
+        raise ConfigError(f"layer_types has {', '.join(sorted(unknown))}, which the planner does not support")
     return lambda index: variants[names[index]]
 
 

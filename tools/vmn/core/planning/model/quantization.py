@@ -152,8 +152,8 @@ def with_quantization(
         )
     if method not in ONLINE:
         raise ConfigError(
-            f"{method} is for checkpoints that are stored so. Weights that are not can be quantised when they are "
-            f"loaded, by one of {', '.join(ONLINE)}."
+            f"{method} is for checkpoints that are stored that way. To quantize other weights while loading, use one "
+            f"of {', '.join(ONLINE)}."
         )
     return replace(model, quantization=ONLINE[method], stored=None)
 

@@ -1,4 +1,4 @@
-"""A prediction against a start-up's log: what was off, what contradicts, and a tightened context."""
+"""A prediction compared with the log of a start: errors, contradictions, and a calibrated context."""
 
 from __future__ import annotations
 
@@ -247,22 +247,22 @@ def _other_question(prediction: Prediction, log: StartupLog) -> Iterator[str]:
     for name in ("tensor", "pipeline", "data"):
         told = f"{name}_parallel_size" in log.settings or (name == "pipeline" and seen.pipeline > 1)
         if told and getattr(asked, name) != getattr(seen, name):
-            yield f"the log is of {name} parallel {getattr(seen, name)}, the prediction of {getattr(asked, name)}"
+            yield f"the log has {name} parallel size {getattr(seen, name)}, the prediction {getattr(asked, name)}"
     length = log.concurrency_length or log.error_length
     if length and length != prediction.length:
-        yield f"the log is of requests of {length:,} tokens, the prediction of {prediction.length:,}"
+        yield f"the log has requests of {length:,} tokens, the prediction {prediction.length:,}"
     budget = _most(log.workers, "budget_gib")
     if budget and abs(budget / prediction.budget - 1) > 0.01:
-        yield f"vLLM might use {budget:.2f} GiB of a GPU in the log, and {prediction.budget:.2f} in the prediction"
+        yield f"vLLM may use {budget:.2f} GiB of a GPU in the log, but {prediction.budget:.2f} in the prediction"
 
 
 def _outcome(prediction: Prediction, log: StartupLog) -> Iterator[str]:
     if prediction.rejected and (log.tokens or log.concurrency):
-        yield f"it started, and the prediction is that vLLM refuses it: {prediction.rejected}"
+        yield f"vLLM started, but the prediction is that it refuses the layout: {prediction.rejected}"
     elif log.error and prediction.is_sure:
-        yield "it did not start for want of memory, and the prediction is that it surely does"
+        yield "vLLM did not start for lack of memory, but the prediction is that it surely does"
     elif log.tokens and not log.error and not prediction.rejected and prediction.concurrency.high < 1:
-        yield "it started, and the prediction is that not one request fits"
+        yield "vLLM started, but the prediction is that no request fits"
 
 
 def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
@@ -270,7 +270,7 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
     if log.tokens and log.concurrency and log.concurrency_length:
         product = log.concurrency * log.concurrency_length
         if abs(product - log.tokens) > ARITHMETIC * log.tokens + 0.005 * log.concurrency_length:
-            yield f"{log.tokens:,} tokens are not {log.concurrency} requests of {log.concurrency_length:,}"
+            yield f"{log.tokens:,} tokens are not {log.concurrency} requests of {log.concurrency_length:,} tokens"
     for worker in log.workers:
         missing, kept = _missing(worker), worker.graphs_estimate_gib or 0.0
         if kept == 0.0 and log.settings.get("enforce_eager") != "True":
@@ -279,7 +279,7 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
             yield f"{worker.name or 'the engine'}: the parts miss the budget by {missing:+.2f} GiB"
     tokens = _tokens_from_gib(prediction, log)
     if log.tokens and tokens and abs(tokens - log.tokens) > ARITHMETIC * log.tokens + _token_slack(prediction):
-        yield f"the log's GiB for the KV cache hold {tokens:,.0f} tokens, and it has {log.tokens:,}"
+        yield f"the GiB for the KV cache in the log hold {tokens:,.0f} tokens, but the log has {log.tokens:,}"
 
 
 def _missing(worker: WorkerLog) -> float | None:

@@ -1,4 +1,4 @@
-"""What differs between vLLM's versions, as data. Each number has its source."""
+"""How versions of vLLM differ, as data. Each number has its source."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def behaviour(version: str) -> Behaviour:
     number = release(version)
     known = [entry for entry in BEHAVIOURS if entry.since <= number]
     if not known:
-        raise UnknownVersion(f"{version} is older than 0.6, whose memory profile is not known here")
+        raise UnknownVersion(f"{version} is older than 0.6, whose memory profile is not known")
     return known[-1]
 
 
