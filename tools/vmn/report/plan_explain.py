@@ -29,7 +29,7 @@ def explanation(plan: Plan) -> str:
         *header(plan),
         *wrap(origin, WIDTH, break_long_words=False, break_on_hyphens=False),
         "",
-        f"{name(best.layout)}: {verdict(best)}{f', {why}' if why else ''}",
+        *wrap(f"{name(best.layout)}: {verdict(best)}{f', {why}' if why else ''}", WIDTH, subsequent_indent="  "),
     ]
     if best.ranks:
         lines += [*_ledgers(plan, best), "", *_soft(best), "", *_cache(plan, best)]
