@@ -10,7 +10,7 @@ import pytest
 from kit.cases import expected, invalid_cases, model_cases
 from kit.paths import CHART, name_of
 from kit.render import Helm, HelmFailed, helm_program, render
-from vmn.adapters.validation import validate_file
+from vmn.app.validation import values_problems
 
 every_case = pytest.mark.parametrize("case", invalid_cases(), ids=name_of)
 every_refused = pytest.mark.parametrize("case", [*invalid_cases(), *model_cases()], ids=name_of)
@@ -44,7 +44,7 @@ def test_helm_renders_what_only_the_model_rules_out(case: Path) -> None:
 
 @every_refused
 def test_vmn_refuses_the_case_with_the_message(case: Path) -> None:
-    found = validate_file(CHART, case, helm=str(helm_program()))
+    found = values_problems(CHART, case, helm=str(helm_program()))
     listed = "\n".join(f"{item.ring} {item.key}: {item.message}" for item in found)
     for item in expected(case):
         fits = [one for one in found if one.key == item.key and item.text in one.message and one.ring == item.ring]
@@ -54,5 +54,5 @@ def test_vmn_refuses_the_case_with_the_message(case: Path) -> None:
 
 @every_refused
 def test_case_expects_every_problem_that_vmn_finds(case: Path) -> None:
-    found = {item.key for item in validate_file(CHART, case, helm=str(helm_program()))}
+    found = {item.key for item in values_problems(CHART, case, helm=str(helm_program()))}
     assert found == {item.key for item in expected(case)}

@@ -9,8 +9,8 @@ import pytest
 from chartfiles.catalogue import CATALOGUE as ENTRIES
 from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
 from kit.render import helm_program, render
-from vmn.adapters.validation import validate_file
-from vmn.cli.generate import parsed
+from vmn.app.validation import values_problems
+from vmn.app.values_file import command_line
 from vmn.core.planning.gpus import find_gpu
 
 pytestmark = pytest.mark.slow
@@ -23,11 +23,11 @@ def test_catalogue_is_what_is_in_the_folder() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_file_passes_all_rings_on_its_gpu_and_renders(file: Path) -> None:
-    asked, _ = parsed(ENTRIES[file.stem].split())
-    found = validate_file(CHART, file, helm=str(helm_program()), gpu=find_gpu(asked.gpu))
+    asked = ENTRIES[file.stem]
+    found = values_problems(CHART, file, helm=str(helm_program()), gpu=find_gpu(asked.gpu))
     assert [f"{item.key} {item.message}" for item in found] == []
     group = render(None, file).one("LeaderWorkerSet")["spec"]["leaderWorkerTemplate"]
     container = group["leaderTemplate"]["spec"]["containers"][0]
     assert group["size"] == asked.nodes
     assert container["resources"]["limits"] == {"nvidia.com/gpu": asked.gpus_per_node}
-    assert f"vmn generate {ENTRIES[file.stem]}" in (CHECKOUT / "values" / file.name).read_text(encoding="utf-8")
+    assert command_line(asked) in (CHECKOUT / "values" / file.name).read_text(encoding="utf-8")

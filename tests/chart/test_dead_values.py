@@ -16,9 +16,9 @@ from kit.cases import valid_cases
 from kit.paths import CHART, CI_VALUES, OVERLAYS
 from kit.render import HelmFailed, InvalidObjects, render
 from kit.samples import other_values
-from vmn.core.rules import rule_problems
-from vmn.core.schema import without_hints
-from vmn.core.values import merged, nested, parse_values
+from vmn.core.values.helm_messages import rule_problems
+from vmn.core.values.schema import without_hints
+from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.slow
 TRIED_PER_FILE = 4

@@ -15,7 +15,7 @@ from kit.documents.release import MODEL
 from kit.documents.rules import check_commands
 from kit.paths import CHART, CHECKOUT, OVERLAYS, name_of
 from kit.render import HelmFailed, helm_program, render
-from vmn.core.values import parse_values
+from vmn.core.values.yaml import parse_values
 
 NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
 """Guides whose commands ask for a release, nodes or files of the reader: only their keys and links are checked."""

@@ -14,8 +14,8 @@ from kit.paths import CHART
 from kit.previous import previous
 from kit.render import Helm, HelmFailed, helm_program, render, yaml_of
 from upgrade.table import schema_of
-from vmn.adapters.validation import validate_file
-from vmn.core.values import Values, merged, nested, parse_values
+from vmn.app.validation import values_problems
+from vmn.core.values.yaml import Values, merged, nested, parse_values
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
     "model.maxTokens": {"to": "model.maxLength"},
@@ -96,14 +96,14 @@ def test_vmn_says_what_a_value_is_now(chart: Path, tmp_path: Path, old: str) -> 
     value, message = REFUSED[old]
     file = tmp_path / "values.yaml"
     file.write_text(yaml_of(merged(MODEL, nested(old.split("."), value))), encoding="utf-8")
-    (found,) = validate_file(chart, file, helm=str(helm_program()))
+    (found,) = values_problems(chart, file, helm=str(helm_program()))
     assert (found.key, found.ring, found.message) == (old, "rules", message)
 
 
 def test_vmn_says_it_together_with_what_the_schema_refuses(chart: Path, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(yaml_of({"model": {**MODEL["model"], "maxTokens": 1, "typo": 1}}), encoding="utf-8")
-    found = {item.key: item for item in validate_file(chart, file, helm=str(helm_program()))}
+    found = {item.key: item for item in values_problems(chart, file, helm=str(helm_program()))}
     assert set(found) == {"model.maxTokens", "model.typo"}
     assert "maxTokens" not in found["model.typo"].fix, "an old key is not offered"
 

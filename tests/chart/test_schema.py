@@ -14,8 +14,8 @@ from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
 from kit.paths import CHART, CHECKOUT
 from kit.render import HelmFailed, render
-from vmn.core.schema import known_keys, nearest, schema_problems, without_hints
-from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
+from vmn.core.values.schema import known_keys, nearest, schema_problems, without_hints
+from vmn.core.values.yaml import Values, effective, leaves, merged, nested, parse_values
 
 VALUES_BUDGET = 300
 """Lines of values.yaml, at most."""
@@ -101,7 +101,7 @@ def unknown_keys(path: str, keys: set[str], schema: dict[str, Any]) -> list[str]
     """Return those of an object's keys that are refused as unknown, as often as they are; asked for all at once."""
     here: dict[str, Any] = dict.fromkeys(keys, 1)
     found = schema_problems(nested(path.split("."), here) if path else here, schema)
-    return sorted(item.key.removeprefix(f"{path}.") for item in found if item.reason == "unknown key.")
+    return sorted(item.key.removeprefix(f"{path}.") for item in found if item.reason == "unknown key")
 
 
 def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: dict[str, Any]) -> None:

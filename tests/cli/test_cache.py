@@ -56,7 +56,7 @@ def test_pack_writes_what_was_compiled_once(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     file = tmp_path / "bundle"
-    done = run(World(), root, tmp_path, monkeypatch, "--file", str(file), "--format", form, "-o", "json")
+    done = run(World(), root, tmp_path, monkeypatch, "--write", str(file), "--format", form, "-o", "json")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     assert (said["key"], said["gpu"]) == ("v1-some--model", "none")
@@ -73,7 +73,7 @@ def test_pack_of_a_group_that_does_not_serve_is_refused(
 ) -> None:
     world = World()
     world.down("vllm-0-1")
-    done = run(world, root, tmp_path, monkeypatch, "--file", str(tmp_path / "bundle"))
+    done = run(world, root, tmp_path, monkeypatch, "--write", str(tmp_path / "bundle"))
     assert done.exit_code == 1
     assert "No group of vllm serves" in done.stderr
     assert not (tmp_path / "bundle").exists()
@@ -82,15 +82,15 @@ def test_pack_of_a_group_that_does_not_serve_is_refused(
 def test_pack_leaves_nothing_half_done_when_a_pod_can_not_be_read(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmn.adapters.caches.TAR", "echo tar is not there >&2; exit 127")
-    done = run(World(), root, tmp_path, monkeypatch, "--file", str(tmp_path / "bundle"))
+    monkeypatch.setattr("vmn.adapters.cache_bundle.TAR", "echo tar is not there >&2; exit 127")
+    done = run(World(), root, tmp_path, monkeypatch, "--write", str(tmp_path / "bundle"))
     assert done.exit_code == 1
     assert "tar is not there" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "kubeconfig", root.name]
 
 
 def test_pack_of_pods_of_another_chart_says_so(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmn.core.caches.ROOT", "ANOTHER")
+    monkeypatch.setattr("vmn.core.cache_bundle.ROOT", "ANOTHER")
     done = run(World(), root, tmp_path, monkeypatch)
     assert done.exit_code == 1
     assert "vllm-0 can't be packed: its pods have no variable ANOTHER" in done.stderr

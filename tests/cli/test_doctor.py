@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from kit.fakecluster import FakeCluster
 from unit.doctor_data.world import HERE, NOW, World, stamp
-from vmn.adapters.doctor import LEASE_SECONDS, PASS_ON_SECONDS, PULSE_SECONDS
+from vmn.adapters.engine_metrics import PULSE_SECONDS
+from vmn.app.doctor import LEASE_SECONDS, SCALE_SECONDS
 from vmn.cli import main
 
 Run = Callable[..., Result]
@@ -67,7 +68,7 @@ def cluster(world: World) -> FakeCluster:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[World], tuple[FakeCluster, Run]]]:
     """Return a function that serves a release and returns the server and what runs the command against it."""
-    monkeypatch.setattr("vmn.adapters.doctor.time", lambda: NOW)
+    monkeypatch.setattr("vmn.app.doctor.time", lambda: NOW)
     with ExitStack() as stack:
 
         def serve(world: World) -> tuple[FakeCluster, Run]:
@@ -102,14 +103,16 @@ def test_doctor_is_json_when_asked_for(served: Served) -> None:
     content = json.loads(done.stdout)
     assert (content["state"], content["failed"]) == ("failed", True)
     verdict = content["findings"][0]
-    assert (verdict["id"], verdict["group"], verdict["pod"], verdict["role"]) == (
-        *("gpu-insufficient", 0, "vllm-0-1"),
+    assert (verdict["id"], verdict["group"], verdict["pod"], verdict["severity"]) == (
+        "gpu-insufficient",
+        0,
+        "vllm-0-1",
         "cause",
     )
     assert verdict["evidence"][0]["from"] == "state of vllm-0-1"
     assert "Insufficient nvidia.com/gpu" in verdict["evidence"][0]["line"]
     assert {"text", "fix", "source"} <= set(verdict)
-    assert [item["role"] for item in content["findings"]] == ["cause", "symptom"]
+    assert [item["severity"] for item in content["findings"]] == ["cause", "symptom"]
 
 
 def test_healthy_release_says_so_and_ends_with_0(served: Served) -> None:
@@ -126,14 +129,14 @@ def test_starting_release_ends_with_0_and_says_how_far_it_is(served: Served) -> 
     _, run = served(world)
     done = run()
     assert done.exit_code == 0, done.output
-    assert "starting, nothing is wrong so far" in done.stdout
+    assert "starting, nothing wrong so far" in done.stdout
 
 
 def test_release_that_is_not_there_is_a_clear_message(served: Served) -> None:
     _, run = served(World())
     done = run("other")
     assert done.exit_code == 3
-    assert f"There is no release other in namespace {HERE}: of LeaderWorkerSets there are vllm." in done.stderr
+    assert f"Namespace {HERE} has no release other. Its LeaderWorkerSets are vllm." in done.stderr
 
 
 def test_release_is_found_by_its_label_when_its_leaderworkerset_has_another_name(served: Served) -> None:
@@ -154,7 +157,7 @@ def test_previous_log_is_read_when_a_container_was_restarted(served: Served) -> 
 
 
 def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmn.adapters.doctor.PULSE_SECONDS", 0.05)
+    monkeypatch.setattr("vmn.adapters.engine_metrics.PULSE_SECONDS", 0.05)
     fake, run = served(World())
     counters = 'vllm:num_requests_running{engine="0"} 2.0\nvllm:generation_tokens_total{engine="0"} 77.0\n'
     fake.texts = {**fake.texts, "vllm-0:8080/metrics": counters}
@@ -182,8 +185,8 @@ def test_pod_that_is_missing_is_so_at_the_time_at_which_the_pods_were_read(
         count(99)
 
     count(77)
-    monkeypatch.setattr("vmn.adapters.doctor.time", lambda: clock[0])
-    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    monkeypatch.setattr("vmn.app.doctor.time", lambda: clock[0])
+    monkeypatch.setattr("vmn.adapters.engine_metrics.sleep", wait)
     assert [item["id"] for item in json.loads(run("-o", "json").stdout)["findings"]] == verdicts
     assert clock[0] == NOW + PULSE_SECONDS
 
@@ -201,7 +204,7 @@ def test_lease_that_is_old_counts_when_it_is_not_renewed(
         waited.append(seconds)
         lease["renewTime"] = stamp(0 if renewed else 35)
 
-    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    monkeypatch.setattr("vmn.app.doctor.sleep", wait)
     _, run = served(world)
     found = json.loads(run("-o", "json").stdout)["findings"]
     assert waited == [LEASE_SECONDS]
@@ -225,10 +228,10 @@ def test_group_that_the_controller_has_not_heard_of_is_looked_for_again(
             leaders["replicas"] = 2
             world.objects["pods"].extend(pods)
 
-    monkeypatch.setattr("vmn.adapters.doctor.sleep", wait)
+    monkeypatch.setattr("vmn.app.doctor.sleep", wait)
     _, run = served(world)
     found = json.loads(run("-o", "json").stdout)["findings"]
-    assert waited == [PASS_ON_SECONDS]
+    assert waited == [SCALE_SECONDS]
     assert [item["id"] for item in found] == ([] if passed_on else ["pods-not-made"])
 
 
@@ -237,7 +240,7 @@ def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Serve
     fake.denied = {"nodes"}
     done = run()
     assert done.exit_code == 0
-    assert "Not seen: nodes may not be read. Add to a ClusterRole" in done.stdout
+    assert "Not checked: you may not read nodes. Add to a ClusterRole" in done.stdout
 
 
 def test_nothing_but_reading_is_asked_and_no_secret(served: Served) -> None:
@@ -249,7 +252,7 @@ def test_nothing_but_reading_is_asked_and_no_secret(served: Served) -> None:
 def test_bundle_has_everything_and_no_secret(served: Served, tmp_path: Path) -> None:
     _, run = served(ill())
     file = tmp_path / "bundle.tgz"
-    assert run("--bundle", str(file)).exit_code == 1
+    assert run("--support-bundle", str(file)).exit_code == 1
     with tarfile.open(file) as archive:
         members = {name: archive.extractfile(name) for name in archive.getnames()}
         texts = {name: member.read().decode() for name, member in members.items() if member}
@@ -266,7 +269,7 @@ def test_bundle_has_everything_and_no_secret(served: Served, tmp_path: Path) -> 
 
 def test_bundle_that_can_not_be_written_is_an_error(served: Served) -> None:
     _, run = served(World())
-    assert run("--bundle", "/nonexistent/bundle.tgz").exit_code == 2
+    assert run("--support-bundle", "/nonexistent/bundle.tgz").exit_code == 2
 
 
 def test_doctor_ends_with_3_when_no_cluster_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_token_is_needed_only_for_a_gated_model() -> None:
 
 def test_nothing_is_written_when_nothing_fits(tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
-    arguments = ["generate", "deepseek-ai/DeepSeek-R1", "--gpu", "l4", "--output", str(file)]
+    arguments = ["generate", "deepseek-ai/DeepSeek-R1", "--gpu", "l4", "--write", str(file)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 1
     assert "no layout fits" in done.stderr
@@ -89,7 +89,7 @@ def test_nothing_is_written_when_nothing_fits(tmp_path: Path) -> None:
 
 def test_file_is_written_when_one_is_named(tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
-    done = CliRunner().invoke(main, ["generate", *R1, "--output", str(file)])
+    done = CliRunner().invoke(main, ["generate", *R1, "--write", str(file)])
     assert done.exit_code == 0
     assert done.stdout == ""
     assert file.read_text(encoding="utf-8") == generate(*R1)

@@ -72,7 +72,7 @@ def test_install_test_explains_cleans_up_and_goes_on_when_an_installation_fails(
     result = run(failing='"helm install"*')
     log = (tmp_path / "log").read_text().splitlines()
     assert result.exit_code == 1
-    assert "FAILED  overlay one.yaml" in result.stdout
+    assert "FAILED  preset one.yaml" in result.stdout
     assert [line for line in log if line.startswith("kubectl get events")]
     assert log[-3].startswith("helm uninstall")
     assert log[-2].startswith("kubectl wait --for=delete")

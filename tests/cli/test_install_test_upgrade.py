@@ -103,7 +103,10 @@ def test_ct_itself_upgrades_from_the_target_branch(run: Run, checkout: Path, tmp
     ("prepare", "words"),
     [
         (lambda root: None, "is not the top of a git checkout"),
-        (lambda root: with_history(root, "elsewhere/main"), "there is no branch origin/main (git fetch origin main)"),
+        (
+            lambda root: with_history(root, "elsewhere/main"),
+            "branch origin/main does not exist (git fetch origin main)",
+        ),
         (lambda root: (root / "ct.yaml").unlink(), "has no ct.yaml"),
     ],
     ids=["no git", "no branch", "no configuration"],

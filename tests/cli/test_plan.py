@@ -92,12 +92,14 @@ def test_plan_prints_header_table_and_log_lines(run: Run) -> None:
     lines = result.stdout.splitlines()
     assert result.exit_code == 0, result.output
     assert lines[0] == "some/Small-8B on 2 h100-80gb, vLLM 0.32.0"
-    assert lines[1].startswith("131,072 tokens a request, up to 8,192 tokens and 1,024 requests a step; 72.85 of 79.18")
+    assert lines[1].startswith(
+        "131,072 tokens per request, up to 8,192 tokens and 1,024 requests per step; 72.85 of 79.18"
+    )
     assert lines[3].split() == ["layout", "fits", "GiB", "weights", "KV", "tokens", "longest", "concurrency", "network"]
     rows = {" ".join(line.split()[:2]): line for line in lines[4:8]}
     assert rows["TP2 yes"].split()[4] == "131,072"
     assert rows["TP1 DP2"].split()[2] == "no"
-    assert "use replicas" in rows["TP1 DP2"]
+    assert "use several groups" in rows["TP1 DP2"]
     assert "vLLM will print, in TP2:" in lines
     assert lines[-1].startswith("  GPU KV cache size: ")
 
@@ -154,7 +156,7 @@ def test_plan_filters_when_only_the_kind_of_layout_is_asked_for(plan: Callable[.
 def test_plan_says_why_when_what_is_asked_for_is_refused(run: Run) -> None:
     result = run("Small-8B", "--gpu", "h100", "--expert")
     assert result.exit_code == 1
-    assert "expert parallel needs a mixture of experts" in result.stdout
+    assert "expert parallelism needs a mixture of experts" in result.stdout
 
 
 def test_plan_ends_with_1_and_prints_vllms_error_when_nothing_fits(run: Run) -> None:
@@ -171,8 +173,8 @@ def test_plan_says_which_length_fits_when_the_one_asked_for_does_not(
     asked = ["Small-8B", "--gpu", "a10g", "--gpus-per-node", "1"]
     result = run(*asked)
     assert result.exit_code == 1
-    assert "GiB of KV cache for a request of 131,072 tokens" in result.stdout
-    length = result.stdout.partition("does with --max-model-len ")[2].split(".")[0]
+    assert "a request of 131,072 tokens needs" in result.stdout
+    length = result.stdout.partition("fits with --max-model-len ")[2].split(".")[0]
     assert plan(*asked, "--max-model-len", length)["layouts"][0]["fits_for_sure"]
 
 
@@ -182,11 +184,11 @@ def test_plan_says_which_length_fits_when_the_one_asked_for_does_not(
         (["lareg-671b", "--gpu", "h100"], "Did you mean some/Large-671B"),
         (["small", "--gpu", "h100"], "Did you mean some/Small-8B"),
         (["Small-8B", "--gpu", "h10"], "Did you mean h100"),
-        (["Small-8B", "--gpu", "h100", "--vllm-version", "new"], "new is no version of vLLM"),
-        (["Small-8B", "--gpu", "h100", "--max-model-len", "131073"], "more than the model's own 131072"),
-        (["Small-8B", "--gpu", "h100", "--plot", "a.png"], "only .svg is written"),
+        (["Small-8B", "--gpu", "h100", "--vllm-version", "new"], "new is not a version of vLLM"),
+        (["Small-8B", "--gpu", "h100", "--max-model-len", "131073"], "exceeds the model's own limit of 131072"),
+        (["Small-8B", "--gpu", "h100", "--plot", "a.png"], "must end with .svg"),
         (["Small-8B", "--gpu", "h100", "--quantization", "fp8"], "no longer supports online quantization"),
-        (["Small-8B", "--gpu", "h100", "--quantization", "awq"], "stored so"),
+        (["Small-8B", "--gpu", "h100", "--quantization", "awq"], "stored that way"),
         (["Large-671B", "--gpu", "h100", "--quantization", "awq"], "(fp8) does not match"),
         (["Small-8B"], "--gpu"),
         (["--gpu", "h100"], "--config FILE"),
@@ -205,7 +207,7 @@ def test_plan_ends_with_2_and_says_what_is_wrong(run: Run, arguments: list[str],
     [
         ("{", "is not JSON"),
         ("[]", "has no fields"),
-        ("\udcff", "is no text"),
+        ("\udcff", "is not a text file"),
         (json.dumps({**SMALL, "hidden_size": None}), "hidden_size"),
         (json.dumps({key: value for key, value in SMALL.items() if key != "vocab_size"}), "vocab_size"),
         (json.dumps({**SMALL, "num_hidden_layers": 0}), "num_hidden_layers"),
@@ -244,7 +246,14 @@ def test_plan_needs_less_for_weights_when_they_are_quantised_while_loading(plan:
 def test_plan_explains_the_layout_that_is_asked_for(run: Run) -> None:
     result = run("Large-671B", "--gpu", "h100", "--nodes", "2", "--tensor", "4", "--explain")
     assert result.exit_code == 0, result.output
-    words = ("TP4 PP4: yes", "W_UK_T and W_UV", "1,152 a token", "the fewest count", "stage 3: ", "vLLM will print")
+    words = (
+        "TP4 PP4: yes",
+        "W_UK_T and W_UV",
+        "1,152 per token",
+        "the fewest blocks decides",
+        "stage 3: ",
+        "vLLM will print",
+    )
     assert [word for word in words if word not in result.stdout] == []
     explained = result.stdout.partition("vLLM will print")[0]
     assert max(len(line) for line in explained.splitlines()) <= 120
@@ -253,7 +262,7 @@ def test_plan_explains_the_layout_that_is_asked_for(run: Run) -> None:
 def test_plan_explains_why_when_the_layout_is_refused(run: Run) -> None:
     result = run("Small-8B", "--gpu", "h100", "--data", "8", "--explain")
     assert result.exit_code == 1
-    assert "TP1 DP8: no, data parallel in one engine" in result.stdout
+    assert "TP1 DP8: no, data parallelism in one engine" in result.stdout
 
 
 @pytest.mark.parametrize("nodes", ["1", "2"], ids=["missing", "fits"])
@@ -264,12 +273,12 @@ def test_plan_draws_a_well_formed_picture(run: Run, nodes: str) -> None:
     texts = [node.text for node in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert [text for text in texts if text and text.startswith("stage")] == [f"stage {i}" for i in range(int(nodes))]
     assert {"KV cache", "experts", "79.18 GiB"} <= set(texts)
-    assert any(text and "are missing" in text for text in texts) == (nodes == "1")
+    assert any(text and "GiB missing" in text for text in texts) == (nodes == "1")
 
 
 def test_plan_draws_nothing_when_the_layout_is_refused(run: Run) -> None:
     result = run("Small-8B", "--gpu", "h100", "--data", "8", "--plot", "bars.svg")
-    assert "is not written" in result.stderr
+    assert "was not written" in result.stderr
     assert not Path("bars.svg").exists()
 
 
@@ -301,10 +310,13 @@ def test_plan_imports_nothing_that_it_does_not_need(arguments: list[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["Small-8B", "--nodes", "4"], "1 node is enough: 4 replicas of --nodes 1 answer more than one group of 4."),
+        (
+            ["Small-8B", "--nodes", "4"],
+            "1 node is enough: 4 one-node groups serve more requests than one four-node group.",
+        ),
         (
             ["Large-671B", "--nodes", "4"],
-            "2 nodes are enough: 2 replicas of --nodes 2 answer more than one group of 4.",
+            "2 nodes are enough: 2 two-node groups serve more requests than one four-node group.",
         ),
         (["Large-671B", "--nodes", "2"], None),
     ],

@@ -40,7 +40,7 @@ def test_check_refuses_what_is_no_log(tmp_path: Path) -> None:
     log.write_text("nothing of vLLM's\n", encoding="utf-8")
     done = plan("dsr1-32L-tp2-pp2.log", "--check", str(log))
     assert done.exit_code == 2
-    assert "no line of vLLM's on memory" in done.output
+    assert "no line of vLLM about memory" in done.output
 
 
 def test_calibrate_narrows_the_band_and_keeps_the_truth_in_it() -> None:

@@ -1,4 +1,4 @@
-"""``vmn preflight`` from the outside, where there is no cluster; tests/cluster has the rest."""
+"""``vmn preflight`` from the outside, without a cluster; tests/cluster has the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from kit.paths import CHECKOUT
 from kit.render import helm_program
 from vmn.cli import main
-from vmn.core.preflight.finding import failed, passed, skipped, warned
+from vmn.core.preflight.result import failed, passed, skipped, warned
 from vmn.report.preflight import as_json, text
 
 Run = Callable[..., Result]
@@ -54,7 +54,7 @@ def test_preflight_ends_with_3_when_no_cluster_is_configured(run: Run, monkeypat
 
 def test_preflight_ends_with_3_and_names_the_contexts_there_are(run: Run) -> None:
     done = run("-f", str(OVERLAY), "--context", "there")
-    assert (done.exit_code, done.stderr) == (3, "vmn: There is no context there; there are here.\n")
+    assert (done.exit_code, done.stderr) == (3, "vmn: Context there does not exist. Use one of here.\n")
 
 
 def test_preflight_ends_with_3_when_the_cluster_does_not_answer(run: Run) -> None:
@@ -68,14 +68,14 @@ def test_preflight_ends_with_1_when_the_chart_refuses_the_values(run: Run, tmp_p
     file.write_text("group: {nodes: 0}\n")
     done = run("-f", str(OVERLAY), "-f", str(file))
     assert done.exit_code == 1
-    assert "the chart refuses the values; `vmn validate` says more" in done.stderr
+    assert "the chart refuses the values. Run `vmn validate` for details" in done.stderr
     assert "group/nodes" in done.stderr or "group.nodes" in done.stderr
 
 
 def test_findings_are_said_the_worst_last_and_counted() -> None:
     lines = text(FINDINGS).splitlines()
     assert [line.split()[0] for line in lines if line[:4].strip()] == ["PASS", "WARN", "FAIL", "1"]
-    assert lines[-1] == "1 failed, 1 to look at, 1 passed, 1 not needed"
+    assert lines[-1] == "1 failed, 1 warned, 1 passed, 1 skipped"
     assert lines[lines.index("") - 1].strip() == "fix: Tolerate a."
     assert all(len(line) <= 118 for line in lines)
 

@@ -23,9 +23,9 @@ from kit.jobcluster import RUNNING, JobCluster, pending
 from kit.paths import CHECKOUT
 from kit.render import helm_program, render
 from unit.test_preflight import HERE, World, pod
-from vmn.adapters import active
+from vmn.adapters import probe_job
 from vmn.cli import main
-from vmn.core.lws import NAME
+from vmn.core.cluster.lws import NAME
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +56,8 @@ def fake(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Serve that cluster; its kubeconfig is in KUBECONFIG. What is interrupted below renders the chart itself."""
     documents = render(None, OVERLAY, namespace=HERE).documents
     monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
-    monkeypatch.setattr(active, "PERIOD", 0.02)
-    monkeypatch.setattr("vmn.core.preflight.active.progress.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(probe_job, "PERIOD", 0.02)
+    monkeypatch.setattr("vmn.core.preflight.probe.progress.STUCK_SECONDS", 0.2)
     monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
     file = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(file))
@@ -87,7 +87,7 @@ def test_healthy_nodes_pass_and_nothing_is_left(fake: JobCluster) -> None:
     done, found = actively()
     assert done.exit_code == 0
     assert {item["status"] for item in found.values()} == {"PASS", "SKIP"}
-    assert found["active"]["text"].startswith("2 pod(s) ran on node-0, node-1 for ")
+    assert found["active"]["text"].startswith("2 pods ran on node-0, node-1 for ")
     assert sorted(fake.most) == KINDS
     assert nothing_left(fake)
 
@@ -122,7 +122,7 @@ def test_what_a_pod_finds_is_a_failure(fake: JobCluster) -> None:
     done, found = actively()
     assert done.exit_code == 1
     assert found["active-gpus"]["status"] == "FAIL"
-    assert found["active-gpus"]["text"].startswith("node-1: 7 GPUs")
+    assert found["active-gpus"]["text"].startswith("node-1: nvidia-smi -L finds 7 GPUs")
     assert nothing_left(fake)
 
 
@@ -139,7 +139,7 @@ def test_pods_that_quota_forbids_fail_in_the_server_s_words(fake: JobCluster) ->
     fake.statuses = []
     fake.events = [{"reason": "FailedCreate", "message": 'Error creating: pods "x" is forbidden: exceeded quota'}]
     _, found = actively()
-    assert found["active"]["text"].endswith("made 0 of 2 pods in 0 s: forbidden: exceeded quota")
+    assert found["active"]["text"].endswith("0 of 2 pods were created in 0 s: forbidden: exceeded quota")
     assert nothing_left(fake)
 
 
@@ -160,10 +160,10 @@ def test_time_that_is_up_is_a_failure(fake: JobCluster, monkeypatch: pytest.Monk
     fake.facts = [FACTS[0], {}]
     clock = iter(range(0, 10**6, 10))
     fast = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None)
-    monkeypatch.setattr("vmn.adapters.active.time", fast)
+    monkeypatch.setattr("vmn.adapters.probe_job.time", fast)
     _, found = actively("--active-timeout", "60")
     assert found["active"]["status"] == "FAIL"
-    assert "node-1: the pod said nothing within" in found["active"]["text"]
+    assert "node-1: the pod logged nothing in" in found["active"]["text"]
     assert nothing_left(fake)
 
 
@@ -193,8 +193,8 @@ def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, world: W
     done, found = actively()
     assert done.exit_code == 0
     assert found["active"]["status"] == "WARN"
-    assert "2 pod(s) of release vllm are there already" in found["active"]["text"]
-    assert "room for 1 of 2 pods" in found["active"]["text"]
+    assert "release vllm already has 2 pods" in found["active"]["text"]
+    assert "room for only 1 of 2 more" in found["active"]["text"]
     assert fake.most == {}
 
 
@@ -208,7 +208,7 @@ def test_namespace_that_is_not_there_is_not_made(fake: JobCluster) -> None:
     fake.objects = {**fake.objects, "namespaces": []}
     _, found = actively()
     assert (found["active"]["status"], fake.most) == ("WARN", {})
-    assert found["active"]["text"] == f"not run: there is no namespace {HERE} yet"
+    assert found["active"]["text"] == f"not run: namespace {HERE} does not exist yet"
 
 
 def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:
@@ -220,10 +220,10 @@ def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:
 
 
 def test_what_can_not_be_removed_is_told_with_the_command(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(active, "REMOVAL_SECONDS", 0.2)
+    monkeypatch.setattr(probe_job, "REMOVAL_SECONDS", 0.2)
     fake.linger = 10**6
     done, _ = actively()
-    assert "not all is removed (vmn-preflight-" in done.stderr
+    assert "some objects remain (vmn-preflight-" in done.stderr
     assert f"kubectl -n {HERE} delete job,service,configmap,networkpolicy -l app.kubernetes.io/instance=" in done.stderr
 
 
@@ -259,7 +259,7 @@ def test_error_on_the_way_leaves_nothing(fake: JobCluster, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise OSError(5, "broken")
 
-    monkeypatch.setattr(active._Watch, "until", broken)
+    monkeypatch.setattr(probe_job.Watch, "until", broken)
     assert preflight("--active").exit_code == 2
     assert sorted(fake.most) == KINDS
     assert nothing_left(fake)

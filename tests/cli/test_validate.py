@@ -39,7 +39,7 @@ def test_validate_prints_file_key_and_message_when_the_schema_refuses(run: Run) 
     result = run("tensor: x\nengine: {trsut: true}\n")
     assert result.exit_code == 1
     assert "my.yaml::$.engine.trsut  unknown key. Did you mean trust?" in result.stdout
-    assert 'my.yaml::$.tensor  "x" is text, but must be a whole number.' in result.stdout
+    assert 'my.yaml::$.tensor  must be a whole number, not text (got "x").' in result.stdout
     assert result.stdout.endswith("2 problems in 1 file\n")
 
 
@@ -47,8 +47,8 @@ def test_validate_prints_every_rule_when_the_chart_refuses(run: Run) -> None:
     result = run("tensor: 3\nname: bad\n")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "my.yaml::$.tensor  3 does not divide 4 GPUs. Use 1, 2 or 4.",
-        'my.yaml::$.name  "bad" is no model. Give the model\'s name.',
+        "my.yaml::$.tensor  must divide 4 GPUs (got 3). Use 1, 2 or 4.",
+        'my.yaml::$.name  must be a model (got "bad"). Give the model\'s name.',
         "2 problems in 1 file",
     ]
 
@@ -67,7 +67,7 @@ def test_validate_prints_every_field_when_json_is_asked_for(run: Run) -> None:
         "file": "my.yaml",
         "key": "tensor",
         "value": "3",
-        "reason": "does not divide 4 GPUs.",
+        "reason": "must divide 4 GPUs",
         "fix": "Use 1, 2 or 4.",
         "ring": "rules",
     }

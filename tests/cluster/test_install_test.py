@@ -59,7 +59,7 @@ def test_install_test_passes_over_the_chart_and_every_overlay(done: dict[str, Do
     assert [item["item"] for item in results(done["whole"])] == [
         "ct lint",
         "ct install",
-        *(f"overlay {file.name}" for file in sorted([*CATALOGUE, *OVERLAYS])),
+        *(f"preset {file.name}" for file in sorted([*CATALOGUE, *OVERLAYS])),
     ]
     assert get("namespace", "vmn-install-test") is None
 

@@ -19,7 +19,7 @@ from kit.extensions import present_definitions
 from kit.paths import CHECKOUT
 from localcluster.programs import chart_of
 from vmn.cli import main
-from vmn.core.values import merged
+from vmn.core.values.yaml import merged
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
 only_here = pytest.mark.skipif(
@@ -44,7 +44,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         {},
         [thing("ResourceQuota", spec={"hard": {"requests.nvidia.com/gpu": "8"}})],
         "quota",
-        "has 8 of requests.nvidia.com/gpu left, and the pods ask for 16",
+        "has 8 of requests.nvidia.com/gpu left, but the pods request 16",
     ),
     "LimitRange": (
         {},
@@ -56,13 +56,13 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         {"weights": {"volume": {"type": "persistentVolumeClaim", "claimName": "vmn-test"}}},
         [thing("PersistentVolumeClaim", spec=CLAIM)],
         "claims",
-        "claim vmn-test is ReadWriteOnce, and 2 pods on several nodes mount it",
+        "claim vmn-test is ReadWriteOnce, but 2 pods on several nodes mount it",
     ),
     "no claim": (
         {"weights": {"volume": {"type": "persistentVolumeClaim", "claimName": "none"}}},
         [],
         "claims",
-        "there is no claim none",
+        "claim none does not exist",
     ),
     "PriorityClass": ({"scheduling": {"priorityClassName": "none"}}, [], "priority-class", "none does not exist"),
     "RuntimeClass": ({"scheduling": {"runtimeClassName": "none"}}, [], "runtime-class", "none does not exist"),
@@ -71,7 +71,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         {"networkPolicy": {"enabled": False}},
         [thing("NetworkPolicy", "networking.k8s.io/v1", spec={"podSelector": {}, "policyTypes": ["Ingress"]})],
         "network-policy",
-        "vmn-test denies traffic of all pods",
+        "vmn-test denies the traffic of all pods",
     ),
     "Secret without the key": (
         {"auth": {"huggingFace": {"existingSecret": "vmn-test", "optional": False}}},
@@ -92,7 +92,7 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Object], str, str]] = {
         "nodes",
         "too little rdma/none",
     ),
-    "pull Secret": ({"image": {"pullSecrets": ["none"]}}, [], "secrets", "Secret none is not there"),
+    "pull Secret": ({"image": {"pullSecrets": ["none"]}}, [], "secrets", "Secret none does not exist"),
 }
 
 
@@ -141,8 +141,8 @@ def test_preflight_sees_that_pod_security_forbids_the_pods(namespace: str, tmp_p
 
 LABELS: Mapping[str, tuple[str, str, str]] = {
     # name: (label of every simulated node, the check that fails, what it says)
-    "MIG": ("nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", "whole-gpus", "GPUs cut with MIG"),
-    "old driver": ("nvidia.com/cuda.driver-version.major=550", "driver", "have a driver before 580"),
+    "MIG": ("nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", "whole-gpus", "GPUs partitioned with MIG"),
+    "old driver": ("nvidia.com/cuda.driver-version.major=550", "driver", "have a driver older than 580"),
 }
 
 
@@ -159,7 +159,7 @@ def test_preflight_sees_gpus_of_several_kinds(namespace: str, tmp_path: Path) ->
     with simulated.labelled("nvidia.com/gpu.product=NVIDIA-A100-SXM4-80GB", [simulated.nodes()[0]["metadata"]["name"]]):
         status, found = preflight(tmp_path, namespace, {})
     assert status == 1
-    assert "GPUs of several kinds" in failures(found)["gpu-kind"]["text"]
+    assert "GPUs of different kinds" in failures(found)["gpu-kind"]["text"]
 
 
 def test_preflight_sees_cordoned_nodes(namespace: str, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ("age", "words"),
-    [("0.8", "does not know restartPolicy RecreateGroupAfterStart"), ("none", "has no LeaderWorkerSet")],
+    [("0.8", "does not know restartPolicy RecreateGroupAfterStart"), ("none", "LeaderWorkerSet is not installed")],
 )
 def test_preflight_sees_an_old_and_a_missing_leaderworkerset(
     age: str, words: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from kit.release import Release
 from localcluster import queueing
-from vmn.core.lws import GROUP
+from vmn.core.cluster.lws import GROUP
 
 pytestmark = [
     pytest.mark.cluster,

@@ -18,7 +18,7 @@ from kit.progress import wait_until
 from kit.release import Release
 from kit.render import render
 from vmn.cli import main
-from vmn.core.values import merged
+from vmn.core.values.yaml import merged
 
 pytestmark = pytest.mark.cluster
 LEVEL = "pod-security.kubernetes.io/enforce"

@@ -23,7 +23,7 @@ from kit.render import HelmFailed, InvalidObjects, Manifests, render
 from kit.samples import other_values
 from kit.upgrades import changes
 from upgrade.table import UPGRADING
-from vmn.core.values import merged, nested, parse_values
+from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.cluster
 LIMIT = 90

@@ -73,7 +73,7 @@ class Question:
     @property
     def options(self) -> dict[str, Any]:
         """How vLLM was started, as every planner is told it."""
-        asked, layout = self.point.question, self.point.layout
+        asked, layout = self.point.context, self.point.layout
         return {
             "parameters": self.parameters,
             "tensor": layout.tensor,

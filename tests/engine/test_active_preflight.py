@@ -53,8 +53,18 @@ FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Mapping[str, Any]], str, str]
     # name: (values, objects in the namespace, the check that fails, what it says)
     "wrong path": ({"weights": {"path": "/models/none"}}, [], "active-weights", "/models/none is not there; /models"),
     "missing shard": (OVER_THE_WHOLE_ONE, [CUT_OFF], "active-weights", "1 of 2 files of /models/tiny are missing"),
-    "shared memory": ({"sharedMemory": {"size": "32Mi"}}, [], "active-shm", "/dev/shm has 32Mi, too little for NCCL"),
-    "interface": ({"fabric": {"interface": "eth9"}}, [], "active-interface", "there is no interface eth9; there are"),
+    "shared memory": (
+        {"sharedMemory": {"size": "32Mi"}},
+        [],
+        "active-shm",
+        "/dev/shm has 32Mi, which is too small for NCCL",
+    ),
+    "interface": (
+        {"fabric": {"interface": "eth9"}},
+        [],
+        "active-interface",
+        "interface eth9 does not exist; interfaces:",
+    ),
 }
 
 
@@ -89,7 +99,7 @@ def test_healthy_nodes_pass_every_check(namespace: str, tmp_path: Path) -> None:
     assert {item["status"] for item in found.values()} == {"PASS", "SKIP"}, said
     passed = {name.removeprefix("active-") for name, item in found.items() if item["status"] == "PASS"}
     assert passed == {"active", "dns", "port", "interface", "shm", "cache", "weights"}, said
-    assert "/models/tiny is whole in every pod" in found["active-weights"]["text"]
+    assert "/models/tiny is complete in every pod" in found["active-weights"]["text"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -115,4 +125,4 @@ def test_interrupt_leaves_nothing(namespace: str, tmp_path: Path) -> None:
         said = [line for line, _ in zip(iter(process.stderr.readline, ""), range(3), strict=False)]
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PROCESS_LIMIT)
-        assert any("running 2 pod(s) as Job" in line for line in said), said
+        assert any("running 2 pods as Job" in line for line in said), said

@@ -45,7 +45,7 @@ def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, 
     file = tmp_path / "bundle.oci.tar"
     release.install(OVERLAY)
     release.wait_available(START_LIMIT)
-    packed = ("cache", "pack", "--namespace", release.namespace, "--file", str(file), "--format", "oci", "-o", "json")
+    packed = ("cache", "pack", "--namespace", release.namespace, "--write", str(file), "--format", "oci", "-o", "json")
     said = json.loads(vmn(*packed))
     say(f"bundle of {said['bytes'] / 1e6:.2f} MB: {said['pods']}")
     assert said["gpu"] == "none"

@@ -8,7 +8,7 @@ import pytest
 
 from localcluster.engine import checkpoint
 from vmn.adapters.models import load_model
-from vmn.core.planning.weights import stored_shares
+from vmn.core.planning.memory.weights import stored_shares
 
 pytestmark = pytest.mark.engine
 

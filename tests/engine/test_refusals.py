@@ -11,8 +11,8 @@ import pytest
 
 from kit.insidevllm import ask
 from unit.planning_data.table import architecture, configuration
-from vmn.core.planning.constraints import Cluster, refusal
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.constraints import Cluster, refusal
+from vmn.core.planning.layout.sizes import Layout
 
 pytestmark = pytest.mark.engine
 SCRIPT = Path(__file__).with_name("refuse_layouts.py")

@@ -17,7 +17,7 @@ from kit.doctor import ask, asked_all_the_time
 from kit.progress import TooLate, say, wait_until
 from kit.traffic import PROBE, Load, Summary, Traffic, summary, traffic
 from localcluster.node import FIRST
-from vmn.core.doctor.eventfacts import read_event
+from vmn.core.cluster.events import read_event
 
 START_LIMIT = 400
 """Seconds until a group serves: 20 to 45 on two cores, and several times that when they are busy."""

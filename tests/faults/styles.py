@@ -16,7 +16,7 @@ from kit.cluster import Done, Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
-from vmn.core.values import merged
+from vmn.core.values.yaml import merged
 
 OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-REGISTRY = HERE.parents[1] / "tools/vmn/facts/models"
+REGISTRY = HERE.parents[1] / "tools/vmn/data/models"
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"}
 SIZED = "Maximum concurrency for"
 """The last of the lines that the planner predicts."""

@@ -21,10 +21,10 @@ from typing import Any
 from gpu.podprocesses import Server, own_address, say, serving
 from gpu.renderedpod import Pod, read_pod
 from kit.paths import CHECKOUT
-from vmn.adapters.caches import printing, write_archive
-from vmn.core.caches import ROOT, Origin
+from vmn.adapters.cache_bundle import printing, write_archive
+from vmn.core.cache_bundle import ROOT, Origin
 
-REGISTRY = CHECKOUT / "tools/vmn/facts/models"
+REGISTRY = CHECKOUT / "tools/vmn/data/models"
 SHAPES = [(1, 1000), (8, 300), (32, 700), (100, 37)]
 """Requests at once, and tokens of each prompt: facts of how long a first request of a new shape stalls."""
 BESIDE = {

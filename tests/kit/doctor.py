@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 
 from kit.progress import say
 from vmn.adapters.cluster import connect
-from vmn.adapters.doctor import take
 from vmn.adapters.programs import MissingError
-from vmn.adapters.signatures import load_signatures
-from vmn.core.doctor.diagnose import diagnose
+from vmn.app.doctor import diagnose, read_release
 from vmn.core.doctor.finding import Diagnosis
 
 PERIOD = 5
@@ -28,7 +26,7 @@ def ask(namespace: str, release: str = "vllm") -> Diagnosis:
         MissingError: the API server does not answer, or there is no such release.
     """
     client, _ = connect()
-    return diagnose(take(client, namespace, release), load_signatures())
+    return diagnose(read_release(client, namespace, release))
 
 
 def verdict(diagnosis: Diagnosis) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kit.fakecluster import FakeCluster, Object
-from vmn.core.preflight.active.progress import INDEX
+from vmn.core.preflight.probe.progress import INDEX
 
 RUNNING: Mapping[str, Any] = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}
 ENDED: Mapping[str, Any] = {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]}

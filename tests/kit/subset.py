@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vmn.core.preflight.quantity import QUANTITY, quantity
+from vmn.core.cluster.quantity import QUANTITY, quantity
 
 
 def lost_paths(given: Any, kept: Any) -> list[str]:

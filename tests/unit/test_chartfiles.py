@@ -10,8 +10,8 @@ from jsonschema import Draft7Validator
 
 from chartfiles.schema import closed_objects, generated_schema, schema_leaves, with_hints
 from chartfiles.tables import overlays_table, replaced, values_table
-from vmn.core.schema import without_hints
-from vmn.core.values import Values, parse_values
+from vmn.core.values.schema import without_hints
+from vmn.core.values.yaml import Values, parse_values
 
 SOURCE = """
 $schema: http://json-schema.org/draft-07/schema#

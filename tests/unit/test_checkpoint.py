@@ -19,8 +19,8 @@ import pytest
 
 from vmn.adapters.checkpoint import INDEX
 from vmn.adapters.models import ModelError, load_model
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weights import stage_weights
 
 LAYERS, HIDDEN, WIDTH, HEADS, KV_HEADS, SIZE, VOCABULARY = 4, 256, 512, 4, 2, 64, 1024
 CONFIG: Mapping[str, Any] = {
@@ -124,9 +124,9 @@ def test_folder_with_no_files_but_the_index_is_planned_from_its_shapes(tmp_path:
     [
         ("missing", "part-1.safetensors is in model.safetensors.index.json and not in"),
         ("cut off", "part-0.safetensors has a header that can't be read"),
-        ("other", "part-0.safetensors does not begin with a header's length"),
-        ("index", "it is no index of safetensors files"),
-        ("layers", "num_hidden_layers is 4, and the safetensors files have nothing of layer 3"),
+        ("other", "part-0.safetensors does not begin with the length of a header"),
+        ("index", "it is not an index of safetensors files"),
+        ("layers", "num_hidden_layers is 4, but the safetensors files have nothing for layer 3"),
         ("model", "they are not of the same model"),
     ],
 )
@@ -203,7 +203,7 @@ def test_model_of_the_hub_in_one_file_is_read(hub: Path) -> None:
     (hub / INDEX).unlink()
     assert load_model(NAME, hub=True).architecture.stored is None
     (hub / "part-0.safetensors").rename(hub / "model.safetensors")
-    with pytest.raises(ModelError, match=r"not of the same model|nothing of layer"):
+    with pytest.raises(ModelError, match=r"not of the same model|nothing for layer"):
         load_model(NAME, hub=True)
 
 

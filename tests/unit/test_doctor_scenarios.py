@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from unit.doctor_data.world import UP, World, condition, stamp
-from vmn.core.doctor.finding import Role, State
-from vmn.core.doctor.release import Pulse
-from vmn.core.lws import REVISION
+from vmn.core.cluster.lws import REVISION
+from vmn.core.cluster.release import Pulse
+from vmn.core.doctor.finding import GroupHealth, Severity
 
 Change = Callable[[World], None]
 HANDSHAKE = "vllm-multinode: rank 0 of 2 node(s), leader at 10.0.0.7, backend mp"
@@ -221,7 +221,10 @@ SCENARIOS: Mapping[str, tuple[Change, str, str | None]] = {
     "no pods": (all_pods_away, "pods-not-made", None),
 }
 VERDICTS = frozenset(verdict for _, verdict, _ in SCENARIOS.values()) | {
-    *("groups-placed-in-part", "lws-controller-down", "disruption-budget", "subdomain-per-group")
+    "groups-placed-in-part",
+    "lws-controller-down",
+    "disruption-budget",
+    "subdomain-per-group",
 }
 """What is tested here; the last three are notes."""
 
@@ -232,9 +235,9 @@ def test_scenario_has_its_verdict(name: str) -> None:
     world = World()
     change(world)
     found = world.say()
-    assert found.state is State.FAILED
+    assert found.state is GroupHealth.FAILED
     assert (found.findings[0].id, found.findings[0].pod) == (verdict, pod), found.findings
-    assert found.findings[0].role is Role.CAUSE
+    assert found.findings[0].severity is Severity.CAUSE
 
 
 def test_groups_that_wait_for_the_nodes_of_each_other() -> None:
@@ -256,7 +259,7 @@ def test_group_that_is_just_made_anew_misses_no_pods() -> None:
     world = World()
     all_pods_away(world)
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=5)
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
 
 
 @pytest.mark.parametrize(("ago", "verdicts"), [(5, []), (30, ["pods-not-made"])])
@@ -288,7 +291,10 @@ def test_worker_that_outlives_a_group_that_was_scaled_away_is_no_failure(
     world.log("vllm-1-1", "vllm: error: unrecognized arguments: --not-a-flag", start=20)
     said = world.say()
     assert [finding.id for finding in said.findings] == verdicts
-    assert [group.state for group in said.groups] == [State.SERVING, State.FAILED if verdicts else State.STARTING]
+    assert [group.state for group in said.groups] == [
+        GroupHealth.SERVING,
+        GroupHealth.FAILED if verdicts else GroupHealth.STARTING,
+    ]
 
 
 def test_pod_of_a_group_that_was_scaled_away_and_does_not_end_is_said() -> None:
@@ -321,8 +327,8 @@ def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, co
     assert ("recreate-loop" in [finding.id for finding in world.say().findings]) is counts
 
 
-@pytest.mark.parametrize(("ago", "state"), [(20, State.STARTING), (700, State.FAILED)])
-def test_worker_whose_leader_was_just_deleted_is_no_failure(ago: float, state: State) -> None:
+@pytest.mark.parametrize(("ago", "state"), [(20, GroupHealth.STARTING), (700, GroupHealth.FAILED)])
+def test_worker_whose_leader_was_just_deleted_is_no_failure(ago: float, state: GroupHealth) -> None:
     world = World()
     world.remove("vllm-0")
     said = "vllm-multinode: error: a pod of this group has closed its connection to port 29501"

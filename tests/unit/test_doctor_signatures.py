@@ -11,8 +11,8 @@ import yaml
 from kit.paths import CHECKOUT
 from unit.doctor_data.world import UP, World, condition, stamp
 from vmn.adapters.signatures import TABLE, load_signatures
-from vmn.core.doctor.finding import Role, State
-from vmn.core.doctor.signature import Rank, SignatureError, signatures
+from vmn.core.doctor.finding import GroupHealth, Severity
+from vmn.core.doctor.signature import Precedence, SignatureError, signatures
 
 HERE = Path(__file__).with_name("doctor_data")
 """Excerpts, and logs of vLLM 0.32's CPU build, started with what the file's name says."""
@@ -21,7 +21,7 @@ BY_ID = {item.id: item for item in load_signatures()}
 OF_SCENARIOS = frozenset({"node", "group", "cluster"})
 """Kinds whose lines come from the doctor's own arithmetic: test_doctor_scenarios.py has a cluster for each."""
 END = "vllm-multinode: vllm serve ended with exit status 1 after 12 s (served: no); the container ends in 30 s"
-ENTRY = {"id": "a", "title": "t", "rank": "cause", "cause": "c", "fix": "f", "source": "s"}
+ENTRY = {"id": "a", "title": "t", "precedence": "cause", "cause": "c", "fix": "f", "source": "s"}
 
 
 def ill(excerpt: dict[str, Any]) -> World:
@@ -56,23 +56,27 @@ def titled(excerpt: dict[str, Any]) -> str:
     return str(excerpt["id"])
 
 
-@pytest.mark.parametrize("excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].rank is not Rank.NOTE], ids=titled)
+@pytest.mark.parametrize(
+    "excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].precedence is not Precedence.NOTE], ids=titled
+)
 def test_signature_is_the_verdict_when_its_words_are_there(excerpt: dict[str, Any]) -> None:
     world = ill(excerpt)
     found = world.say()
-    assert found.state is State.FAILED
+    assert found.state is GroupHealth.FAILED
     verdict = found.findings[0]
-    assert (verdict.id, verdict.role) == (excerpt["id"], Role.CAUSE), found.findings
+    assert (verdict.id, verdict.severity) == (excerpt["id"], Severity.CAUSE), found.findings
     assert verdict.fix
     assert "$" not in verdict.text + verdict.fix + verdict.why
     assert verdict.evidence[0].line
 
 
-@pytest.mark.parametrize("excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].rank is Rank.NOTE], ids=titled)
+@pytest.mark.parametrize(
+    "excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].precedence is Precedence.NOTE], ids=titled
+)
 def test_note_is_never_a_verdict(excerpt: dict[str, Any]) -> None:
     found = ill(excerpt).say()
-    assert found.state is State.STARTING
-    assert [(item.id, item.role) for item in found.findings] == [(excerpt["id"], Role.NOTE)]
+    assert found.state is GroupHealth.STARTING
+    assert [(item.id, item.severity) for item in found.findings] == [(excerpt["id"], Severity.NOTE)]
 
 
 def test_every_signature_has_words_or_a_scenario() -> None:
@@ -89,7 +93,7 @@ def test_every_excerpt_says_where_its_words_are_from() -> None:
 
 def test_healthy_release_matches_nothing() -> None:
     found = World(groups=2).say()
-    assert (found.state, found.findings) == (State.SERVING, [])
+    assert (found.state, found.findings) == (GroupHealth.SERVING, [])
 
 
 @pytest.mark.parametrize("line", UP)
@@ -98,7 +102,7 @@ def test_line_of_a_healthy_log_is_never_a_verdict_when_the_release_is_still_star
     world.log("vllm-0", line)
     world.log("vllm-0-1", line)
     world.down("vllm-0")
-    assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
+    assert [item for item in world.say().findings if item.severity is not Severity.NOTE] == []
 
 
 @pytest.mark.parametrize("file", sorted(HERE.joinpath("logs").glob("*.log")), ids=lambda one: one.stem)
@@ -110,7 +114,7 @@ def test_recorded_log_of_a_start_that_failed_has_its_verdict(file: Path) -> None
     world.log(other, UP[0])
     found = world.say().findings
     assert found[0].id == file.stem
-    assert [item.role for item in found].count(Role.CAUSE) == 1
+    assert [item.severity for item in found].count(Severity.CAUSE) == 1
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_recorded_log_of_a_start_that_went_well_has_no_verdict(file: Path) -> No
     world.down("vllm-0")
     world.log("vllm-0", file.read_text(encoding="utf-8"))
     world.log("vllm-0-1", UP[0])
-    assert [item for item in world.say().findings if item.role is not Role.NOTE] == []
+    assert [item for item in world.say().findings if item.severity is not Severity.NOTE] == []
 
 
 def test_probes_that_fail_before_a_start_is_over_are_no_finding() -> None:
@@ -133,7 +137,7 @@ def test_probes_that_fail_before_a_start_is_over_are_no_finding() -> None:
     )
     world.event("Pod", "vllm-0", "Unhealthy", said)
     world.event("Pod", "vllm-0-1", "Unhealthy", "Startup probe failed: the leader at 10.0.0.7 listens neither on 29501")
-    assert world.say().state is State.STARTING
+    assert world.say().state is GroupHealth.STARTING
 
 
 def test_sections_of_signatures_are_in_the_guide() -> None:
@@ -151,11 +155,11 @@ def test_reports_of_the_guide_are_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"id": "a"}, "a: it lacks"),
+        ({"id": "a"}, "a: missing keys"),
         ({**ENTRY, "evidence": [{"in": "log", "text": "("}]}, "a: "),
-        ({**ENTRY, "evidence": [{"in": "logs", "text": "x"}]}, "evidence has no"),
+        ({**ENTRY, "evidence": [{"in": "logs", "text": "x"}]}, "searched in"),
         ({**ENTRY, "evidence": [{"in": "log", "text": "x", "role": "head"}]}, "role head"),
-        ({**ENTRY, "evidence": [], "rank": "worst"}, "worst"),
+        ({**ENTRY, "evidence": [], "precedence": "worst"}, "worst"),
         ({**ENTRY, "evidence": [], "sektion": 1}, "unknown keys"),
     ],
 )
@@ -166,5 +170,5 @@ def test_entry_is_refused_when_it_can_not_be_read(entry: dict[str, Any], words: 
 
 def test_table_is_refused_when_an_id_is_there_twice() -> None:
     entry = {**ENTRY, "evidence": [{"in": "log", "text": "x"}]}
-    with pytest.raises(SignatureError, match="two of this id"):
+    with pytest.raises(SignatureError, match="two entries have this id"):
         signatures([entry, entry])

@@ -11,18 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
-from vmn.cli.plan import NETWORKS
+from vmn.app.plan_request import NETWORKS
+from vmn.app.planner import Plan
 from vmn.core.names import similar
-from vmn.core.planning import constraints
-from vmn.core.planning.activation import Band
-from vmn.core.planning.architecture import ConfigError
-from vmn.core.planning.choice import Wanted, one_layout, predictions
-from vmn.core.planning.constraints import Cluster
+from vmn.core.planning.candidates import LayoutFilter, one_layout, predictions
 from vmn.core.planning.gpus import GPUS, find_gpu
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.online import ONLINE, with_quantization
-from vmn.core.planning.prediction import Options, predict, setting
-from vmn.report.plan import Plan, band, compact, name, text, times
+from vmn.core.planning.layout import constraints
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.model.architecture import ConfigError
+from vmn.core.planning.model.quantization import ONLINE, with_quantization
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict
+from vmn.report.plan import band, compact, name, text, times
 from vmn.report.plan_explain import explanation
 from vmn.report.plan_json import as_json
 from vmn.report.plan_ledger import CACHE, UNUSED, explanations, ledger
@@ -40,11 +41,11 @@ def planned() -> list[Model]:
     return found
 
 
-def plan_of(number: int, gpu: str, layout: Layout, options: Options) -> Plan:
+def plan_of(number: int, gpu: str, layout: Layout, options: VllmOptions) -> Plan:
     """Return the plan of one layout of a model of the registry, by its number."""
     model = planned()[number % len(planned())]
-    question = setting(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
-    return Plan(model, question, options, [predict(question, layout)])
+    context = plan_context(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
+    return Plan(model, context, options, [predict(context, layout)])
 
 
 PLANS = {
@@ -53,27 +54,29 @@ PLANS = {
     "layout": st.builds(
         Layout, st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 3, 5, 8]), st.just(1), st.booleans()
     ),
-    "options": st.builds(Options, eager=st.booleans(), kv_dtype=st.sampled_from(["auto", "fp8"])),
+    "options": st.builds(VllmOptions, eager=st.booleans(), kv_dtype=st.sampled_from(["auto", "fp8"])),
 }
 
 
 @given(**PLANS)
-def test_ledger_adds_up_and_agrees_with_vllms_lines(number: int, gpu: str, layout: Layout, options: Options) -> None:
+def test_ledger_adds_up_and_agrees_with_vllms_lines(
+    number: int, gpu: str, layout: Layout, options: VllmOptions
+) -> None:
     plan = plan_of(number, gpu, layout, options)
     for rank in plan.best.ranks:
-        lines = ledger(plan.question, rank)
-        assert sum(lines.values()) == round(plan.question.gpu.gib * 100)
+        lines = ledger(plan.context, rank)
+        assert sum(lines.values()) == round(plan.context.gpu.gib * 100)
         assert sum(lines[part] for part in rank.weights) == round(rank.weights_gib * 100)
         assert lines[CACHE] == round(rank.available.expected * 100)
         assert min(size for line, size in lines.items() if line != CACHE) >= 0
         for part, size in rank.weights.items():
             assert abs(lines[part] - size * 100) < 1
-        assert set(lines) <= set(explanations(plan.question, plan.best))
+        assert set(lines) <= set(explanations(plan.context, plan.best))
 
 
 @given(**PLANS)
 def test_explanation_keeps_to_its_width_and_its_columns_add_up(
-    number: int, gpu: str, layout: Layout, options: Options
+    number: int, gpu: str, layout: Layout, options: VllmOptions
 ) -> None:
     plan = plan_of(number, gpu, layout, options)
     lines = explanation(plan).partition("vLLM will print")[0].splitlines()
@@ -81,14 +84,14 @@ def test_explanation_keeps_to_its_width_and_its_columns_add_up(
     if not plan.best.ranks:
         return
     start = next(index for index, line in enumerate(lines) if line.startswith("  GiB, in stage"))
-    end = next(index for index, line in enumerate(lines) if line.startswith("  together"))
+    end = next(index for index, line in enumerate(lines) if line.startswith("  sum"))
     first = [line[16:24].strip() for line in lines[start + 1 : end + 1]]
     numbers = [0 if cell == "\N{EN DASH}" else round(float(cell) * 100) for cell in first]
     assert sum(numbers[:-1]) == numbers[-1]
 
 
 @given(**PLANS)
-def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: Layout, options: Options) -> None:
+def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: Layout, options: VllmOptions) -> None:
     plan = plan_of(number, gpu, layout, options)
     assert len(json.loads(as_json(plan))["layouts"]) == 1
     if plan.best.ranks:
@@ -99,24 +102,29 @@ def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: 
 
 def test_verdict_is_coloured_only_when_asked_for() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B")
-    question = setting(model.architecture, GPUS[0], Cluster(1, 2), Options())
-    plan = Plan(model, question, Options(), predictions(question, Wanted()))
+    context = plan_context(model.architecture, GPUS[0], Cluster(1, 2), VllmOptions())
+    plan = Plan(model, context, VllmOptions(), predictions(context, LayoutFilter()))
     assert "\x1b[32myes\x1b[0m" in text(plan, colour=True)
     assert text(plan, colour=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
 
 
 def test_part_left_alone_is_what_vllm_does_not_use() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B").architecture
-    question = setting(model, GPUS[0], Cluster(1, 1), Options(utilization=0.5))
-    rank = predict(question, Layout()).ranks[0]
-    assert ledger(question, rank)[UNUSED] == 3959
+    context = plan_context(model, GPUS[0], Cluster(1, 1), VllmOptions(utilization=0.5))
+    rank = predict(context, Layout()).ranks[0]
+    assert ledger(context, rank)[UNUSED] == 3959
 
 
 @pytest.mark.parametrize(
     ("number", "written"),
     [
-        *((0, "0"), (9_999, "9,999"), (10_000, "10k"), (999_499, "999k"), (999_600, "1.00M")),
-        *((1_214_464, "1.21M"), (12_345_678, "12.3M")),
+        (0, "0"),
+        (9_999, "9,999"),
+        (10_000, "10k"),
+        (999_499, "999k"),
+        (999_600, "1.00M"),
+        (1_214_464, "1.21M"),
+        (12_345_678, "12.3M"),
     ],
 )
 def test_count_is_written_in_short(number: float, written: str) -> None:
@@ -144,15 +152,15 @@ def test_layout_is_written_in_short(layout: Layout, written: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "layout"),
     [
-        (Wanted(tensor=8), Layout(8, 2)),
-        (Wanted(tensor=3), Layout(3, 5)),
-        (Wanted(pipeline=4), Layout(4, 4)),
-        (Wanted(data=2, expert=True), Layout(8, 1, 2, True)),
-        (Wanted(tensor=2, data=2, decode_context=2), Layout(2, 4, 2, False, 2)),
-        (Wanted(tensor=32), Layout(32, 1)),
+        (LayoutFilter(tensor=8), Layout(8, 2)),
+        (LayoutFilter(tensor=3), Layout(3, 5)),
+        (LayoutFilter(pipeline=4), Layout(4, 4)),
+        (LayoutFilter(data=2, expert=True), Layout(8, 1, 2, True)),
+        (LayoutFilter(tensor=2, data=2, decode_context=2), Layout(2, 4, 2, False, 2)),
+        (LayoutFilter(tensor=32), Layout(32, 1)),
     ],
 )
-def test_layout_is_filled_in_when_parts_are_given(wanted: Wanted, layout: Layout) -> None:
+def test_layout_is_filled_in_when_parts_are_given(wanted: LayoutFilter, layout: Layout) -> None:
     assert one_layout(wanted, Cluster(2, 8)) == layout
 
 
@@ -171,15 +179,15 @@ def test_model_of_the_registry_is_found_in_any_case_and_without_its_organisation
 @pytest.mark.parametrize("method", [*ONLINE, "fp8", "awq", "nonsense"])
 def test_quantization_gives_smaller_weights_or_a_reason(method: str) -> None:
     model = registered_model("Qwen/Qwen3-30B-A3B")
-    question = setting(model.architecture, GPUS[0], Cluster(1, 1), Options())
+    context = plan_context(model.architecture, GPUS[0], Cluster(1, 1), VllmOptions())
     try:
         smaller = with_quantization(model.architecture, model.config, method, (0, 32))
     except ConfigError as error:
         assert method not in ONLINE
         assert "checkpoint" in str(error) or "online" in str(error)
         return
-    other = setting(smaller, GPUS[0], Cluster(1, 1), Options())
-    plain, small = (predict(asked, Layout()).ranks[0].weights_gib for asked in (question, other))
+    other = plan_context(smaller, GPUS[0], Cluster(1, 1), VllmOptions())
+    plain, small = (predict(asked, Layout()).ranks[0].weights_gib for asked in (context, other))
     assert 0.25 < small / plain < 0.6
 
 
@@ -195,7 +203,7 @@ def test_networks_are_those_of_the_planner() -> None:
 
 def test_refused_layout_is_explained_in_vllms_words_too() -> None:
     model = registered_model("meta-llama/Llama-3.1-8B-Instruct")
-    question = setting(model.architecture, find_gpu("h100"), Cluster(1, 3), Options())
-    lines = explanation(Plan(model, question, Options(), [predict(question, Layout(3))])).splitlines()
+    context = plan_context(model.architecture, find_gpu("h100"), Cluster(1, 3), VllmOptions())
+    lines = explanation(Plan(model, context, VllmOptions(), [predict(context, Layout(3))])).splitlines()
     assert "TP3: no, tensor 3 does not divide 32 attention heads" in lines
     assert lines[-1] == "  Total number of attention heads (32) must be divisible by tensor parallel size (3)."

@@ -1,4 +1,4 @@
-"""The JSON of ``vmn plan`` has the shape that is promised, for every model of the registry."""
+"""The JSON of ``vmn plan`` has the shape that is promised, for each model of the registry."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from kit.paths import name_of
 from vmn.adapters.models import REGISTRY, ModelError, registered_model
-from vmn.core.planning.choice import Wanted, predictions
-from vmn.core.planning.constraints import Cluster
+from vmn.app.planner import Plan
+from vmn.core.planning.candidates import LayoutFilter, predictions
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.prediction import Options, setting
-from vmn.report.plan import Plan
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.prediction import VllmOptions, plan_context
 from vmn.report.plan_json import as_json
 
 BAND = {
@@ -63,8 +63,20 @@ SCHEMA = {
                     "log_lines": {"type": "array", "items": {"type": "string"}},
                 },
                 "required": [
-                    *("tensor", "pipeline", "data", "expert", "decode_context", "fits", "rejected", "ranks", "traffic"),
-                    *("kv_cache_tokens", "max_model_len", "max_concurrency", "max_concurrency_band", "log_lines"),
+                    "tensor",
+                    "pipeline",
+                    "data",
+                    "expert",
+                    "decode_context",
+                    "fits",
+                    "rejected",
+                    "ranks",
+                    "traffic",
+                    "kv_cache_tokens",
+                    "max_model_len",
+                    "max_concurrency",
+                    "max_concurrency_band",
+                    "log_lines",
                 ],
             },
         }
@@ -79,8 +91,10 @@ def test_json_has_its_shape(path: Path) -> None:
     except ModelError as error:
         assert "planner" in str(error) or "missing" in str(error)
         return
-    question = setting(model.architecture, find_gpu("h200"), Cluster(2, 8), Options())
-    content: dict[str, Any] = json.loads(as_json(Plan(model, question, Options(), predictions(question, Wanted()))))
+    context = plan_context(model.architecture, find_gpu("h200"), Cluster(2, 8), VllmOptions())
+    content: dict[str, Any] = json.loads(
+        as_json(Plan(model, context, VllmOptions(), predictions(context, LayoutFilter())))
+    )
     jsonschema.validate(content, SCHEMA)
     assert content["model"] == model.name
     assert len(content["layouts"]) >= 10

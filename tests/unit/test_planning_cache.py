@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unit.planning_data.table import GIB, HERE, architecture, question_of
-from vmn.core.planning.architecture import Architecture, LinearAttention
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.model.architecture import Architecture, LinearAttention
 from vmn.core.planning.prediction import predict
-from vmn.core.planning.runners import on_second_runner
-from vmn.core.planning.versions import behaviour
+from vmn.core.planning.vllm.model_runner import on_second_runner
+from vmn.core.planning.vllm.versions import behaviour
 
 TOKENS = 8192
 """Of a step."""
@@ -62,8 +62,8 @@ def test_hybrid_request_takes_a_state_and_one_more_with_prefix_caching(version: 
 
 @pytest.mark.parametrize(("caching", "blocks"), [(None, 1), (False, 1), (True, 2)])
 def test_prefix_caching_can_be_asked_for(caching: bool | None, blocks: int) -> None:
-    question = question_of(QWEN_NEXT, "h200", Layout(2), version="0.26.0", prefix_caching=caching)
-    assert question.vllm.state_blocks == blocks
+    context = question_of(QWEN_NEXT, "h200", Layout(2), version="0.26.0", prefix_caching=caching)
+    assert context.vllm.state_blocks == blocks
 
 
 def test_recurrent_state_of_qwen3_5_has_32_bits() -> None:
@@ -148,10 +148,10 @@ def test_fp8_never_holds_fewer_tokens(model: Architecture, version: str) -> None
 @pytest.mark.parametrize("model", [R1, GEMMA, GPT_OSS, QWEN_NEXT], ids=lambda model: model.kind)
 def test_ledger_adds_up_to_the_budget(model: Architecture) -> None:
     layout = Layout(4, 2)
-    question = question_of(model, "h200", layout)
-    for rank in predict(question, layout).ranks:
+    context = question_of(model, "h200", layout)
+    for rank in predict(context, layout).ranks:
         parts = rank.weights_gib + rank.activation.expected + rank.non_torch.expected + rank.graphs.expected
-        assert parts + rank.available.expected == pytest.approx(question.budget)
+        assert parts + rank.available.expected == pytest.approx(context.budget)
         assert rank.available.low <= rank.available.expected <= rank.available.high
 
 

@@ -7,13 +7,13 @@ from time import process_time
 import pytest
 
 from unit.planning_data.table import GIB, architecture, question_of
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, refusal
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.kvcache import kv_cache
-from vmn.core.planning.layout import Layout, stage_layers
-from vmn.core.planning.prediction import Options, predict, predict_all, setting
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.constraints import Cluster, refusal
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.memory.kv_cache import kv_cache
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict, predict_all
 
 R1 = architecture("deepseek-ai--DeepSeek-R1")
 LLAMA_405B = architecture("llama405b-8L", num_hidden_layers=126)
@@ -107,8 +107,8 @@ def test_two_stages_hold_twice_the_tokens_of_one_over_the_same_gpus() -> None:
         (QWEN_235B_FP8, Layout(3), "tensor 3 does not divide 64 attention heads"),
         (R1, Layout(16), None),
         (R1, Layout(32), "18432 elements over tensor 32 cut the blocks of 128"),  # validate_fp8_block_shape
-        (LLAMA_405B, Layout(4, 1, 2), "data parallel in one engine is for mixtures of experts"),
-        (LLAMA_405B, Layout(8, 1, 1, expert=True), "expert parallel needs a mixture of experts"),
+        (LLAMA_405B, Layout(4, 1, 2), "data parallelism in one engine is for mixtures of experts"),
+        (LLAMA_405B, Layout(8, 1, 1, expert=True), "expert parallelism needs a mixture of experts"),
         (LLAMA_405B, Layout(16, decode_context=2), None),
         (LLAMA_405B, Layout(8, decode_context=2), "can't share 1 copies of each KV head"),
         (R1, Layout(8, decode_context=8), None),
@@ -129,6 +129,6 @@ def test_all_layouts_of_64_gpus_take_less_than_half_a_second(name: str) -> None:
     seconds = []
     for _ in range(3):  # the processor's time, the best of three, and twice what is promised: the machine may be busy
         begin = process_time()
-        predict_all(setting(model, gpu, Cluster(8, 8, "infiniband"), Options()))
+        predict_all(plan_context(model, gpu, Cluster(8, 8, "infiniband"), VllmOptions()))
         seconds.append(process_time() - begin)
     assert min(seconds) < 2 * 0.5, seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import GIB, Point, errors, own, published, started
-from vmn.core.planning.activation import Band
+from vmn.core.planning.memory.activation import Band
 
 OWN = own()
 STARTED = started()
@@ -50,7 +50,7 @@ def test_start_up_on_a_gpu_has_its_tokens_met(point: Point) -> None:
 
 def test_start_ups_on_a_gpu_are_of_several_kinds() -> None:
     assert len(with_number(STARTED, "tokens")) >= 3
-    assert any(point.question.kv_dtype == "fp8" for point in STARTED)
+    assert any(point.context.kv_dtype == "fp8" for point in STARTED)
     assert any(len({layer.attention for layer in point.model.kinds}) > 1 for point in STARTED)
 
 
@@ -77,8 +77,8 @@ def test_published_weights_are_met(point: Point) -> None:
 )
 def test_tokens_follow_from_published_gib(point: Point) -> None:
     gib, tokens = point.measured["available"][0], point.measured["tokens"]
-    step = point.tokens(SAID_GIB * 2) + point.question.batch.length / point.cache.request_blocks(
-        point.question.batch.length
+    step = point.tokens(SAID_GIB * 2) + point.context.batch.length / point.cache.request_blocks(
+        point.context.batch.length
     )
     assert point.tokens(gib - SAID_GIB) - step <= tokens <= point.tokens(gib + SAID_GIB) + step
     assert point.tokens(gib) == pytest.approx(tokens, rel=TOLERANCE["tokens from GiB"], abs=step)
@@ -131,7 +131,7 @@ def test_refusals_are_met(point: Point) -> None:
 
 
 def test_own_start_ups_use_the_gpu_s_bytes() -> None:
-    assert {round(point.question.gpu.gib * GIB) for point in OWN} == {150_109_880_320}
+    assert {round(point.context.gpu.gib * GIB) for point in OWN} == {150_109_880_320}
 
 
 def test_every_published_point_has_a_source() -> None:

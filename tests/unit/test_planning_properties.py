@@ -1,4 +1,4 @@
-"""What must hold for every plan: more memory never gives less, and what fits can be written, checked and rendered."""
+"""What must hold for each plan: more memory never gives less, and what fits can be written, checked and rendered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.test_plan_report import planned
-from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import GPUS, find_gpu
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.prediction import Options, Setting, predict, predict_all, setting
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.prediction import PlanContext, VllmOptions, plan_context, predict, predict_all
 
 EXAMPLES = 40
 QUESTIONS = {
@@ -21,16 +21,16 @@ QUESTIONS = {
 }
 
 
-def question_of(number: int, gpu: str, version: str, eager: bool, gpus: int, kv_dtype: str = "auto") -> Setting:
-    """Return a question on GPUs of one node."""
+def question_of(number: int, gpu: str, version: str, eager: bool, gpus: int, kv_dtype: str = "auto") -> PlanContext:
+    """Return a context on GPUs of one node."""
     model = planned()[number % len(planned())].architecture
-    options = Options(version=version, eager=eager, kv_dtype=kv_dtype)
-    return setting(model, find_gpu(gpu), Cluster(1, gpus, "nvlink"), options)
+    options = VllmOptions(version=version, eager=eager, kv_dtype=kv_dtype)
+    return plan_context(model, find_gpu(gpu), Cluster(1, gpus, "nvlink"), options)
 
 
-def most_tokens(question: Setting) -> float:
+def most_tokens(context: PlanContext) -> float:
     """Return the tokens of the layout that has most."""
-    return max((prediction.tokens.expected for prediction in predict_all(question)), default=0)
+    return max((prediction.tokens.expected for prediction in predict_all(context)), default=0)
 
 
 @pytest.mark.slow

@@ -13,13 +13,13 @@ import pytest
 
 from kit.paths import CHART, CHECKOUT
 from kit.render import render
-from vmn.core.lws import CONTROLLER, CRD
-from vmn.core.preflight.checks import findings
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, Status
-from vmn.core.preflight.quantity import quantity
-from vmn.core.snapshot import Snapshot
-from vmn.core.values import parse_values
+from vmn.core.cluster.lws import CONTROLLER, CRD
+from vmn.core.cluster.quantity import quantity
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot
+from vmn.core.preflight.checks import results
+from vmn.core.preflight.result import CheckResult, CheckStatus
+from vmn.core.values.yaml import parse_values
 
 Object = dict[str, Any]
 Change = Callable[["World"], None]
@@ -108,10 +108,10 @@ class World:
         """All nodes."""
         return self.read["nodes"]
 
-    def say(self) -> list[Finding]:
+    def say(self) -> list[CheckResult]:
         """Return what the checks find."""
         snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs, self.kubelet)
-        return list(findings(Demand("vllm", HERE, self.objects), snapshot))
+        return list(results(RenderedRelease("vllm", HERE, self.objects), snapshot))
 
 
 def each_node(change: Callable[[Object], None], count: int = 2) -> Change:
@@ -187,24 +187,24 @@ def quota(**hard: str) -> Object:
 
 
 MOUNT = volume(persistentVolumeClaim={"claimName": "models"})
-FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
-    "old server": (lambda world: setattr(world, "version", (1, 26)), "server", Status.FAIL, "Kubernetes 1.26"),
+FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
+    "old server": (lambda world: setattr(world, "version", (1, 26)), "server", CheckStatus.FAIL, "Kubernetes 1.26"),
     "image volume on an old server": (
         both(volume(image={"reference": "x"}), lambda world: setattr(world, "version", (1, 34))),
         "server",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "1.34 has no image volumes",
     ),
     "no LeaderWorkerSet": (
         lambda world: world.read["customresourcedefinitions"].clear(),
         "lws",
-        Status.FAIL,
-        "has no LeaderWorkerSet",
+        CheckStatus.FAIL,
+        "LeaderWorkerSet is not installed",
     ),
     "old LeaderWorkerSet": (
         lambda world: world.read.update(customresourcedefinitions=[crd(POLICIES[:2])]),
         "lws",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "does not know restartPolicy RecreateGroupAfterStart",
     ),
     "CRD that goes with a release": (
@@ -212,35 +212,40 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             customresourcedefinitions=[crd(POLICIES, **{"meta.helm.sh/release-name": "lws"})]
         ),
         "lws",
-        Status.WARN,
-        "`helm uninstall lws` would delete every LeaderWorkerSet",
+        CheckStatus.WARN,
+        "`helm uninstall lws` would delete the CRD, and with it every LeaderWorkerSet",
     ),
     "controller down": (
         lambda world: world.read["deployments"][0]["status"].clear(),
         "lws-controller",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "has no available pod",
     ),
     "webhook down": (
         lambda world: world.dry_runs.update({"LeaderWorkerSet/vllm": 'failed calling webhook "mlws.kb.io"'}),
         "lws-controller",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "failed calling webhook",
     ),
     "no GPUs": (
         each_node(lambda item: item["status"]["allocatable"].pop("nvidia.com/gpu"), 3),
         "nodes",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "no node has nvidia.com/gpu",
     ),
-    "too few nodes": (lambda world: world.nodes.__delitem__(slice(1, 3)), "nodes", Status.FAIL, "room for 1 of 2 pods"),
+    "too few nodes": (
+        lambda world: world.nodes.__delitem__(slice(1, 3)),
+        "nodes",
+        CheckStatus.FAIL,
+        "room for 1 of 2 pods",
+    ),
     "busy nodes": (
         add("pods", pod("node-0", "1"), pod("node-1", "8")),
         "nodes",
-        Status.FAIL,
-        "2 node(s) short of free nvidia.com/gpu",
+        CheckStatus.FAIL,
+        "2 nodes have too little free nvidia.com/gpu",
     ),
-    "tainted nodes": (each_node(taint), "nodes", Status.FAIL, "2 taint dedicated=other:NoSchedule"),
+    "tainted nodes": (each_node(taint), "nodes", CheckStatus.FAIL, "2 have taint dedicated=other:NoSchedule"),
     "cordoned nodes": (
         each_node(
             lambda item: item["spec"]["taints"].append(
@@ -248,35 +253,35 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             )
         ),
         "nodes",
-        Status.FAIL,
-        "2 cordoned",
+        CheckStatus.FAIL,
+        "2 are cordoned",
     ),
     "nodes that are ready and not yet open": (
         each_node(
             lambda item: item["spec"]["taints"].append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
         ),
         "nodes",
-        Status.FAIL,
-        "2 not ready",
+        CheckStatus.FAIL,
+        "2 are not ready",
     ),
     "nodes that are not ready": (
         each_node(lambda item: item["status"]["conditions"][0].update(status="Unknown")),
         "nodes",
-        Status.FAIL,
-        "2 not ready",
+        CheckStatus.FAIL,
+        "2 are not ready",
     ),
-    "wrong label": (each_spec(nodeSelector={"pool": "h100"}), "nodes", Status.FAIL, "3 with no label pool=h100"),
-    "too little memory": (each_node(allocate(memory="100Gi")), "nodes", Status.FAIL, "2 too little memory"),
+    "wrong label": (each_spec(nodeSelector={"pool": "h100"}), "nodes", CheckStatus.FAIL, "3 have no label pool=h100"),
+    "too little memory": (each_node(allocate(memory="100Gi")), "nodes", CheckStatus.FAIL, "2 have too little memory"),
     "too little storage": (
         each_node(allocate(ephemeral_storage="600Gi")),
         "nodes",
-        Status.FAIL,
-        "2 too little ephemeral-storage",
+        CheckStatus.FAIL,
+        "2 have too little ephemeral-storage",
     ),
     "no room for a surge": (
         lambda world: world.lws["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"].update(maxSurge=1),
         "spare-nodes",
-        Status.WARN,
+        CheckStatus.WARN,
         "room for 3 of 4 pods during a rollout",
     ),
     "no topology label": (
@@ -286,68 +291,68 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             .update({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"})
         ),
         "exclusive-topology",
-        Status.FAIL,
-        "3 node(s) have no label rack",
+        CheckStatus.FAIL,
+        "3 nodes have no label rack",
     ),
     "one NUMA node": (
         lambda world: setattr(world, "kubelet", {"topologyManagerPolicy": "single-numa-node"}),
         "numa",
-        Status.WARN,
+        CheckStatus.WARN,
         "refuses pods that span NUMA nodes",
     ),
     "mixed GPUs": (
         each_node(label(nvidia_com__gpu_product="NVIDIA-A100"), 1),
         "gpu-kind",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "2 with NVIDIA-H100-80GB-HBM3, 1 with NVIDIA-A100",
     ),
     "old driver": (
         each_node(lambda item: item["metadata"]["labels"].update({"nvidia.com/cuda.driver-version.major": "550"}), 1),
         "driver",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "node-0 has 550",
     ),
     "MIG": (
         each_node(label(nvidia_com__gpu_product="NVIDIA-H100-MIG-1g.10gb"), 3),
         "whole-gpus",
-        Status.FAIL,
-        "3 node(s) have GPUs cut with MIG",
+        CheckStatus.FAIL,
+        "3 nodes have GPUs partitioned with MIG",
     ),
     "time-slicing": (
         each_node(label(nvidia_com__gpu_product="NVIDIA-H100-80GB-HBM3-SHARED"), 3),
         "whole-gpus",
-        Status.WARN,
-        "3 node(s) share their GPUs",
+        CheckStatus.WARN,
+        "3 nodes share their GPUs",
     ),
     "pod security": (
         lambda world: world.dry_runs.update({"Pod/leader": 'violates PodSecurity "restricted:latest"'}),
         "admission",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "refuses the leader pod: violates PodSecurity",
     ),
     "no namespace": (
         lambda world: world.read["namespaces"].clear(),
         "admission",
-        Status.WARN,
-        "no namespace default yet",
+        CheckStatus.WARN,
+        "namespace default does not exist yet",
     ),
     "pods that may not be tried": (
         lambda world: setattr(world, "dry_runs", {"LeaderWorkerSet/vllm": ""}),
         "admission",
-        Status.WARN,
+        CheckStatus.WARN,
         "could not be tried",
     ),
     "quota": (
         add("resourcequotas", quota(requests_nvidia_com__gpu="8")),
         "quota",
-        Status.FAIL,
-        "has 8 of requests.nvidia.com/gpu left, and the pods ask for 16",
+        CheckStatus.FAIL,
+        "has 8 of requests.nvidia.com/gpu left, but the pods request 16",
     ),
     "LimitRange": (
         add("limitranges", named("small", spec={"limits": [{"type": "Container", "max": {"memory": "64Gi"}}]})),
         "limit-range",
-        Status.FAIL,
-        "allows a container 64Gi of memory, and the leader asks for 200Gi",
+        CheckStatus.FAIL,
+        "allows a container 64Gi of memory, but the leader requests 200Gi",
     ),
     "default deny without a policy of its own": (
         both(
@@ -357,8 +362,8 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             ),
         ),
         "network-policy",
-        Status.FAIL,
-        "deny denies traffic of all pods",
+        CheckStatus.FAIL,
+        "deny denies the traffic of all pods",
     ),
     "mesh": (
         both(
@@ -368,39 +373,39 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             ),
         ),
         "mesh",
-        Status.FAIL,
-        "istio-injection is on in default",
+        CheckStatus.FAIL,
+        "istio-injection is set on namespace default",
     ),
     "no Secret, which pods do without": (
         lambda world: world.read["secrets"].clear(),
         "secrets",
-        Status.WARN,
-        "Secret hf-secret is not there; pods start without it",
+        CheckStatus.WARN,
+        "Secret hf-secret does not exist, and pods start without it",
     ),
     "no key": (
         lambda world: world.read["secrets"][0]["data"].clear(),
         "secrets",
-        Status.WARN,
-        "key hf_api_token of Secret hf-secret is not there",
+        CheckStatus.WARN,
+        "key hf_api_token of Secret hf-secret does not exist",
     ),
     "no pull Secret": (
         each_spec(imagePullSecrets=[{"name": "registry"}]),
         "secrets",
-        Status.FAIL,
-        "Secret registry is not there, and pods can't start without it",
+        CheckStatus.FAIL,
+        "Secret registry does not exist, and pods can't start without it",
     ),
-    "no claim": (MOUNT, "claims", Status.FAIL, "there is no claim models"),
+    "no claim": (MOUNT, "claims", CheckStatus.FAIL, "claim models does not exist"),
     "claim that is made without a class": (
         lambda world: world.objects.append(made_claim()),
         "claims",
-        Status.FAIL,
-        "names no StorageClass, and none is the default",
+        CheckStatus.FAIL,
+        "a claim without a StorageClass, and the cluster has no default class",
     ),
     "download to a claim that is read-only": (
         both(MOUNT, lambda world: world.objects.append(download_job()), add("persistentvolumeclaims", ROX)),
         "claims",
-        Status.FAIL,
-        "claim models is ReadOnlyMany, and the download's Job writes to it",
+        CheckStatus.FAIL,
+        "claim models is ReadOnlyMany, but the download Job writes to it",
     ),
     "download without its Secret": (
         both(
@@ -409,48 +414,58 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             add("persistentvolumeclaims", claim("ReadWriteMany", "Bound")),
         ),
         "secrets",
-        Status.FAIL,
-        "Secret token is not there",
+        CheckStatus.FAIL,
+        "Secret token does not exist",
     ),
     "claim of one node": (
         both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteOnce", "Bound"))),
         "claims",
-        Status.FAIL,
-        "claim models is ReadWriteOnce, and 2 pods on several nodes mount it",
+        CheckStatus.FAIL,
+        "claim models is ReadWriteOnce, but 2 pods on several nodes mount it",
     ),
     "claim that waits": (
         both(MOUNT, add("persistentvolumeclaims", claim("ReadWriteMany", "Pending"))),
         "claims",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "claim models is Pending",
     ),
     "no StorageClass": (
         volume(ephemeral={"volumeClaimTemplate": {"spec": {"storageClassName": "fast"}}}),
         "claims",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "there is no StorageClass fast",
     ),
-    "no RuntimeClass": (each_spec(runtimeClassName="nvidia"), "runtime-class", Status.FAIL, "nvidia does not exist"),
-    "no PriorityClass": (each_spec(priorityClassName="high"), "priority-class", Status.FAIL, "high does not exist"),
+    "no RuntimeClass": (
+        each_spec(runtimeClassName="nvidia"),
+        "runtime-class",
+        CheckStatus.FAIL,
+        "nvidia does not exist",
+    ),
+    "no PriorityClass": (
+        each_spec(priorityClassName="high"),
+        "priority-class",
+        CheckStatus.FAIL,
+        "high does not exist",
+    ),
     "no Multus": (
         lambda world: world.lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["annotations"].update(
             {"k8s.v1.cni.cncf.io/networks": "rdma-0"}
         ),
         "networks",
-        Status.FAIL,
-        "has no NetworkAttachmentDefinitions",
+        CheckStatus.FAIL,
+        "does not know NetworkAttachmentDefinitions",
     ),
-    "name of another's Service": (add("services", named("vllm")), "names", Status.FAIL, "service vllm"),
+    "name of another's Service": (add("services", named("vllm")), "names", CheckStatus.FAIL, "service vllm"),
     "no Kueue": (
         lambda world: world.lws["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "gpus"}),
         "queue",
-        Status.FAIL,
-        "the cluster has no Kueue",
+        CheckStatus.FAIL,
+        "Kueue is not installed",
     ),
     "no PodMonitor": (
         lambda world: world.objects.append({"kind": "PodMonitor", **named("vllm")}),
         "monitoring",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "does not know PodMonitor",
     ),
     "no permission": (
@@ -459,14 +474,14 @@ FAULTS: Mapping[str, tuple[Change, str, Status, str]] = {
             lambda world: world.read.__delitem__("nodes"),
         ),
         "permissions",
-        Status.WARN,
-        "nodes may not be read",
+        CheckStatus.WARN,
+        "you may not read nodes",
     ),
 }
 
 
 def test_healthy_cluster_has_nothing_to_say() -> None:
-    assert [item for item in World().say() if item.status in (Status.WARN, Status.FAIL)] == []
+    assert [item for item in World().say() if item.status in (CheckStatus.WARN, CheckStatus.FAIL)] == []
 
 
 def test_every_check_says_something_of_a_healthy_cluster() -> None:
@@ -490,7 +505,7 @@ def test_fault_is_found_by_one_check_alone(fault: str) -> None:
     world = World()
     change(world)
     allowed = {check, "nodes", "spare-nodes", "secrets"} if check != "nodes" else {"nodes"}
-    assert {item.check for item in world.say() if item.status is Status.FAIL} <= allowed
+    assert {item.check for item in world.say() if item.status is CheckStatus.FAIL} <= allowed
 
 
 def test_nodes_that_have_the_image_are_counted() -> None:
@@ -505,14 +520,14 @@ def test_what_may_not_be_read_fails_no_check() -> None:
     for plural in list(world.read):
         world.read.pop(plural)
         world.denied[plural] = "Add a rule."
-    assert [item for item in world.say() if item.status is Status.FAIL] == []
+    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_release_s_own_pods_are_room_for_its_upgrade() -> None:
     world = World()
     own = {"leaderworkerset.sigs.k8s.io/name": "vllm"}
     world.read["pods"] = [pod(f"node-{index}", "8", HERE, **own) for index in range(3)]
-    assert [item for item in world.say() if item.status is Status.FAIL] == []
+    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_release_s_own_objects_are_no_collision() -> None:
@@ -522,7 +537,7 @@ def test_release_s_own_objects_are_no_collision() -> None:
     headless = named("vllm")
     headless["metadata"]["ownerReferences"] = [{"kind": "LeaderWorkerSet", "name": "vllm"}]
     world.read["services"] = [service, headless]
-    assert [item for item in world.say() if item.status is Status.FAIL] == []
+    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_each_pod_of_a_group_needs_a_node_of_its_own() -> None:
@@ -548,7 +563,7 @@ def test_quantity_is_read(text: str, number: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "8 Gi", "Gi", "1ki", "0x10"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no Kubernetes quantity"):
+    with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
         quantity(text)
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from kit.paths import CASES, CHART
 from kit.render import render
-from vmn.adapters.preflight import _reads_of_others
+from vmn.app.preflight import extension_reads
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import queues, routes
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, Status
-from vmn.core.snapshot import Snapshot
-from vmn.core.values import parse_values
+from vmn.core.preflight.result import CheckResult, CheckStatus
+from vmn.core.values.yaml import parse_values
 
 Object = dict[str, Any]
 HERE = "default"
@@ -69,12 +69,12 @@ def healthy(case: str) -> dict[str, list[Object]]:
 
 
 @cache
-def demand(case: str) -> Demand:
+def demand(case: str) -> RenderedRelease:
     """Return the release of a case."""
-    return Demand("vllm", HERE, render(None, CASES / "valid" / f"{case}.yaml").documents)
+    return RenderedRelease("vllm", HERE, render(None, CASES / "valid" / f"{case}.yaml").documents)
 
 
-def say(case: str, read: Mapping[str, list[Object]]) -> list[Finding]:
+def say(case: str, read: Mapping[str, list[Object]]) -> list[CheckResult]:
     """Return what the checks find."""
     snapshot = Snapshot((1, 36), read, {}, {}, None)
     return [item for check in CHECKS for item in check(demand(case), snapshot)]
@@ -90,68 +90,68 @@ def empty(plural: str) -> Callable[[dict[str, list[Object]]], object]:
     return lambda read: read.update({plural: []})
 
 
-FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str, Status, str]] = {
-    "no Kueue": ("kueue", without("localqueues"), "queue", Status.FAIL, "the cluster has no Kueue"),
+FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str, CheckStatus, str]] = {
+    "no Kueue": ("kueue", without("localqueues"), "queue", CheckStatus.FAIL, "Kueue is not installed"),
     "no LocalQueue": (
         "kueue",
         empty("localqueues"),
         "queue",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "no LocalQueue inference in default",
     ),
     "LocalQueue that does not admit": (
         "kueue",
         lambda read: read["localqueues"][0].update(status=conditions("Active", "False", "ClusterQueue is missing")),
         "queue",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "is not active: ClusterQueue is missing",
     ),
     "level of no Topology": (
         "kueue",
         empty("topologies"),
         "queue-topology",
-        Status.FAIL,
-        "example.com/block is a level of no Topology",
+        CheckStatus.FAIL,
+        "no Topology of Kueue has the level example.com/block",
     ),
-    "no Volcano": ("volcano", without("queues"), "volcano", Status.FAIL, "the cluster has no Volcano"),
-    "no Queue of Volcano": ("volcano", empty("queues"), "volcano", Status.FAIL, "there is no Queue inference"),
-    "no Gateway API": ("keda", without("httproutes"), "gateway", Status.FAIL, "does not know HTTPRoute"),
-    "no Gateway": ("autoscaled", empty("gateways"), "gateway", Status.FAIL, "no Gateway public in gateways"),
+    "no Volcano": ("volcano", without("queues"), "volcano", CheckStatus.FAIL, "Volcano is not installed"),
+    "no Queue of Volcano": ("volcano", empty("queues"), "volcano", CheckStatus.FAIL, "there is no Queue inference"),
+    "no Gateway API": ("keda", without("httproutes"), "gateway", CheckStatus.FAIL, "does not know HTTPRoute"),
+    "no Gateway": ("autoscaled", empty("gateways"), "gateway", CheckStatus.FAIL, "no Gateway public in gateways"),
     "Gateway of another namespace's name": (
         "keda",
         lambda read: read["gateways"][0]["metadata"].update(namespace="other"),
         "gateway",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "no Gateway public in default",
     ),
     "no Inference Extension": (
         "autoscaled",
         without("inferencepools"),
         "endpoint-picker",
-        Status.FAIL,
+        CheckStatus.FAIL,
         "does not know InferencePool",
     ),
-    "no endpoint picker": ("autoscaled", empty("services"), "endpoint-picker", Status.FAIL, "no Service vllm-epp"),
+    "no endpoint picker": ("autoscaled", empty("services"), "endpoint-picker", CheckStatus.FAIL, "no Service vllm-epp"),
     "no metrics API": (
         "autoscaled",
         empty("apiservices"),
         "metrics",
-        Status.FAIL,
-        "nobody answers custom.metrics.k8s.io",
+        CheckStatus.FAIL,
+        "no API server serves custom.metrics.k8s.io",
     ),
     "metrics API that is down": (
         "autoscaled",
         lambda read: read["apiservices"][0].update(status=conditions("Available", "False")),
         "metrics",
-        Status.FAIL,
-        "nobody answers custom.metrics.k8s.io",
+        CheckStatus.FAIL,
+        "no API server serves custom.metrics.k8s.io",
     ),
-    "no KEDA": ("keda", without("scaledobjects"), "metrics", Status.FAIL, "does not know ScaledObject"),
+    "no KEDA": ("keda", without("scaledobjects"), "metrics", CheckStatus.FAIL, "does not know ScaledObject"),
     "no room to grow": (
         "autoscaled",
         lambda read: read.update(nodes=nodes(3)),
         "room-to-grow",
-        Status.WARN,
+        CheckStatus.WARN,
         "room for 3 of the 8 pods of 4 groups",
     ),
 }
@@ -159,7 +159,7 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
 
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
 def test_nothing_fails_where_all_is_there(case: str) -> None:
-    assert [item for item in say(case, healthy(case)) if item.status is Status.FAIL] == []
+    assert [item for item in say(case, healthy(case)) if item.status is CheckStatus.FAIL] == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_nothing_fails_where_all_is_there(case: str) -> None:
     ],
 )
 def test_check_passes_where_it_has_something_to_look_at(case: str, check: str) -> None:
-    assert [item.status for item in say(case, healthy(case)) if item.check == check] == [Status.PASS]
+    assert [item.status for item in say(case, healthy(case)) if item.check == check] == [CheckStatus.PASS]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -192,21 +192,21 @@ def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
 
 def test_gateway_of_another_namespace_is_let_in_by_clients_only() -> None:
     warned = [item for item in say("autoscaled", healthy("autoscaled")) if item.check == "gateway-policy"]
-    assert [item.status for item in warned] == [Status.WARN]
+    assert [item.status for item in warned] == [CheckStatus.WARN]
     clients: Object = {"networkPolicy": {"clients": [{"namespaceSelector": {}}]}}
-    opened = Demand("vllm", HERE, render(clients, CASES / "valid" / "autoscaled.yaml").documents)
+    opened = RenderedRelease("vllm", HERE, render(clients, CASES / "valid" / "autoscaled.yaml").documents)
     found = list(routes.gateway_policy(opened, Snapshot((1, 36))))
-    assert [item.status for item in found] == [Status.PASS]
+    assert [item.status for item in found] == [CheckStatus.PASS]
 
 
 def test_autoscaled_release_needs_room_for_its_least_number_of_groups() -> None:
     least = {"autoscaling": {"minReplicas": 3}}
-    assert Demand("vllm", HERE, render(least, CASES / "valid" / "autoscaled.yaml").documents).replicas == 3
+    assert RenderedRelease("vllm", HERE, render(least, CASES / "valid" / "autoscaled.yaml").documents).replicas == 3
 
 
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
 def test_only_what_the_release_leads_to_is_read(case: str) -> None:
-    plurals = {item.plural for item in _reads_of_others(demand(case))}
+    plurals = {item.plural for item in extension_reads(demand(case))}
     assert plurals == set(healthy(case)) - {"nodes", "pods", "services"}
 
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from kit.render import render
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import fabrics, nodes, objects
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, Status
-from vmn.core.snapshot import Snapshot
+from vmn.core.preflight.result import CheckResult, CheckStatus
 
 HERE = "default"
-Check = Callable[[Demand, Snapshot], Iterator[Finding]]
+Check = Callable[[RenderedRelease, Snapshot], Iterator[CheckResult]]
 
 
-def demand(**fabric: Any) -> Demand:
+def demand(**fabric: Any) -> RenderedRelease:
     values = {"model": {"name": "deepseek-ai/DeepSeek-R1"}, "fabric": fabric}
-    return Demand("vllm", HERE, list(render(values, namespace=HERE)))
+    return RenderedRelease("vllm", HERE, list(render(values, namespace=HERE)))
 
 
 def named(*names: str) -> list[Mapping[str, Any]]:
@@ -57,12 +57,17 @@ FAULTS: Mapping[str, Case] = {
         {"nodes": machines(**{"vpc.amazonaws.com/efa": "32"})},
         "too little hugepages-2Mi",
     ),
-    "no Multus": (objects.networks, MULTUS, {}, "has no NetworkAttachmentDefinitions"),
-    "no network of Multus": (objects.networks, MULTUS, {MULTUS_KIND: named("rdma-0")}, "no network net/rdma-1@net7"),
-    "no multi-networking": (fabrics.google_networks, GIB, {}, "has no Networks of networking.gke.io"),
+    "no Multus": (objects.networks, MULTUS, {}, "does not know NetworkAttachmentDefinitions"),
+    "no network of Multus": (
+        objects.networks,
+        MULTUS,
+        {MULTUS_KIND: named("rdma-0")},
+        "network net/rdma-1@net7 does not exist",
+    ),
+    "no multi-networking": (fabrics.google_networks, GIB, {}, "does not know Networks of networking.gke.io"),
     "no network of Google": (fabrics.google_networks, GIB, {"networks": named("rdma-0")}, "there is no Network rdma-1"),
     "no DRA": (fabrics.domains, DOMAIN, {}, "does not serve resource.k8s.io/v1"),
-    "no DRA driver": (fabrics.domains, DOMAIN, CLASSES, "has no ComputeDomains"),
+    "no DRA driver": (fabrics.domains, DOMAIN, CLASSES, "does not know ComputeDomains"),
     "no channels": (fabrics.domains, DOMAIN, {"deviceclasses": [], "computedomains": []}, "there is no DeviceClass"),
     "no claim template": (
         fabrics.domains,
@@ -84,7 +89,7 @@ WELL: Mapping[str, tuple[Check, Mapping[str, Any], Mapping[str, Sequence[Mapping
 def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
     check, fabric, there, words = FAULTS[name]
     found = list(check(demand(**fabric), Snapshot((1, 36), there)))
-    assert [item.status for item in found] == [Status.FAIL]
+    assert [item.status for item in found] == [CheckStatus.FAIL]
     assert words in found[0].text
     assert found[0].fix
 
@@ -92,9 +97,9 @@ def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
 @pytest.mark.parametrize("name", WELL)
 def test_what_a_fabric_needs_is_seen(name: str) -> None:
     check, fabric, there = WELL[name]
-    assert [item.status for item in check(demand(**fabric), Snapshot((1, 36), there))] == [Status.PASS]
+    assert [item.status for item in check(demand(**fabric), Snapshot((1, 36), there))] == [CheckStatus.PASS]
 
 
 @pytest.mark.parametrize("check", [fabrics.google_networks, fabrics.domains])
 def test_fabric_without_either_is_not_asked(check: Check) -> None:
-    assert [item.status for item in check(demand(), Snapshot((1, 36), {}))] == [Status.SKIP]
+    assert [item.status for item in check(demand(), Snapshot((1, 36), {}))] == [CheckStatus.SKIP]

@@ -183,7 +183,7 @@ def test_too_little_shared_memory_is_told(tmp_path: Path) -> None:
     assert "/dev/shm has 64 MiB free, too little for Ray" in said
 
 
-@pytest.mark.parametrize("listens", [False, True], ids=["nobody there", "Ray refuses"])
+@pytest.mark.parametrize("listens", [False, True], ids=["nothing listens", "Ray refuses"])
 def test_worker_that_cannot_join_fails_in_time(tmp_path: Path, listens: bool) -> None:
     node = Node(tmp_path, START="fails", LWS_WORKER_INDEX="1")
     with head() as (server, address):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.smallchart import SCHEMA
-from vmn.core.schema import nearest, schema_problems
+from vmn.core.values.schema import nearest, schema_problems
 
 
 def messages(values: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[str]:
@@ -20,19 +20,22 @@ def messages(values: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[st
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tensor": "8"}, 'tensor  "8" is text, but must be a whole number. Write 8 without quotes.'),
-        ({"tensor": 0}, "tensor  0 is below the least, 1. Write a number from 1 up."),
-        ({"tensor": 1.5}, "tensor  1.5 is a number, but must be a whole number. Write a number from 1 up."),
-        ({"name": 8}, 'name  8 is a whole number, but must be text. Write it in quotes: "8".'),
-        ({"name": ""}, 'name  "" is empty. It is: The model.'),
-        ({"engine": {"backend": "Ray"}}, 'engine.backend  "Ray" is not one of mp, ray. Did you mean ray?'),
-        ({"engine": {"trust": "true"}}, 'engine.trust  "true" is text, but must be true or false.'),
+        ({"tensor": "8"}, 'tensor  must be a whole number, not text (got "8"). Write 8 without quotes.'),
+        ({"tensor": 0}, "tensor  must be at least 1 (got 0). Use a number of at least 1."),
+        ({"tensor": 1.5}, "tensor  must be a whole number, not a number (got 1.5). Use a number of at least 1."),
+        ({"name": 8}, 'name  must be text, not a whole number (got 8). Write it in quotes: "8".'),
+        ({"name": ""}, 'name  must not be empty (got ""). The value is described as: The model.'),
+        ({"engine": {"backend": "Ray"}}, 'engine.backend  must be one of mp, ray (got "Ray"). Did you mean ray?'),
+        ({"engine": {"trust": "true"}}, 'engine.trust  must be true or false, not text (got "true").'),
         (
             {"engine": {"maxLenght": 1}},
-            "engine.maxLenght  unknown key. Did you mean maxLength? Allowed in engine: backend, maxLength, trust.",
+            "engine.maxLenght  unknown key. Did you mean maxLength? The keys of engine are backend, maxLength, trust.",
         ),
-        ({"tensors": 1}, "tensors  unknown key. Did you mean tensor? Allowed at the top: engine, global, gpus, name,"),
-        ({"engine": 1}, "engine  1 is a whole number, but must be a map."),
+        (
+            {"tensors": 1},
+            "tensors  unknown key. Did you mean tensor? The top-level keys are engine, global, gpus, name,",
+        ),
+        ({"engine": 1}, "engine  must be a map, not a whole number (got 1)."),
     ],
 )
 def test_schema_problems_say_key_value_reason_and_fix(values: dict[str, Any], message: str) -> None:
@@ -52,27 +55,24 @@ def test_schema_problems_is_empty_when_the_values_are_good() -> None:
 def test_schema_problems_say_which_name_is_wrong_when_names_have_a_form() -> None:
     schema = {"properties": {"env": {"propertyNames": {"pattern": "^[A-Z_]+$", "title": "An environment variable"}}}}
     (found,) = messages({"env": {"lower": "x"}}, schema)
-    assert found == (
-        'env.lower  can\'t be a key here: "lower" does not have the form of an environment variable. '
-        "Write an environment variable."
-    )
+    assert found == ("env.lower  is not a valid key: it must be an environment variable. Change it to this form.")
 
 
 @pytest.mark.parametrize(
     ("schema", "value", "message"),
     [
-        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, True, "true must be a whole number or text."),
-        ({"anyOf": [{"type": "integer"}, {"const": "auto"}]}, "atuo", '"atuo" must be a whole number or "auto".'),
-        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}, 0, "0 is below the least, 1."),
-        ({"anyOf": [{"type": "null"}, {"type": "object", "required": ["name"]}]}, {}, "is missing. Set it."),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, True, "must be a whole number or text (got true)."),
+        ({"anyOf": [{"type": "integer"}, {"const": "auto"}]}, "atuo", 'must be a whole number or "auto" (got "atuo").'),
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}, 0, "must be at least 1 (got 0)."),
+        ({"anyOf": [{"type": "null"}, {"type": "object", "required": ["name"]}]}, {}, "is required. Set it."),
         (
             {"pattern": "^[0-9]+Gi$", "title": "A size", "examples": ["8Gi"]},
             "8G",
-            '"8G" does not have the form of a size',
+            'must be a size (got "8G")',
         ),
         ({"pattern": "^[0-9]+Gi$", "examples": ["8Gi"]}, "8G", 'For example: "8Gi".'),
-        ({"const": 1}, 2, "2 must be 1."),
-        ({"maximum": 5, "minimum": 1}, 7, "Write a number from 1 to 5."),
+        ({"const": 1}, 2, "must be 1 (got 2)."),
+        ({"maximum": 5, "minimum": 1}, 7, "Use a number from 1 to 5."),
         ({"items": {"type": "string"}}, [1], 'Write it in quotes: "1".'),
     ],
 )

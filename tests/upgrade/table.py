@@ -12,8 +12,8 @@ from kit.paths import CHART, CHECKOUT
 from kit.previous import Previous, previous
 from kit.render import HelmFailed, Manifests, render
 from kit.upgrades import Change, changes, summary
-from vmn.core.schema import without_hints
-from vmn.core.values import parse_values
+from vmn.core.values.schema import without_hints
+from vmn.core.values.yaml import parse_values
 
 UPGRADING = CHART / "UPGRADING.md"
 

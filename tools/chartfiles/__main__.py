@@ -13,7 +13,7 @@ from chartfiles.catalogue import catalogue, picture
 from chartfiles.dashboard import dashboard_json
 from chartfiles.schema import generated_schema
 from chartfiles.tables import overlays_table, replaced, values_table
-from vmn.core.values import parse_values
+from vmn.core.values.yaml import parse_values
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vmn.core.schema import HINT, RENAMED, is_hint, is_renamed, known_keys
-from vmn.core.values import parse_values
+from vmn.core.values.schema import HINT, RENAMED, is_hint, is_renamed, known_keys
+from vmn.core.values.yaml import parse_values
 
 Schema = Mapping[str, Any]
 COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
@@ -49,7 +49,7 @@ def with_hints(node: Any) -> Any:
 
     Helm words an unknown key or a pattern without a fix. A constant is worded with its value: so an unknown key must
     be a sentence that lists the allowed ones, and a text without the wanted form must be the form's description.
-    ``vmn.core.schema.without_hints`` takes both back.
+    ``vmn.core.values.schema.without_hints`` takes both back.
     """
     if isinstance(node, list):
         return [with_hints(item) for item in node]

@@ -10,8 +10,9 @@ from typing import Any
 
 from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
-from vmn.core.schema import without_hints
-from vmn.core.values import Values, merged
+from vmn.core.values.layout import layout_of
+from vmn.core.values.schema import without_hints
+from vmn.core.values.yaml import Values, merged
 
 
 def replaced(text: str, name: str, body: str) -> str:
@@ -79,8 +80,9 @@ def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
 def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
     """Return one overlay's row."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
-    ways = ranks(values)
-    layout = ", ".join(f"{name} {size}" for name, size in ways.items() if size > 1)
+    chosen = layout_of(values)
+    sizes = {"tensor": chosen.tensor, "pipeline": chosen.pipeline, "data": chosen.data}
+    layout = ", ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
     context = lookup(values, "model.maxLength")
     tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
     link = f"[{path.name}]({path})"
@@ -89,15 +91,6 @@ def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
 
 
 def gpu_of(name: str) -> str:
-    """Return the GPU that a file of the catalogue is for, in capitals; nothing for other files."""
-    words = CATALOGUE.get(name, "").split()
-    return words[words.index("--gpu") + 1].upper() if words else ""
-
-
-def ranks(values: Values) -> dict[str, int]:
-    """Return the ranks by kind of parallelism, with what is unset derived as the chart derives it."""
-    nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
-    data = lookup(values, "parallelism.data") or 1
-    pipeline = lookup(values, "parallelism.pipeline") or (nodes if data == 1 else 1)
-    tensor = lookup(values, "parallelism.tensor") or max(1, nodes * gpus // (data * pipeline))
-    return {"tensor": tensor, "pipeline": pipeline, "data": data}
+    """Return the GPU that a preset is for, in capitals; empty for files that are not generated."""
+    request = CATALOGUE.get(name)
+    return request.gpu.upper() if request else ""

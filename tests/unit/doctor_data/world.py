@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from vmn.adapters.signatures import load_signatures
+from vmn.core.cluster.container_log import ContainerLog
+from vmn.core.cluster.lws import CONTROLLER, CRD, GROUP, NAME, WORKER
+from vmn.core.cluster.release import Pulse, Release
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.doctor.diagnose import diagnose
-from vmn.core.doctor.finding import Diagnosis, Finding
-from vmn.core.doctor.release import Pulse, Release
-from vmn.core.doctor.source import Log
-from vmn.core.lws import CONTROLLER, CRD, GROUP, NAME, WORKER
-from vmn.core.snapshot import Snapshot
+from vmn.core.doctor.finding import Diagnosis, Finding, Severity
 
 Object = dict[str, Any]
 NOW = datetime(2026, 11, 26, 11, 0, tzinfo=UTC).timestamp()
@@ -48,12 +49,21 @@ def node(name: str) -> Object:
     return {"metadata": {"name": name}, "spec": {}, "status": {"conditions": [condition("Ready", True)]}}
 
 
+class NamedFinding(Finding):
+    """A finding that also has its severity under the former name, which cases from elsewhere read."""
+
+    @property
+    def role(self) -> Severity:
+        """The severity."""
+        return self.severity
+
+
 class World:
     """A release that serves, to change; all times are seconds before now."""
 
     def __init__(self, groups: int = 1, size: int = 2) -> None:
         """Begin with everything as it should be."""
-        self.logs: list[Log] = []
+        self.logs: list[ContainerLog] = []
         self.unread: dict[str, str] = {}
         self.pulses: dict[str, Pulse] = {}
         self.denied: dict[str, str] = {}
@@ -120,7 +130,7 @@ class World:
         split = [part for line in lines for part in line.split("\n")]
         raw = "\n".join(f"{stamp(start - index)} {line}" for index, line in enumerate(split))
         container = "vllm-worker" if pod.count("-") > 1 else "vllm-leader"
-        self.logs.append(Log(pod, container, raw, previous))
+        self.logs.append(ContainerLog(pod, container, raw, previous))
 
     def down(self, name: str, ago: float = 60) -> None:
         """Let a pod be not ready."""
@@ -155,7 +165,7 @@ class World:
         self.objects["events"].append({**entry, "reason": reason, "message": message, "count": count})
 
     def recreated(self, pod: str = "vllm-0", ago: float = 300, count: int = 1) -> None:
-        """Add the event that LeaderWorkerSet has made a group anew."""
+        """Add the event that LeaderWorkerSet has recreated a group."""
         leader = "-".join(pod.split("-")[:2])
         message = f"Worker pod {pod} failed, deleted leader pod {leader} to recreate group {leader[-1]}"
         self.event("LeaderWorkerSet", "vllm", "RecreateGroup", message, ago, count=count)
@@ -168,7 +178,11 @@ class World:
 
     def say(self) -> Diagnosis:
         """Return what the doctor finds."""
-        return diagnose(self.release(), load_signatures())
+        found = diagnose(self.release(), load_signatures())
+        groups = [
+            replace(group, findings=[NamedFinding(**vars(one)) for one in group.findings]) for group in found.groups
+        ]
+        return replace(found, groups=groups)
 
     def verdict(self) -> Finding:
         """Return the first finding."""

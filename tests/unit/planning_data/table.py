@@ -12,17 +12,17 @@ from typing import Any
 
 from gpu.measure import configuration as configuration_of
 from gpu.measure import start_ups
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster
 from vmn.core.planning.gpus import find_gpu
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.logs import parse_log
-from vmn.core.planning.prediction import Options, Prediction, Setting, predict, setting
-from vmn.core.planning.reading import read_architecture
+from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.config_json import read_architecture
+from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
+from vmn.core.planning.startup_log.parse import parse_log
 
 HERE = Path(__file__).parent
-REGISTRY = HERE.parents[2] / "tools/vmn/facts/models"
+REGISTRY = HERE.parents[2] / "tools/vmn/data/models"
 GIB = 2**30
 KINDS = ("weights", "KV GiB", "KV tokens", "tokens from GiB")
 """What is compared: with the planner's own memory, and tokens from the measured GiB alone."""
@@ -37,7 +37,7 @@ class Point:
         name: what was started.
         source: where the numbers are from.
         model: that was started.
-        question: its GPU, version and options.
+        context: its GPU, version and options.
         layout: how it was spread.
         measured: numbers as printed by vLLM: GiB by stage as lists, tokens, and how it ended.
     """
@@ -46,20 +46,20 @@ class Point:
     name: str
     source: str
     model: Architecture
-    question: Setting
+    context: PlanContext
     layout: Layout
     measured: Mapping[str, Any]
 
     @property
     def prediction(self) -> Prediction:
         """What the planner says."""
-        return predict(self.question, self.layout)
+        return predict(self.context, self.layout)
 
     @property
     def cache(self) -> KVCache:
         """The KV cache's form."""
-        question = self.question
-        return kv_cache(self.model, self.layout, question.kv_dtype, question.batch.tokens, question.vllm)
+        context = self.context
+        return kv_cache(self.model, self.layout, context.kv_dtype, context.batch.tokens, context.vllm)
 
     def blocks(self, gib: float) -> int:
         """Return the blocks that a KV cache of so many GiB has, on the fullest stage."""
@@ -68,7 +68,7 @@ class Point:
 
     def tokens(self, gib: float) -> int:
         """Return the tokens that vLLM prints for so many GiB, on the fullest stage."""
-        length = self.question.batch.length
+        length = self.context.batch.length
         return int(self.blocks(gib) / self.cache.request_blocks(length) * length)
 
 
@@ -89,9 +89,9 @@ def architecture(name: str, **change: object) -> Architecture:
     return read_architecture({**configuration(name), **change})
 
 
-def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> Setting:
+def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> PlanContext:
     """Return the question of a layout on as many GPUs as it has, with the fastest network between them."""
-    return setting(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), Options(**options))
+    return plan_context(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), VllmOptions(**options))
 
 
 def published() -> list[Point]:
@@ -101,8 +101,8 @@ def published() -> list[Point]:
 
 def _published(entry: Mapping[str, Any]) -> Point:
     model, layout = architecture(entry["model"], **entry.get("change", {})), Layout(**entry["layout"])
-    question = question_of(model, entry["gpu"], layout, **entry.get("options", {}))
-    return Point(entry["row"], entry["name"], entry["source"], model, question, layout, entry["measured"])
+    context = question_of(model, entry["gpu"], layout, **entry.get("options", {}))
+    return Point(entry["row"], entry["name"], entry["source"], model, context, layout, entry["measured"])
 
 
 def own() -> list[Point]:
@@ -116,7 +116,7 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
     name = Path(entry["config"]).stem
     layout = Layout(args["tensor"], args["pipeline"])
     model = architecture(name)
-    question = question_of(
+    context = question_of(
         model,
         entry["gpu"],
         layout,
@@ -138,7 +138,7 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
         "complete": True,
     }
     text = f"{name}, H200{spread}, {args['max_num_batched_tokens']:,} tokens a step, 0.26"
-    return Point("own", text, source, model, question, layout, measured)
+    return Point("own", text, source, model, context, layout, measured)
 
 
 def started() -> list[Point]:
@@ -151,7 +151,7 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
     said, given, layout = parse_log(log.read_text(encoding="utf-8")), entry["options"], Layout()
     worker = said.stage(0, 1)[0]
     model = read_architecture(configuration_of(entry))
-    question = question_of(
+    context = question_of(
         model,
         "h100",
         layout,
@@ -172,7 +172,7 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
         "complete": True,
     }
     name = entry["model"].partition("--")[2]
-    return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, question, layout, measured)
+    return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, context, layout, measured)
 
 
 def errors(point: Point) -> Iterator[tuple[str, float, float]]:

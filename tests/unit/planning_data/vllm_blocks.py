@@ -22,10 +22,10 @@ from vllm.v1.kv_cache_interface import (
 from vllm.v1.kv_cache_layout import KVCacheLayout
 
 from unit.planning_data.table import GIB, architecture
-from vmn.core.planning.architecture import Architecture, Attention, LatentAttention, LinearAttention
-from vmn.core.planning.kvcache import kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.versions import LATEST, behaviour
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import kv_cache, stage_bounds
+from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.vllm.versions import LATEST, behaviour
 
 TOKENS = 8192
 CASES: tuple[tuple[str, str, dict[str, Any], int], ...] = (

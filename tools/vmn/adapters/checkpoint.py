@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vmn.core.planning.stored import Tensor
+from vmn.core.planning.model.checkpoint_sizes import Tensor
 
 INDEX = "model.safetensors.index.json"
 ONE_FILE = "model.safetensors"
@@ -29,12 +29,12 @@ def files_of_index(content: bytes) -> list[str]:
     """Return the names of the files that an index lists.
 
     Raises:
-        CheckpointError: it is no index.
+        CheckpointError: the file is not an index.
     """
     try:
         names = set(json.loads(content)["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{INDEX} has no weight_map: it is no index of safetensors files") from error
+        raise CheckpointError(f"{INDEX} has no weight_map, so it is not an index of safetensors files") from error
     return sorted(str(name) for name in names)
 
 
@@ -46,13 +46,15 @@ def read_header(name: str, read: Read) -> dict[str, Tensor]:
         read: gives bytes of it.
 
     Raises:
-        CheckpointError: it is no safetensors file.
+        CheckpointError: the file is not a safetensors file.
         OSError: it can't be read.
     """
     start = read(name, 0, LENGTH_BYTES)
     size = struct.unpack("<Q", start)[0] if len(start) == LENGTH_BYTES else 0
     if not 2 <= size <= LARGEST_HEADER:
-        raise CheckpointError(f"{name} does not begin with a header's length: it is no safetensors file, or cut off")
+        raise CheckpointError(
+            f"{name} does not begin with the length of a header: it is not a safetensors file, or it is cut off"
+        )
     try:
         header = json.loads(read(name, LENGTH_BYTES, size))
         return {key: _tensor(entry) for key, entry in header.items() if key != "__metadata__"}
@@ -89,7 +91,7 @@ def headers(names: Iterable[str], read: Read) -> dict[str, Tensor]:
     """Return the tensors of several files together.
 
     Raises:
-        CheckpointError: one is no safetensors file.
+        CheckpointError: one of them is not a safetensors file.
         OSError: one can't be read.
     """
     return {key: tensor for name in names for key, tensor in read_header(name, read).items()}

@@ -1,4 +1,4 @@
-"""A cluster through the Kubernetes API: how to get there, and reading many things at once."""
+"""A cluster through the Kubernetes API: connecting to it, and reading many objects at once."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmn.adapters.programs import MissingError
-from vmn.core.snapshot import Object, Snapshot
+from vmn.core.cluster.snapshot import Object, Snapshot
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 TIMEOUT = 30
-"""Seconds of each request."""
+"""Seconds for each request."""
 AT_ONCE = 8
 PAGE = 500
-"""Objects of an answer at most; more come with the next one."""
+"""Objects per answer; further objects come with the next answer."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """One thing to read.
+    """A request for objects of a kind.
 
     Attributes:
-        plural: of the kind.
+        plural: plural name of the kind.
         group: API group and version, such as ``apps/v1``; ``v1`` for the core.
-        namespace: where, None for everywhere.
-        name: of one object, None for all.
+        namespace: a namespace, None for all.
+        name: name of one object, None for all.
         fields: a field selector.
         labels: a label selector.
     """
@@ -44,14 +44,14 @@ class Read:
 
     @property
     def path(self) -> str:
-        """The address on the server."""
+        """The path on the API server."""
         root = f"/api/{self.group}" if "/" not in self.group else f"/apis/{self.group}"
         inside = f"/namespaces/{self.namespace}" if self.namespace else ""
         return f"{root}{inside}/{self.plural}{'/' + self.name if self.name else ''}"
 
     @property
     def rule(self) -> str:
-        """The RBAC rule that allows it."""
+        """How to allow the request with RBAC."""
         group = self.group.partition("/")[0] if "/" in self.group else '""'
         kind = f"a Role in {self.namespace}" if self.namespace else "a ClusterRole"
         verb = "get" if self.name else "list"
@@ -59,8 +59,23 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a read found.
+
+    Attributes:
+        objects: the objects, empty when there are none.
+        denied: whether the user may not read them.
+        unknown: whether the server does not know the kind.
+    """
+
+    objects: Sequence[Object] = ()
+    denied: bool = False
+    unknown: bool = False
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What the server answered: a status of HTTP, and JSON."""
+    """The HTTP status and the JSON of the server's answer."""
 
     status: int
     content: Any
@@ -82,7 +97,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> tuple[
         chosen = next((item for item in contexts if item["name"] == named), None)
         if chosen is None:
             known = ", ".join(item["name"] for item in contexts)
-            raise MissingError(f"There is no context {named}; there are {known}.")
+            raise MissingError(f"Context {named} does not exist. Use one of {known}.")
         client: ApiClient = config.new_client_from_config(kubeconfig, named)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise MissingError(
@@ -99,10 +114,10 @@ def ask(
     body: Object | None = None,
     limit: float = TIMEOUT,
 ) -> Answer:
-    """Return the server's answer, whatever its status; what is no JSON is its ``message``.
+    """Return the server's answer, whatever its status; text that is not JSON becomes its ``message``.
 
     Raises:
-        MissingError: the server can't be reached.
+        MissingError: the API server can't be reached.
     """
     status, content = _send(client, method, path, query, body, limit)
     try:
@@ -114,10 +129,10 @@ def ask(
 def ask_text(
     client: ApiClient, path: str, query: Sequence[tuple[str, str]] = (), limit: float = TIMEOUT
 ) -> tuple[int, str]:
-    """Return the status and the text of something that is no object, such as a log.
+    """Return the status and the text of something that is not an object, such as a log.
 
     Raises:
-        MissingError: the server can't be reached, or does not answer in time.
+        MissingError: the API server can't be reached, or does not answer in time.
     """
     return _send(client, "GET", path, query, None, limit)
 
@@ -143,10 +158,10 @@ def _send(
 
 
 def gather(client: ApiClient, reads: Sequence[Read]) -> Snapshot:
-    """Read several things at a time.
+    """Read objects, several requests at a time.
 
     Raises:
-        MissingError: the server can't be reached.
+        MissingError: the API server can't be reached.
     """
     version = ask(client, "GET", "/version").content
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -154,11 +169,11 @@ def gather(client: ApiClient, reads: Sequence[Read]) -> Snapshot:
     objects: dict[str, list[Object]] = {}
     denied: dict[str, str] = {}
     for item, found in zip(reads, answers, strict=True):
-        if found is None:
+        if found.denied:
             denied[item.plural] = item.rule
-        elif found or item.name is None:
-            objects.setdefault(item.plural, []).extend(found)
-    unknown = {item.plural for item, found in zip(reads, answers, strict=True) if found == [None]}
+        elif found.objects or item.name is None:
+            objects.setdefault(item.plural, []).extend(found.objects)
+    unknown = {item.plural for item, found in zip(reads, answers, strict=True) if found.unknown}
     return Snapshot(
         version=(int(version["major"]), int("".join(filter(str.isdigit, version["minor"])))),
         objects={plural: items for plural, items in objects.items() if plural not in unknown},
@@ -166,30 +181,29 @@ def gather(client: ApiClient, reads: Sequence[Read]) -> Snapshot:
     )
 
 
-def _read(client: ApiClient, item: Read) -> list[Any] | None:
-    """Return the objects, None when they may not be read, and a list with None when the server knows no such kind."""
+def _read(client: ApiClient, item: Read) -> Found:
     query = [("limit", str(PAGE))] if item.name is None else []
     query += [("fieldSelector", item.fields)] if item.fields else []
     query += [("labelSelector", item.labels)] if item.labels else []
-    found: list[Any] = []
+    found: list[Object] = []
     more = ""
     while True:
         answer = ask(client, "GET", item.path, [*query, *([("continue", more)] if more else [])])
         if answer.status in (401, 403):
-            return None
+            return Found(denied=True)
         if answer.status == 404:
-            return [] if item.name else [None]
+            return Found(unknown=item.name is None)
         if answer.status != 200:
-            raise MissingError(f"the server answers {item.path} with {answer.status}: {message(answer)}")
+            raise MissingError(f"the API server answers {item.path} with {answer.status}: {message(answer)}")
         if item.name:
-            return [answer.content]
+            return Found([answer.content])
         found += answer.content["items"]
         more = answer.content["metadata"].get("continue") or ""
         if not more:
-            return found
+            return Found(found)
 
 
 def message(answer: Answer) -> str:
-    """Return what the server says for people."""
+    """Return the server's message for people."""
     content = answer.content
     return str(content.get("message") or content) if isinstance(content, dict) else str(content)

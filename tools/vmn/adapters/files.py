@@ -1,4 +1,4 @@
-"""Charts, overlays and values files on disk."""
+"""Charts, presets, and values files on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from vmn.core.values import Values, parse_values
+from vmn.core.values.yaml import Values, parse_values
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -17,8 +17,8 @@ def default_chart() -> Path:
     return checkout if checkout.is_dir() else _PACKAGE / "chart"
 
 
-def overlays_of(chart: Path) -> list[Path]:
-    """Return the overlays that belong to a checkout's chart, by name."""
+def presets_of(chart: Path) -> list[Path]:
+    """Return the presets of a checkout, by name."""
     return sorted((chart.resolve().parent.parent / "values").glob("*.yaml"))
 
 
@@ -27,7 +27,7 @@ def read_values(path: Path) -> Values:
 
     Raises:
         OSError: it can't be read.
-        ValuesError: it is no values file.
+        ValuesError: the file is not a values file.
     """
     return parse_values(path.read_text(encoding="utf-8"))
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from vmn.adapters.programs import run
-from vmn.core.problem import Problem
-from vmn.core.rules import render_problem, rule_problems
+from vmn.core.values.helm_messages import render_problem, rule_problems
+from vmn.core.values.problem import ValuesProblem
 
 TEMPLATE_LIMIT = 60
 """Seconds; a render takes about 0.2."""
@@ -51,7 +51,9 @@ def manifests(
     return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
-def template_problems(chart: Path, files: Sequence[Path], *, only_rules: bool, helm: str = "helm") -> list[Problem]:
+def template_problems(
+    chart: Path, files: Sequence[Path], *, only_rules: bool, helm: str = "helm"
+) -> list[ValuesProblem]:
     """Render the chart and return what it says against the values.
 
     Args:

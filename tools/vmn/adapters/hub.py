@@ -11,7 +11,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from vmn.adapters.checkpoint import INDEX, ONE_FILE, CheckpointError, files_of_index, read_header
-from vmn.core.planning.stored import Tensor
+from vmn.core.planning.model.checkpoint_sizes import Tensor
 
 ENDPOINT = "https://huggingface.co"
 """Unless ``HF_ENDPOINT`` names a mirror."""
@@ -47,7 +47,7 @@ def hub_tensors(model: str) -> dict[str, Tensor]:
     """Return the tensors of a model's safetensors files by name, from their headers; nothing when it has none.
 
     Raises:
-        CheckpointError: a file is no safetensors file.
+        CheckpointError: a file is not a safetensors file.
         HubError: the Hub can't be reached.
     """
     try:

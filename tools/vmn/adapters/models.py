@@ -10,17 +10,22 @@ from typing import Any
 
 from vmn.adapters.checkpoint import CheckpointError, tensors_of_folder
 from vmn.core.names import similar
-from vmn.core.planning.architecture import Architecture, Config, ConfigError
-from vmn.core.planning.reading import read_architecture
-from vmn.core.planning.stored import Tensor, stored_weights
-from vmn.core.planning.weights import stored_shares
+from vmn.core.planning.memory.weights import stored_shares
+from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
+from vmn.core.planning.model.checkpoint_sizes import Tensor, stored_weights
+from vmn.core.planning.model.config_json import read_architecture
 
-REGISTRY = Path(__file__).resolve().parent.parent / "facts" / "models"
+REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
 """One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
 
 COUNTS = (
-    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
-    *("vocab_size", "max_position_embeddings"),
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
 )
 """Fields that are at least 1 where they are there."""
 
@@ -61,7 +66,7 @@ def load_model(name: str | None, config: Path | None = None, hub: bool = False) 
         hub: ask the Hub in the place of the registry.
 
     Raises:
-        ModelError: there is no such model, or it can't be planned.
+        ModelError: the model is not known, or it can't be planned.
         OSError: the file can't be read.
     """
     if config is not None:
@@ -137,7 +142,7 @@ def registered_model(name: str) -> Model:
     wanted = name.strip().lower()
     found = [known for known in files if wanted in (known.lower(), known.lower().partition("/")[2])]
     if len(found) > 1:
-        raise ModelError(f"{name} is several models: {', '.join(found)}.")
+        raise ModelError(f"{name} matches several models: {', '.join(found)}.")
     if not found:
         raise ModelError(f"{name} is not in the registry. {_instead(name, files)}")
     entry = _read(files[found[0]])
@@ -154,7 +159,7 @@ def registered_model(name: str) -> Model:
 
 def _instead(given: str, known: Iterable[str]) -> str:
     near = similar(given, known)
-    any_file = "Any model can be planned from its own file, with --config config.json, or from the Hub, with --hub."
+    any_file = "You can plan any model from its own file with --config config.json, or from the Hub with --hub."
     return f"Did you mean {' or '.join(near)}? {any_file}" if near else any_file
 
 
@@ -162,11 +167,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path} is no text, and so no config.json.") from error
+        raise ModelError(f"{path} is not a text file; expected a config.json.") from error
     except json.JSONDecodeError as error:
         raise ModelError(f"{path} is not JSON: {error.msg} (line {error.lineno}).") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is no config.json: it has no fields.")
+        raise ModelError(f"{path} is not a config.json: it has no fields.")
     return content
 
 
@@ -178,7 +183,7 @@ def _architecture(config: Config, what: str) -> Architecture:
     except ConfigError as error:
         raise ModelError(f"{what}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{what}: a field has a form that the planner can't read ({error}).") from error
+        raise ModelError(f"{what}: the planner can't read a field ({error}).") from error
 
 
 def _check_counts(config: Config, what: str) -> None:
@@ -187,4 +192,4 @@ def _check_counts(config: Config, what: str) -> None:
         for field in COUNTS:
             value = fields.get(field)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
-                raise ModelError(f"{what}: {field} is {json.dumps(value)}, and must be a number from 1 up.")
+                raise ModelError(f"{what}: {field} must be a number of at least 1 (got {json.dumps(value)}).")

@@ -47,7 +47,7 @@ def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Pat
         folder: where it runs, here by default.
 
     Raises:
-        MissingError: there is no such program.
+        MissingError: the program is not on PATH.
     """
     stream = 2 if show else subprocess.PIPE
     try:

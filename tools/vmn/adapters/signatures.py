@@ -9,7 +9,7 @@ import yaml
 
 from vmn.core.doctor.signature import Signature, signatures
 
-TABLE = Path(__file__).resolve().parent.parent / "facts" / "signatures.yaml"
+TABLE = Path(__file__).resolve().parent.parent / "data" / "signatures.yaml"
 
 
 @cache

@@ -9,7 +9,7 @@ from vmn.cli.cache import cache
 from vmn.cli.doctor import doctor
 from vmn.cli.generate import generate
 from vmn.cli.images import images
-from vmn.cli.installtest import install_test
+from vmn.cli.install_test import install_test
 from vmn.cli.plan import plan
 from vmn.cli.preflight import preflight
 from vmn.cli.validate import validate
@@ -20,10 +20,11 @@ from vmn.cli.validate import validate
 )
 @click.version_option(__version__, prog_name="vmn")
 def main() -> None:
-    """Plan, check and install one large model over one or many GPU nodes.
+    """Plan, check, and install one large model on one or more GPU nodes.
 
-    Exit status: 0 all is well, 1 something was found, 2 wrong usage, 3 a needed program or cluster is missing.
-    Every option can be set in the environment: --wait of `vmn install-test` by VMN_INSTALL_TEST_WAIT.
+    The exit status is 0 on success, 1 when a command finds a problem, 2 for wrong usage, and 3 when a program or a
+    cluster is missing. You can also set each option in the environment: --wait of `vmn install-test` is
+    VMN_INSTALL_TEST_WAIT.
     """
 
 

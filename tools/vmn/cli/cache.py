@@ -8,22 +8,28 @@ from pathlib import Path
 
 import click
 
-from vmn.cli.options import FINDINGS, cluster_options, ends_with_status, note, output_option
+from vmn.cli.options import FINDINGS, NEW_FILE, Command, cluster_options, ends_with_status, note, output_option
 
 
-@click.group()
+@click.group(short_help="Pack compiled kernels and graphs for new nodes.")
 def cache() -> None:
-    """Keep what a group has compiled, so that the next one on a new node need not."""
+    """Keep the caches of a group, so that the next group on a new node need not compile."""
 
 
-@cache.command()
+@cache.command(
+    cls=Command,
+    short_help="Pack the caches of a group that serves.",
+    example="vmn cache pack vllm --write caches.tar.gz",
+)
 @click.argument("release", default="vllm")
 @cluster_options
 @click.option(
-    "-f",
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What to write.  [default: the caches' key with .tar.gz or .oci.tar]",
+    "-w",
+    "--write",
+    "file",
+    type=NEW_FILE,
+    metavar="FILE",
+    help="File to write.  [default: the caches' key, with .tar.gz or .oci.tar]",
 )
 @click.option(
     "--format",
@@ -31,7 +37,7 @@ def cache() -> None:
     type=click.Choice(["archive", "oci"]),
     default="archive",
     show_default=True,
-    help="A .tar.gz to unpack on a volume, or an OCI image to push for an image volume.",
+    help="Write a .tar.gz to unpack on a volume, or an OCI image to push for an image volume.",
 )
 @output_option
 @ends_with_status
@@ -44,18 +50,19 @@ def pack(
     form: str,
     output: str,
 ) -> None:
-    """Pack the caches of RELEASE (default: vllm) into a bundle, from a group that serves.
+    """Pack the caches of RELEASE (default: vllm) into a cache bundle, from a group that serves.
 
-    Takes the folders of compiled kernels and graphs out of every pod of the group, each file once, and nothing else.
-    The chart fills an empty cache from it: see cache.bundle in its values.
+    The bundle has the folders of compiled kernels and graphs of all pods of the group, each file once, and nothing
+    else. The chart fills empty caches from it: see cache.bundle in the chart's values.
     """
-    from vmn.adapters.caches import NotPackedError, serving_group
-    from vmn.adapters.caches import pack as write
+    from vmn.adapters.cache_bundle import NotPackedError
     from vmn.adapters.cluster import connect
-    from vmn.core.caches import LARGE
+    from vmn.app.cache_bundle import pack as write
+    from vmn.app.cache_bundle import serving_group
+    from vmn.core.cache_bundle import LARGE
 
-    client, active = connect(kubeconfig, context)
-    where = namespace or active
+    client, default_namespace = connect(kubeconfig, context)
+    where = namespace or default_namespace
     options = {"--kubeconfig": kubeconfig, "--context": context, "--namespace": where}
     kubectl = ["kubectl", *(f"{name}={value}" for name, value in options.items() if value)]
     try:
@@ -66,7 +73,9 @@ def pack(
         sys.exit(FINDINGS)
     for share in shares:
         if share.size > LARGE:
-            note(f"vmn: {share.pod} has more than {LARGE / 1e6:.0f} MB: the caches hold more than this model's start")
+            note(
+                f"vmn: {share.pod} has more than {LARGE / 1e6:.0f} MB, so its caches hold more than this model's start"
+            )
     size = file.stat().st_size
     if output == "json":
         pods = [vars(share) for share in shares]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from vmn.cli.options import FINDINGS, cluster_options, ends_with_status, note, output_option
+from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status, note, output_option, use_colour
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Explain why a release does not serve.",
+    example="vmn doctor vllm --namespace serving --support-bundle vllm.tgz",
+)
 @click.argument("release", default="vllm")
 @cluster_options
 @click.option(
-    "--bundle",
+    "--support-bundle",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write objects, events, logs and findings into this .tgz, without secrets.",
+    metavar="FILE",
+    help="Also write objects, events, logs, and findings to this .tgz file, without secrets.",
 )
 @output_option
 @ends_with_status
@@ -26,31 +30,28 @@ def doctor(
     namespace: str | None,
     kubeconfig: str | None,
     context: str | None,
-    bundle: Path | None,
+    support_bundle: Path | None,
     output: str,
 ) -> None:
-    """Say why RELEASE (default: vllm) does not come up, or stopped serving.
+    """Explain why RELEASE (default: vllm) does not start, or stopped serving.
 
-    Reads its LeaderWorkerSet, pods, events, nodes and logs, and changes nothing. Says for each group which pod failed
-    first, why, what only waits for it, and what to do. The exit status is 1 when something is wrong; a release that is
-    starting, and shows nothing wrong, is no finding.
+    The command reads the LeaderWorkerSet, pods, events, nodes, and logs, and changes nothing. For each group it tells
+    which pod failed first, why, which pods only wait for it, and what to do. The exit status is 1 when something is
+    wrong; a release that is still starting without a problem does not count as wrong.
     """
     from vmn.adapters.cluster import connect
-    from vmn.adapters.doctor import take
-    from vmn.adapters.signatures import load_signatures
-    from vmn.core.doctor.diagnose import diagnose
+    from vmn.app.doctor import diagnose, read_release
     from vmn.report.doctor import as_json, text
 
-    client, active = connect(kubeconfig, context)
-    where = namespace or active
-    note(f"vmn: reading release {release} of namespace {where} on {client.configuration.host}")
-    seen = take(client, where, release)
-    found = diagnose(seen, load_signatures())
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(as_json(found) if output == "json" else text(found, colour=colour))
-    if bundle:
-        from vmn.adapters.bundle import write_bundle
+    client, default_namespace = connect(kubeconfig, context)
+    where = namespace or default_namespace
+    note(f"vmn: reading release {release} in namespace {where} on {client.configuration.host}")
+    found = read_release(client, where, release)
+    diagnosis = diagnose(found)
+    click.echo(as_json(diagnosis) if output == "json" else text(diagnosis, colour=use_colour()))
+    if support_bundle:
+        from vmn.adapters.support_bundle import write_bundle
 
-        write_bundle(bundle, seen, {"findings.txt": text(found), "findings.json": as_json(found)})
-        note(f"vmn: wrote {bundle}; secrets are taken out, but read it before you give it away")
-    sys.exit(FINDINGS if found.failed else 0)
+        write_bundle(support_bundle, found, {"findings.txt": text(diagnosis), "findings.json": as_json(diagnosis)})
+        note(f"vmn: wrote {support_bundle}. Secrets are removed, but read it before you share it.")
+    sys.exit(FINDINGS if diagnosis.failed else 0)

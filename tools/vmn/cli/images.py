@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, note, output_option
-
-RELEASE = ("vllm", "default")
-"""A name and a namespace: neither is in what is printed."""
-OWN_REGISTRIES = ("--set", "global.imageRegistry=null")
+from vmn.cli.options import Command, chart_option, ends_with_status, output_option, refuses_values, values_option
 
 
-@click.command()
-@click.option(
-    "-f", "--values", "files", multiple=True, type=FILE, help="A values file, as for helm; the last one wins."
+@click.command(
+    cls=Command,
+    short_help="List the images and models to mirror for a release.",
+    example="vmn images -f values/deepseek-r1.yaml",
 )
+@values_option
 @chart_option
 @output_option
 @ends_with_status
 def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
-    """Print what a release takes from elsewhere, to mirror it: one thing a line.
+    """List what a release pulls and downloads, one item per line, so that you can mirror it.
 
-    An image's line is its reference and, with global.imageRegistry, a blank and where the release will look for it. A
-    line that begins with hf:// is a model that pods download, with its revision.
+    For an image, the line has its reference and, if global.imageRegistry is set, a space and its mirrored reference. A
+    line that starts with hf:// is a model that the pods download, with its revision.
     """
     from vmn.adapters.files import default_chart
-    from vmn.adapters.helm import RenderError, manifests
+    from vmn.adapters.helm import RenderError
     from vmn.adapters.programs import require
-    from vmn.core.images import needed
-    from vmn.core.preflight.demand import Demand
+    from vmn.app import images as app
     from vmn.report.images import as_json, text
 
     require(["helm"])
-    folder = chart or default_chart()
     try:
-        rendered, own = (
-            Demand(*RELEASE, manifests(folder, files, *RELEASE, options=options)) for options in ((), OWN_REGISTRIES)
-        )
+        found = app.images(chart or default_chart(), files)
     except RenderError as error:
-        note(f"vmn: the chart refuses the values; `vmn validate` says more.\n{error}")
-        sys.exit(FINDINGS)
-    found = needed(rendered, own)
+        refuses_values(error)
     click.echo(as_json(found) if output == "json" else text(found))

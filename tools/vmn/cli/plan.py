@@ -3,98 +3,98 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from vmn.cli.measured import calibrated, contradictions
-from vmn.cli.options import FILE, FINDINGS, ends_with_status, note, output_option
+from vmn.app.plan_request import KV_DTYPES, NETWORKS, PlanRequest
+from vmn.cli.options import FILE, FINDINGS, NEW_FILE, Command, ends_with_status, note, output_option, use_colour
 
 if TYPE_CHECKING:
-    from vmn.adapters.models import Model
-    from vmn.core.planning.prediction import Options, Setting
-    from vmn.report.plan import Plan
+    from vmn.app.planner import Plan
 
 P = ParamSpec("P")
 R = TypeVar("R")
-NETWORKS = ("tcp", "roce", "infiniband", "nvlink")
-KV_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 COUNT = click.IntRange(min=1)
+DEFAULT = {item.name: item.default for item in fields(PlanRequest)}
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What ``question_options`` read, under vLLM's own names."""
-
-    model: str | None
-    config: Path | None
-    hub: bool
-    gpu: str
-    nodes: int
-    gpus_per_node: int
-    network: str
-    force: bool
-    tensor: int | None
-    pipeline: int | None
-    data: int | None
-    expert: bool | None
-    decode_context: int | None
-    max_model_len: int | None
-    gpu_memory_utilization: float | None
-    max_num_batched_tokens: int | None
-    max_num_seqs: int | None
-    kv_cache_dtype: str
-    enforce_eager: bool
-    quantization: str | None
-    vllm_version: str | None
-
-
+GROUPS = {
+    "Model": ("config", "hub"),
+    "Hardware": ("gpu", "nodes", "gpus_per_node", "network", "force", "load_gbps"),
+    "Layout": ("tensor", "pipeline", "data", "expert", "decode_context"),
+    "vLLM": (
+        "max_model_len",
+        "gpu_memory_utilization",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+        "kv_cache_dtype",
+        "enforce_eager",
+        "quantization",
+        "vllm_version",
+    ),
+    "Startup logs": ("calibrate", "check"),
+}
+"""Headings of the help, and the options under them."""
 OPTIONS = (
     click.argument("model", required=False),
     click.option(
-        "--config", type=click.Path(exists=True, path_type=Path), help="A config.json, or a checkpoint's folder."
+        "--config",
+        type=click.Path(exists=True, path_type=Path),
+        help="config.json of a model, or a checkpoint's folder.",
     ),
     click.option("--hub", is_flag=True, help="Read MODEL's shapes and exact weights from the Hugging Face Hub."),
-    click.option("--gpu", required=True, metavar="NAME", help="h100, h200, b200, a100, l40s, mi300x, …"),
-    click.option("--nodes", type=COUNT, default=1, show_default=True, help="Nodes of one group."),
-    click.option("--gpus-per-node", type=COUNT, default=8, show_default=True, help="GPUs of each node."),
+    click.option("--gpu", required=True, metavar="NAME", help="GPU: h100, h200, b200, a100, l40s, mi300x, …"),
+    click.option("--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Nodes of one group."),
     click.option(
-        "--network", type=click.Choice(NETWORKS), default="tcp", show_default=True, help="What is between the nodes."
+        "--gpus-per-node", type=COUNT, default=DEFAULT["gpus_per_node"], show_default=True, help="GPUs of each node."
     ),
-    click.option("--force", is_flag=True, help="Allow tensor parallel between nodes over TCP."),
-    click.option("--tensor", type=COUNT, help="Only this layout: GPUs that share each layer."),
-    click.option("--pipeline", type=COUNT, help="Only this layout: stages of layers."),
-    click.option("--data", type=COUNT, help="Only this layout: copies of attention."),
-    click.option("--expert/--no-expert", default=None, help="Only with, or without, expert parallel."),
-    click.option("--decode-context", type=COUNT, help="Only with so many ranks that share a request's KV cache."),
+    click.option(
+        "--network",
+        type=click.Choice(NETWORKS),
+        default=DEFAULT["network"],
+        show_default=True,
+        help="Network between the nodes.",
+    ),
+    click.option("--force", is_flag=True, help="Allow tensor parallelism between nodes over TCP."),
+    click.option("--tensor", type=COUNT, help="Tensor parallel size: GPUs that share each layer."),
+    click.option("--pipeline", type=COUNT, help="Pipeline parallel size: stages of layers."),
+    click.option("--data", type=COUNT, help="Data parallel size: copies of attention."),
+    click.option("--expert/--no-expert", default=None, help="Use, or do not use, expert parallelism."),
+    click.option("--decode-context", type=COUNT, help="Decode context parallel size: ranks that share a KV cache."),
     click.option("--max-model-len", type=COUNT, help="Tokens of a request.  [default: the model's limit]"),
     click.option(
         "--gpu-memory-utilization",
         type=click.FloatRange(0, 1, min_open=True),
-        help="Share of each GPU for vLLM.  [default: vLLM's]",
+        help="Share of each GPU's memory that vLLM uses.  [default: vLLM's]",
     ),
-    click.option("--max-num-batched-tokens", type=COUNT, help="Tokens of a step.  [default: vLLM's, by GPU]"),
-    click.option("--max-num-seqs", type=COUNT, help="Requests of a step.  [default: vLLM's, by GPU]"),
-    click.option("--kv-cache-dtype", type=click.Choice(KV_DTYPES), default="auto", show_default=True),
-    click.option("--enforce-eager", is_flag=True, help="Without CUDA graphs."),
-    click.option("--quantization", metavar="METHOD", help="Quantise while loading, such as fp8_per_tensor."),
-    click.option("--vllm-version", metavar="X.Y.Z", help="Whose defaults hold.  [default: the newest known]"),
+    click.option("--max-num-batched-tokens", type=COUNT, help="Tokens per step.  [default: vLLM's for the GPU]"),
+    click.option("--max-num-seqs", type=COUNT, help="Requests per step.  [default: vLLM's for the GPU]"),
+    click.option(
+        "--kv-cache-dtype",
+        type=click.Choice(KV_DTYPES),
+        default=DEFAULT["kv_cache_dtype"],
+        show_default=True,
+        help="Type of the KV cache.",
+    ),
+    click.option("--enforce-eager", is_flag=True, help="Run without CUDA graphs."),
+    click.option("--quantization", metavar="METHOD", help="Quantize while loading, such as fp8_per_tensor."),
+    click.option(
+        "--vllm-version", metavar="X.Y.Z", help="vLLM version whose defaults to use.  [default: the newest known]"
+    ),
 )
 
 
-def question_options(command: Callable[Concatenate[Asked, P], R]) -> Callable[..., R]:
-    """Give a command the options of a question, and what was asked as its first argument."""
+def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callable[..., R]:
+    """Add the options of a request, and pass the request as the first argument."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        given: dict[str, Any] = {field.name: kwargs.pop(field.name) for field in fields(Asked)}
-        return command(Asked(**given), *args, **kwargs)
+        given: dict[str, Any] = {item.name: kwargs.pop(item.name) for item in fields(PlanRequest)}
+        return command(PlanRequest(**given), *args, **kwargs)
 
     result: Callable[..., R] = wrapped
     for option in reversed(OPTIONS):
@@ -102,124 +102,62 @@ def question_options(command: Callable[Concatenate[Asked, P], R]) -> Callable[..
     return result
 
 
-def answer(asked: Asked, log: Path | None = None) -> Plan:
-    """Return the plan that was asked for.
-
-    Args:
-        asked: the question.
-        log: of a start-up of the same model and GPU, to calibrate with.
-
-    Raises:
-        click.UsageError: model, GPU, version or a combination of options is not known.
-        OSError: the configuration can't be read.
-    """
-    from vmn.core.planning.choice import Wanted, predictions
-    from vmn.report.plan import Plan
-
-    with _usage_errors(asked.gpu):
-        model, options, question = _question(asked)
-        question = calibrated(question, options, log) if log else question
-    wanted = Wanted(asked.tensor, asked.pipeline, asked.data, asked.expert, asked.decode_context)
-    return Plan(model, question, options, predictions(question, wanted))
-
-
-def _question(asked: Asked) -> tuple[Model, Options, Setting]:
-    from vmn.adapters.models import load_model
-    from vmn.core.planning.constraints import Cluster
-    from vmn.core.planning.gpus import find_gpu
-    from vmn.core.planning.online import with_quantization
-    from vmn.core.planning.prediction import setting
-    from vmn.core.planning.versions import behaviour
-
-    options = _options(asked)
-    since = behaviour(options.version).since
-    gpu = find_gpu(asked.gpu)
-    model = load_model(asked.model, asked.config, asked.hub)
-    shapes = with_quantization(model.architecture, model.config, asked.quantization, since)
-    if asked.max_model_len and asked.max_model_len > shapes.max_length:
-        raise click.UsageError(
-            f"--max-model-len {asked.max_model_len} is more than the model's own {shapes.max_length} tokens, which "
-            "vLLM refuses."
-        )
-    cluster = Cluster(asked.nodes, asked.gpus_per_node, asked.network, asked.force)
-    return model, options, setting(shapes, gpu, cluster, options)
-
-
-def _options(asked: Asked) -> Options:
-    from vmn.core.planning.prediction import Options
-    from vmn.core.planning.versions import LATEST
-
-    return Options(
-        max_model_len=asked.max_model_len,
-        utilization=asked.gpu_memory_utilization,
-        batched_tokens=asked.max_num_batched_tokens,
-        requests=asked.max_num_seqs,
-        kv_dtype=asked.kv_cache_dtype,
-        eager=asked.enforce_eager,
-        version=(asked.vllm_version or LATEST).removeprefix("v"),
-    )
-
-
-@contextmanager
-def _usage_errors(gpu: str) -> Iterator[None]:
-    """Turn what is not known into wrong usage."""
-    from vmn.adapters.models import ModelError
-    from vmn.core.names import similar
-    from vmn.core.planning.architecture import ConfigError
-    from vmn.core.planning.gpus import ALIASES, GPUS, UnknownGpu
-    from vmn.core.planning.versions import UnknownVersion
-
-    try:
-        yield
-    except UnknownGpu as error:
-        near = similar(gpu, [*(known.name for known in GPUS), *ALIASES], 1)
-        raise click.UsageError(f"{error} Did you mean {near[0]}?" if near else str(error)) from error
-    except (ModelError, ConfigError, UnknownVersion) as error:
-        raise click.UsageError(str(error)) from error
-
-
-@click.command()
-@question_options
-@click.option("--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="All layouts, not only the best ten.")
-@click.option("--explain", is_flag=True, help="The best layout, or the one asked for, as a ledger of each GPU.")
-@click.option("--calibrate", type=FILE, metavar="LOG", help="Learn from a start-up of the same model and GPU.")
-@click.option("--check", type=FILE, metavar="LOG", help="Only say what a start-up's log contradicts.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw that ledger as FILE.svg.")
+@click.command(
+    cls=Command,
+    short_help="Show which layouts of a model fit on given GPUs, and why.",
+    example="vmn plan deepseek-ai/DeepSeek-R1 --gpu h100 --nodes 2",
+    groups=GROUPS,
+)
+@request_options
+@click.option(
+    "--calibrate", type=FILE, metavar="LOG", help="Correct the plan with the log of a start of the same model and GPU."
+)
+@click.option("--check", type=FILE, metavar="LOG", help="Only report what a log of a start contradicts.")
+@click.option(
+    "--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="Show all layouts, not only the best ten."
+)
+@click.option("--explain", is_flag=True, help="Show where each GPU's memory goes in the best layout.")
+@click.option("--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw where each GPU's memory goes in the best layout.")
 @output_option
 @ends_with_status
 def plan(
-    asked: Asked,
-    everything: bool,
-    explain: bool,
+    request: PlanRequest,
     calibrate: Path | None,
     check: Path | None,
+    everything: bool,
+    explain: bool,
     plot: Path | None,
     output: str,
 ) -> None:
-    """Say which layouts of MODEL start on given GPUs, with how much context, and what vLLM will print.
+    """Show which layouts of MODEL start on the given GPUs, with how much context, and what vLLM will log.
 
-    MODEL is a name of the offline registry, such as deepseek-ai/DeepSeek-R1. The exit status is 1 when nothing fits.
+    MODEL is a name in the registry, such as deepseek-ai/DeepSeek-R1; no network is needed. The exit status is 1 when no
+    layout fits.
 
-    With any of --tensor, --pipeline and --data only that layout is planned; what is left out is filled in.
+    With --tensor, --pipeline, or --data, the plan has only that layout; sizes that you leave out are derived.
 
-    A log is vLLM's own, as `kubectl logs` gives it. With --check the layout and the flags are those of the log, and the
-    exit status is 1 when it contradicts the prediction.
+    LOG is the log of vLLM, as `kubectl logs` prints it. With --check, layout and flags come from the log, and the exit
+    status is 1 when the log contradicts the plan.
     """
-    if check:
-        _check(asked, check)
+    from vmn.app import planner
+
     if plot and plot.suffix.lower() != ".svg":
-        raise click.BadParameter(f"{plot.name}: only .svg is written.", param_hint="--plot")
-    found = answer(asked, calibrate)
+        raise click.BadParameter(f"{plot.name} must end with .svg.", param_hint="--plot")
+    try:
+        if check:
+            _print_contradictions(planner.contradictions(request, check), check)
+        found = planner.plan(request, calibrate)
+    except planner.PlanError as error:
+        raise click.UsageError(str(error)) from error
+    for comparison in found.comparisons:
+        note(f"vmn: {'' if comparison.is_inside else 'outside the band: '}{comparison}")
     if plot:
         _draw(found, plot)
     click.echo(_shown(found, output, explain, everything))
-    sys.exit(0 if any(prediction.fits for prediction in found.layouts) else FINDINGS)
+    sys.exit(0 if found.fits else FINDINGS)
 
 
-def _check(asked: Asked, log: Path) -> NoReturn:
-    with _usage_errors(asked.gpu):
-        _, options, question = _question(asked)
-    found = contradictions(question, options, log)
+def _print_contradictions(found: list[str], log: Path) -> NoReturn:
     click.echo("\n".join(found) or f"{log.name} agrees with the prediction.")
     sys.exit(FINDINGS if found else 0)
 
@@ -235,14 +173,14 @@ def _shown(found: Plan, output: str, explain: bool, everything: bool) -> str:
         return explanation(found)
     from vmn.report.plan import text
 
-    return text(found, everything=everything, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    return text(found, everything=everything, colour=use_colour())
 
 
 def _draw(found: Plan, file: Path) -> None:
     from vmn.report.plan_plot import svg
 
     if found.best.rejected:
-        note(f"vmn: {file} is not written, as the layout is refused.")
+        note(f"vmn: {file} was not written, because the layout is refused.")
         return
     file.write_text(svg(found), encoding="utf-8")
     note(f"vmn: wrote {file}")

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from secrets import choice
-from typing import TYPE_CHECKING
 
 import click
 
-from vmn.cli.options import FILE, FINDINGS, chart_option, cluster_options, ends_with_status, note, output_option
-
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
-    from vmn.core.preflight.active.asked import Asked
-    from vmn.core.preflight.active.manifests import Run
-    from vmn.core.preflight.demand import Demand
-    from vmn.core.preflight.finding import Finding
-    from vmn.core.snapshot import Snapshot
-
-SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-"""What names of a run end with: as in Kubernetes' own, no word can come of it."""
-
-
-@click.command()
-@click.option(
-    "-f", "--values", "files", multiple=True, type=FILE, help="A values file, as for helm; the last one wins."
+from vmn.cli.options import (
+    FINDINGS,
+    Command,
+    chart_option,
+    cluster_options,
+    ends_with_status,
+    note,
+    output_option,
+    progress,
+    refuses_values,
+    use_colour,
+    values_option,
 )
+
+
+@click.command(
+    cls=Command,
+    short_help="Check what on the cluster would keep a release from starting.",
+    example="vmn preflight -f values/deepseek-r1.yaml --namespace serving",
+    groups={"Probe": ("active", "active_timeout", "dry_run")},
+)
+@values_option
 @click.option("--release", default="vllm", show_default=True, help="Name of the release.")
 @cluster_options
-@click.option("--all", "everything", is_flag=True, help="Also what the release does not need.")
-@click.option("--active", is_flag=True, help="Also run one short pod per node of a group, and remove them.")
+@click.option("--all", "everything", is_flag=True, help="Also show skipped checks.")
+@click.option("--active", is_flag=True, help="Also run one short-lived pod on each node of a group.")
 @click.option(
     "--active-timeout",
     type=click.IntRange(min=30),
     default=300,
     show_default=True,
-    help="Seconds for these pods, with the time to pull the image.",
+    help="Seconds to wait for these pods, including the time to pull the image.",
 )
-@click.option("--dry-run", is_flag=True, help="With --active: print what it would make as YAML, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="With --active: print the objects as YAML, and create nothing.")
 @chart_option
 @output_option
 @ends_with_status
@@ -57,73 +57,41 @@ def preflight(
     chart: Path | None,
     output: str,
 ) -> None:
-    """Say what on the cluster keeps a release from starting, before it is installed.
+    """Check what on the cluster would keep a release from starting, before you install it.
 
-    Reads the cluster and changes nothing: nodes, GPUs, LeaderWorkerSet, quota, admission, Secrets, claims. The exit
-    status is 1 when a check fails. What may not be read is a warning that names the RBAC rule.
+    The command reads nodes, GPUs, LeaderWorkerSet, quota, admission, Secrets, and claims, and changes nothing. The
+    exit status is 1 when a check fails. For what you may not read, it warns and names the RBAC rule to add.
 
-    With --active, pods like the release's run for a moment on the nodes of one group: names, connections, interface,
-    RDMA, shared memory, GPUs, cache, weights. All that they need is removed at the end, also after an interrupt.
+    With --active, it probes the nodes: pods like the release's run on the nodes of one group for a moment, and check
+    names, connections, the interface, RDMA, shared memory, GPUs, caches, and weights. All of their objects are deleted
+    at the end, even after an interrupt.
     """
     from vmn.adapters.cluster import connect
-    from vmn.adapters.preflight import take
+    from vmn.adapters.files import default_chart
+    from vmn.adapters.helm import RenderError
     from vmn.adapters.programs import require
-    from vmn.core.preflight.checks import findings
-    from vmn.core.preflight.finding import Status
+    from vmn.app import preflight as app
+    from vmn.core.preflight.result import is_failure
     from vmn.report.preflight import as_json, text
 
     if dry_run and not active:
-        raise click.UsageError("--dry-run is for --active: without it nothing is made.")
+        raise click.UsageError("--dry-run needs --active; without it nothing is created.")
     require(["helm"])
-    client, current = connect(kubeconfig, context)
-    demand = _demand(chart, files, release, namespace or current)
+    client, default_namespace = connect(kubeconfig, context)
+    try:
+        rendered = app.render(chart or default_chart(), files, release, namespace or default_namespace)
+    except RenderError as error:
+        refuses_values(error)
     if dry_run:
-        click.echo(_active_manifests(demand, active_timeout), nl=False)
+        import yaml
+
+        objects = app.prepare_probe(rendered, active_timeout).objects
+        click.echo(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True), nl=False)
         return
     note(f"vmn: reading the cluster {client.configuration.host}")
-    snapshot = take(client, demand)
-    found = list(findings(demand, snapshot))
+    snapshot = app.read_cluster(client, rendered)
+    found = app.check(rendered, snapshot)
     if active:
-        found += _run_actively(client, demand, snapshot, active_timeout)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(as_json(found) if output == "json" else text(found, everything=everything, colour=colour))
-    sys.exit(FINDINGS if any(item.status is Status.FAIL for item in found) else 0)
-
-
-def _demand(chart: Path | None, files: tuple[Path, ...], release: str, namespace: str) -> Demand:
-    from vmn.adapters.files import default_chart
-    from vmn.adapters.helm import RenderError, manifests
-    from vmn.core.preflight.demand import Demand
-
-    try:
-        return Demand(release, namespace, manifests(chart or default_chart(), files, release, namespace))
-    except RenderError as error:
-        note(f"vmn: the chart refuses the values; `vmn validate` says more.\n{error}")
-        sys.exit(FINDINGS)
-
-
-def _plan(demand: Demand, seconds: int) -> tuple[Run, Asked]:
-    from vmn.adapters.active import program
-    from vmn.core.preflight.active.asked import asked_of
-    from vmn.core.preflight.active.manifests import plan
-
-    asked = asked_of(demand)
-    return plan(demand, asked, program(), "".join(choice(SUFFIX) for _ in range(6)), seconds), asked
-
-
-def _active_manifests(demand: Demand, seconds: int) -> str:
-    import yaml
-
-    run, _ = _plan(demand, seconds)
-    return yaml.safe_dump_all(run.objects, sort_keys=False, explicit_start=True)
-
-
-def _run_actively(client: ApiClient, demand: Demand, snapshot: Snapshot, seconds: int) -> list[Finding]:
-    from vmn.adapters.active import check
-    from vmn.core.preflight.active.room import in_the_way
-
-    if barred := in_the_way(demand, snapshot):
-        return [barred]
-    run, asked = _plan(demand, seconds)
-    note(f"vmn: running {run.nodes} pod(s) as Job {run.name} in {run.namespace}, for at most {seconds} s")
-    return check(client, run, asked, seconds, lambda line: note(f"vmn: {line}"))
+        found += app.probe(client, rendered, snapshot, active_timeout, progress)
+    click.echo(as_json(found) if output == "json" else text(found, everything=everything, colour=use_colour()))
+    sys.exit(FINDINGS if any(map(is_failure, found)) else 0)

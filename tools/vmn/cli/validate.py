@@ -7,33 +7,53 @@ from pathlib import Path
 
 import click
 
-from vmn.cli.options import FILE, FINDINGS, chart_option, ends_with_status, output_option
+from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_status, output_option
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
-@click.option("--gpu", metavar="NAME", help="What the nodes have, to check memory.  [default: what the file asks for]")
+@click.command(
+    cls=Command,
+    short_help="Check values files against the schema, the chart's rules, and the model.",
+    example="vmn validate -f values/deepseek-r1.yaml -f my-values.yaml",
+)
+@click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
+@click.option(
+    "-f",
+    "--values",
+    "combined",
+    multiple=True,
+    type=FILE,
+    help="Values file to check together with the other -f files, as helm merges them; the last file wins.",
+)
+@click.option(
+    "--gpu", metavar="NAME", help="GPU of the nodes, to check memory.  [default: the GPU that the values select]"
+)
 @chart_option
 @output_option
 @ends_with_status
-def validate(files: tuple[Path, ...], gpu: str | None, chart: Path | None, output: str) -> None:
-    """Check values files: keys and types, then the chart's own rules, then the model's.
+def validate(
+    files: tuple[Path, ...], combined: tuple[Path, ...], gpu: str | None, chart: Path | None, output: str
+) -> None:
+    """Check values files: their keys and types, then the chart's rules, then the model's limits.
 
-    Each FILE is checked by itself over the chart's defaults, and everything that is wrong with it is reported. The
-    model's rules (what divides its heads and blocks, its longest context, its memory) need a model of the registry.
+    Files given with -f are merged over the chart's defaults and checked together, the way you install them. Each FILE
+    without -f is checked alone. The command reports all problems at once. The model's limits (its heads and blocks,
+    its longest context, its memory) are only checked for models in the registry.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.programs import require
-    from vmn.adapters.validation import validate_file
-    from vmn.core.planning.gpus import UnknownGpu, find_gpu
-    from vmn.report import problems as report
+    from vmn.app.planner import PlanError, known_gpu
+    from vmn.app.validation import values_problems
+    from vmn.report import values_problems as report
 
+    if not files and not combined:
+        raise click.UsageError("Give a values file, such as `vmn validate -f my-values.yaml`.")
     try:
-        nodes_have = find_gpu(gpu) if gpu else None
-    except UnknownGpu as error:
+        node_gpu = known_gpu(gpu) if gpu else None
+    except PlanError as error:
         raise click.BadParameter(str(error), param_hint="--gpu") from error
     require(["helm"])
     folder = chart or default_chart()
-    found = [problem for file in files for problem in validate_file(folder, file, gpu=nodes_have)]
-    click.echo(report.as_json(found) if output == "json" else report.text(found, len(files)))
+    together = [[file] for file in files] + ([list(combined)] if combined else [])
+    found = [problem for some in together for problem in values_problems(folder, *some, gpu=node_gpu)]
+    click.echo(report.as_json(found) if output == "json" else report.text(found, len(files) + len(combined)))
     sys.exit(FINDINGS if found else 0)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.preflight.demand import Demand
+from vmn.core.cluster.rendered import RenderedRelease, plain_env
 
 SETTINGS = "MULTINODE_WEIGHTS"
 """The variable that tells the chart's downloader what to bring."""
@@ -27,7 +27,7 @@ class Needed:
     target: str
 
 
-def needed(release: Demand, own: Demand) -> list[Needed]:
+def needed(release: RenderedRelease, own: RenderedRelease) -> list[Needed]:
     """Return what to mirror, each thing once.
 
     Args:
@@ -39,7 +39,7 @@ def needed(release: Demand, own: Demand) -> list[Needed]:
     return [*found, *(Needed("model", name, name) for name in dict.fromkeys(models(release)))]
 
 
-def images(release: Demand) -> Iterator[str]:
+def images(release: RenderedRelease) -> Iterator[str]:
     """Yield the images of all pods, also those that are volumes; some come more than once."""
     for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
@@ -49,11 +49,11 @@ def images(release: Demand) -> Iterator[str]:
                 yield volume["image"]["reference"]
 
 
-def models(release: Demand) -> Iterator[str]:
+def models(release: RenderedRelease) -> Iterator[str]:
     """Yield the models that pods download from the hub or a mirror of it, with their revisions."""
     for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
-            env = {item["name"]: item.get("value") for item in container.get("env") or ()}
+            env = plain_env(container)
             if settings := env.get(SETTINGS):
                 asked = json.loads(settings)
                 yield f"{asked['model']}@{asked['revision']}"

@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from vmn.core.doctor.finding import Diagnosis, Finding, Role, State
-from vmn.core.doctor.source import Evidence, clock
+from vmn.core.cluster.timestamps import clock
+from vmn.core.doctor.evidence import Evidence
+from vmn.core.doctor.finding import Diagnosis, Finding, GroupHealth, Severity
+from vmn.report.terminal import FAINT, RED, WIDTH, YELLOW, coloured
 
-WIDTH = 118
-COLOURS = {Role.CAUSE: "31", Role.SYMPTOM: "33", Role.NOTE: "2"}
+COLOURS = {Severity.CAUSE: RED, Severity.SYMPTOM: YELLOW, Severity.NOTE: FAINT}
 INDENT = " " * 10
 
 
 def text(diagnosis: Diagnosis, *, colour: bool = False) -> str:
-    """Return each group's state and findings, the verdict first, and a line for the whole.
+    """Return the state and the findings of each group, the verdict first, and a line for the whole release.
 
     Args:
-        diagnosis: what was found.
-        colour: mark what each finding is.
+        diagnosis: the diagnosis.
+        colour: whether to color the severities.
     """
     lines: list[str] = []
     for group in diagnosis.groups:
@@ -28,18 +29,17 @@ def text(diagnosis: Diagnosis, *, colour: bool = False) -> str:
         for item in group.findings:
             lines += [*_lines(item, colour), ""]
         lines += [] if group.findings else [""]
-    lines += [f"Not seen: {plural} may not be read. {rule}" for plural, rule in diagnosis.denied]
+    lines += [f"Not checked: you may not read {plural}. {rule}" for plural, rule in diagnosis.denied]
     return "\n".join([*lines, summary(diagnosis)])
 
 
 def _lines(item: Finding, colour: bool) -> Iterator[str]:
-    word = str(item.role)
-    mark = f"\x1b[{COLOURS[item.role]}m{word:<8}\x1b[0m" if colour else f"{word:<8}"
+    mark = coloured(f"{item.severity:<8}", COLOURS[item.severity], colour=colour)
     said = wrap(f"{item.text[0]}{item.text[1:]}", WIDTH - 10, break_long_words=False, break_on_hyphens=False)
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])
     yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
-    if item.role is not Role.CAUSE:
+    if item.severity is not Severity.CAUSE:
         return
     yield from _part("why", item.why)
     yield from _part("fix", item.fix)
@@ -68,11 +68,11 @@ def _quoted(line: Evidence) -> str:
 def summary(diagnosis: Diagnosis) -> str:
     """Return the last line."""
     where = f"release {diagnosis.release} in namespace {diagnosis.namespace}"
-    serving = sum(group.state is State.SERVING for group in diagnosis.groups)
-    if diagnosis.state is State.SERVING:
+    serving = sum(group.state is GroupHealth.SERVING for group in diagnosis.groups)
+    if diagnosis.state is GroupHealth.SERVING:
         return f"{where}: healthy, {_groups(serving)} serve{'s' * (serving == 1)}"
-    if diagnosis.state is State.STARTING:
-        return f"{where}: starting, nothing is wrong so far; {serving} of {_groups(len(diagnosis.groups))} serving"
+    if diagnosis.state is GroupHealth.STARTING:
+        return f"{where}: starting, nothing wrong so far; {serving} of {_groups(len(diagnosis.groups))} serving"
     return f"{where}: {diagnosis.findings[0].id}; {serving} of {_groups(len(diagnosis.groups))} serving"
 
 
@@ -81,7 +81,7 @@ def _groups(count: int) -> str:
 
 
 def as_json(diagnosis: Diagnosis) -> str:
-    """Return the findings for programs, the verdict first."""
+    """Return the diagnosis as JSON, the verdict first."""
     content = {
         "release": diagnosis.release,
         "namespace": diagnosis.namespace,
@@ -99,7 +99,7 @@ def _entry(item: Finding) -> dict[str, Any]:
         "id": item.id,
         "group": item.group,
         "pod": item.pod,
-        "role": str(item.role),
+        "severity": str(item.severity),
         "text": item.text,
         "why": item.why or None,
         "evidence": _evidence(item.evidence),

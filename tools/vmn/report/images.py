@@ -1,4 +1,4 @@
-"""What ``vmn images`` found."""
+"""The list of ``vmn images``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import asdict
 from vmn.core.images import Needed
 
 MODEL = "hf://"
-"""What a model's line begins with, so that it is no image."""
+"""Beginning of the line of a model, which tells it from an image."""
 
 
 def text(found: Sequence[Needed]) -> str:
-    """Return a line for each thing: where it comes from, and where it is to go when that is another place."""
+    """Return a line for each item: its source, and its mirrored reference if that differs."""
     return "\n".join(map(_line, found))
 
 
@@ -24,5 +24,5 @@ def _line(item: Needed) -> str:
 
 
 def as_json(found: Sequence[Needed]) -> str:
-    """Return the same for programs."""
+    """Return the list as JSON."""
     return json.dumps([asdict(item) for item in found], indent=2)

@@ -4,53 +4,29 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from vmn.adapters.models import Model
-from vmn.core.planning.activation import Band
-from vmn.core.planning.choice import fewest_nodes
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.loglines import log_lines
-from vmn.core.planning.prediction import Options, Prediction, Setting
+from vmn.app.planner import Plan
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.prediction import Prediction
+from vmn.core.planning.startup_log.expected import log_lines
+from vmn.report.terminal import GREEN, RED, WIDTH, YELLOW, coloured
 
-WIDTH = 120
 DASH = "\N{EN DASH}"
 BAND = f"low{DASH}expected{DASH}high"
 SHOWN = 10
-"""Layouts in the table unless all are asked for."""
+"""Layouts in the table unless the user asks for all."""
 HEADINGS = ("layout", "fits", "GiB weights", "KV tokens", "longest", "concurrency", "network")
-COLOURS = {"yes": "32", "maybe": "33", "no": "31"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What was asked, and the answer.
-
-    Attributes:
-        model: the model.
-        question: what all layouts share.
-        options: vLLM's flags that were asked for.
-        layouts: the predictions, the best first.
-    """
-
-    model: Model
-    question: Setting
-    options: Options
-    layouts: Sequence[Prediction]
-
-    @property
-    def best(self) -> Prediction:
-        """The first layout."""
-        return self.layouts[0]
+COLOURS = {"yes": GREEN, "maybe": YELLOW, "no": RED}
 
 
 def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
-    """Return a header, a table of layouts, and what vLLM will print in the best one.
+    """Return a header, a table of layouts, and what vLLM will print in the best layout.
 
     Args:
-        plan: what to show.
-        everything: all layouts, not only the best ones.
-        colour: mark what fits.
+        plan: the plan.
+        everything: whether to show all layouts, not only the best ones.
+        colour: whether to color which layouts fit.
     """
     shown = plan.layouts if everything else plan.layouts[:SHOWN]
     rest = plan.layouts[len(shown) :]
@@ -62,16 +38,16 @@ def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
 
 
 def header(plan: Plan) -> list[str]:
-    """Return the lines that say what was asked."""
-    question = plan.question
-    cluster, batch, gpu = question.cluster, question.batch, question.gpu
+    """Return the lines about the model and the hardware."""
+    context = plan.context
+    cluster, batch, gpu = context.cluster, context.batch, context.gpu
     where = f"{cluster.gpus_per_node} {gpu.name}"
     if cluster.nodes > 1:
         where = f"{cluster.nodes} nodes of {where} over {cluster.network}"
     return [
-        f"{plan.model.name} on {where}, vLLM {question.version}",
-        f"{batch.length:,} tokens a request, up to {batch.tokens:,} tokens and {batch.requests:,} requests a step; "
-        f"{question.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
+        f"{plan.model.name} on {where}, vLLM {context.version}",
+        f"{batch.length:,} tokens per request, up to {batch.tokens:,} tokens and {batch.requests:,} requests per step; "
+        f"{context.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
     ]
 
 
@@ -88,14 +64,14 @@ def name(layout: Layout) -> str:
 
 
 def verdict(prediction: Prediction) -> str:
-    """Return ``yes``, ``maybe`` (as expected, but not when everything soft takes the most) or ``no``."""
+    """Return ``yes``, ``maybe`` (if nothing takes more memory than expected), or ``no``."""
     if prediction.is_sure:
         return "yes"
     return "maybe" if prediction.fits else "no"
 
 
 def reason(prediction: Prediction) -> str:
-    """Return why a layout does not fit; nothing for one that does."""
+    """Return why a layout does not fit, empty for a layout that fits."""
     if prediction.rejected:
         return prediction.rejected
     if prediction.fits:
@@ -109,13 +85,13 @@ def reason(prediction: Prediction) -> str:
         )
     longest = int(prediction.longest.expected)
     return (
-        f"{prediction.needed_gib:.2f} GiB of KV cache for a request of {prediction.length:,} tokens, and "
-        f"{worst.available.expected:.2f} GiB there: {longest:,} tokens at most"
+        f"a request of {prediction.length:,} tokens needs {prediction.needed_gib:.2f} GiB of KV cache, but only "
+        f"{worst.available.expected:.2f} GiB are available: at most {longest:,} tokens"
     )
 
 
 def compact(number: float) -> str:
-    """Return a count in at most five characters or so: 803k, 1.21M."""
+    """Return a count in about five characters: 803k, 1.21M."""
     if number < 9_999.5:
         return f"{int(number):,}"
     if number < 999_500:
@@ -124,20 +100,20 @@ def compact(number: float) -> str:
 
 
 def times(number: float) -> str:
-    """Return how many times, with as many digits as mean something."""
+    """Return a factor with its significant digits."""
     if number < 10:
         return f"{number:.2f}"
     return f"{number:.1f}" if number < 100 else compact(round(number))
 
 
 def band(value: Band, form: Callable[[float], str]) -> str:
-    """Return low, expected and high as one word; one number when they are the same."""
+    """Return low, expected, and high as one word; one number when they are the same."""
     ends = [form(value.low), form(value.expected), form(value.high)]
     return ends[0] if len(set(ends)) == 1 else DASH.join(ends)
 
 
 def printed(prediction: Prediction) -> list[str]:
-    """Return vLLM's own lines for a layout, with a heading; none where it has no words."""
+    """Return vLLM's own lines for a layout, with a heading; empty where vLLM has no message."""
     lines = log_lines(prediction)
     return ["", f"vLLM will print, in {name(prediction.layout)}:", *(f"  {line}" for line in lines)] if lines else []
 
@@ -186,35 +162,39 @@ def _refused(cells: Sequence[str], widths: Sequence[int], why: str) -> list[str]
 def _coloured(line: str, word: str, at: int) -> str:
     """Return a row with its verdict in the verdict's colour."""
     end = at + len(word)
-    return f"{line[:at]}\x1b[{COLOURS[word]}m{line[at:end]}\x1b[0m{line[end:]}"
+    return f"{line[:at]}{coloured(line[at:end], COLOURS[word])}{line[end:]}"
 
 
 def _legend(shown: Sequence[Prediction]) -> list[str]:
     verdicts = {verdict(prediction) for prediction in shown}
-    lines = [f"{BAND} where it can't be known exactly; longest: tokens of one request, as expected"]
+    lines = [f"{BAND} where a number is not known exactly; longest: expected tokens of one request"]
     if "maybe" in verdicts:
-        lines.append("maybe: as expected, but not when activations, NCCL and CUDA graphs take the most they may")
+        lines.append(
+            "maybe: fits as expected, but not if activations, NCCL, and CUDA graphs take the most that they can"
+        )
     return lines if verdicts - {"no"} else []
 
 
 def _replicas(plan: Plan) -> list[str]:
-    """Return the advice to run several groups where fewer nodes than there are would do."""
-    there = plan.question.cluster.nodes
-    enough = fewest_nodes(plan.question) if there > 1 and plan.best.fits else there
-    if enough == there:
+    """Return the advice to run several smaller groups where fewer nodes hold the model."""
+    nodes, enough = plan.context.cluster.nodes, plan.fewest_nodes
+    if enough == nodes:
         return []
-    size = "1 node is" if enough == 1 else f"{enough} nodes are"
-    return ["", f"{size} enough: {there // enough} replicas of --nodes {enough} answer more than one group of {there}."]
+    count = nodes // enough
+    size = {1: "one-node", 2: "two-node", 4: "four-node"}
+    small, large = size.get(enough, f"{enough}-node"), size.get(nodes, f"{nodes}-node")
+    what = "1 node is" if enough == 1 else f"{enough} nodes are"
+    return ["", f"{what} enough: {count} {small} groups serve more requests than one {large} group."]
 
 
 def _hint(plan: Plan) -> list[str]:
-    """Return what to do when nothing fits: the layout that comes nearest, with the length it has room for."""
+    """Return what to do when nothing fits: the layout that comes nearest, with the length for which it has room."""
     if any(prediction.fits for prediction in plan.layouts) or all(prediction.rejected for prediction in plan.layouts):
         return []
     end = "low" if any(prediction.longest.low > 0 for prediction in plan.layouts) else "expected"
     best = max(plan.layouts, key=lambda prediction: getattr(prediction.longest, end))
     length = int(getattr(best.longest, end))
     if not length:
-        return ["", "No layout has room: more or larger GPUs, or a checkpoint with smaller weights."]
-    word = "does" if end == "low" else "may"
-    return ["", f"Nothing fits at this length. {name(best.layout)} {word} with --max-model-len {length}."]
+        return ["", "No layout has room. Use more or larger GPUs, or a checkpoint with smaller weights."]
+    word = "fits" if end == "low" else "may fit"
+    return ["", f"No layout fits with this length. {name(best.layout)} {word} with --max-model-len {length}."]

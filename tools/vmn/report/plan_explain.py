@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
-from vmn.core.planning.activation import Band
-from vmn.core.planning.kvcache import KVCache, kv_cache, stage_bounds
+from vmn.app.planner import Plan
+from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.kv_cache import KVCache
 from vmn.core.planning.prediction import Prediction, Rank
-from vmn.report.plan import BAND, DASH, WIDTH, Plan, band, compact, header, name, printed, reason, times, verdict
+from vmn.report.plan import BAND, DASH, band, compact, header, name, printed, reason, times, verdict
 from vmn.report.plan_ledger import ACTIVATION, CACHE, GRAPHS, OTHER, Ledger, explanations, ledger
+from vmn.report.terminal import WIDTH
 
 COLUMNS = 4
 """Stages side by side."""
@@ -18,16 +20,16 @@ SOFT = ("activation", "non_torch", "graphs", "available")
 
 
 def explanation(plan: Plan) -> str:
-    """Return the best layout's ledger, the arithmetic of its KV cache, and what vLLM will print."""
+    """Return the ledger of the best layout, the arithmetic of its KV cache, and what vLLM will print."""
     best = plan.best
     why = reason(best)
     read = f", read on {plan.model.date}" if plan.model.date else ""
-    origin = f"shapes from {plan.model.source}{read}; memory of the GPU: {plan.question.gpu.source}"
+    origin = f"shapes from {plan.model.source}{read}; memory of the GPU: {plan.context.gpu.source}"
     lines = [
         *header(plan),
         *wrap(origin, WIDTH, break_long_words=False, break_on_hyphens=False),
         "",
-        f"{name(best.layout)}: {verdict(best)}{f', {why}' if why else ''}",
+        *wrap(f"{name(best.layout)}: {verdict(best)}{f', {why}' if why else ''}", WIDTH, subsequent_indent="  "),
     ]
     if best.ranks:
         lines += [*_ledgers(plan, best), "", *_soft(best), "", *_cache(plan, best)]
@@ -36,7 +38,7 @@ def explanation(plan: Plan) -> str:
 
 
 def stages(ranks: Sequence[Rank]) -> str:
-    """Return the stages of equal ranks as words: stage 0, stages 1 to 6, stages 1, 3."""
+    """Return the stages of some ranks in words: stage 0, stages 1 to 6, stages 1, 3."""
     return f"stage{'s' * (len(ranks) > 1)} {_numbers(ranks)}"
 
 
@@ -48,17 +50,17 @@ def _numbers(ranks: Sequence[Rank]) -> str:
 
 
 def alike(plan: Plan, prediction: Prediction) -> list[tuple[list[Rank], Ledger]]:
-    """Return the ledgers of a layout, each with the stages that have it."""
+    """Return the different ledgers of a layout, each with its stages."""
     groups: dict[tuple[object, ...], tuple[list[Rank], Ledger]] = {}
     for rank in prediction.ranks:
-        lines = ledger(plan.question, rank)
+        lines = ledger(plan.context, rank)
         key = (rank.layers, rank.blocks, *lines.items())
         groups.setdefault(key, ([], lines))[0].append(rank)
     return list(groups.values())
 
 
 def _ledgers(plan: Plan, prediction: Prediction) -> Iterator[str]:
-    words = explanations(plan.question, prediction)
+    words = explanations(plan.context, prediction)
     columns = alike(plan, prediction)
     for start in range(0, len(columns), COLUMNS):
         some = columns[start : start + COLUMNS]
@@ -69,7 +71,7 @@ def _ledgers(plan: Plan, prediction: Prediction) -> Iterator[str]:
         for line in names:
             yield _line(line, [_amount(lines.get(line)) for _, lines in some], words.get(line, ""))
         total = [_amount(sum(lines.values())) for _, lines in some]
-        yield _line("together", total, f"all of {plan.question.gpu.name} as vLLM sees it")
+        yield _line("sum", total, f"all memory of {plan.context.gpu.name} that vLLM sees")
         weights = [_amount(sum(lines[part] for part in ranks[0].weights)) for ranks, lines in some]
         yield _line("weights alone", weights, 'what vLLM calls "Model loading took"')
 
@@ -87,8 +89,8 @@ def _amount(hundredths: int | None) -> str:
 
 
 def _soft(prediction: Prediction) -> Iterator[str]:
-    """Yield the bands of what can't be known exactly."""
-    yield f"{BAND} of the soft terms, GiB"
+    """Yield the bands of what is not known exactly."""
+    yield f"{BAND} of what is not known exactly, in GiB"
     names: Mapping[str, str] = dict(zip(SOFT, (ACTIVATION, OTHER, GRAPHS, CACHE), strict=True))
     for attribute in SOFT:
         known: dict[str, list[Rank]] = {}
@@ -104,25 +106,25 @@ def _gibs(value: Band) -> str:
 
 
 def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
-    question, length = plan.question, prediction.length
-    cache = kv_cache(question.model, prediction.layout, question.kv_dtype, question.batch.tokens, question.vllm)
-    bounds = stage_bounds(question.model, prediction.layout)
+    cache, length = prediction.cache, prediction.length
+    if cache is None:
+        return
     yield "KV cache"
     token = cache.page // cache.block
-    yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes, {token:,} a token"
+    yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes, {token:,} per token"
     yield from _groups(cache)
     for ranks, _ in alike(plan, prediction):
-        size = cache.block_bytes(*bounds[ranks[0].stage])
+        size = ranks[0].block_bytes
         blocks = int(ranks[0].blocks.expected)
         yield (
-            f"  {stages(ranks)}: {size:,} bytes a block of all its layers; {ranks[0].available.expected:.2f} GiB are "
+            f"  {stages(ranks)}: {size:,} bytes per block of all its layers; {ranks[0].available.expected:.2f} GiB are "
             f"{blocks:,} blocks"
         )
     blocks = min(int(rank.blocks.expected) for rank in prediction.ranks)
-    needed = cache.request_blocks(length)
+    needed = prediction.request_blocks
     share = f", over {cache.shards} GPUs" if cache.shards > 1 else ""
     if len(prediction.ranks) > 1:
-        yield f"  the fewest count: {blocks:,} blocks"
+        yield f"  the stage with the fewest blocks decides: {blocks:,}"
     yield f"  a request of {length:,} tokens takes {needed:,} blocks{share}: {prediction.needed_gib:.2f} GiB"
     copies = prediction.layout.data
     each = f" x {copies} data-parallel ranks" if copies > 1 else ""
@@ -131,23 +133,23 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
         f"({band(prediction.concurrency, times)})"
     )
     yield f"  that times {length:,} = {int(prediction.tokens.expected):,} tokens ({band(prediction.tokens, compact)})"
-    limit = ", the model's own limit" if prediction.longest.expected >= question.model.max_length else ""
+    limit = ", the model's own limit" if prediction.longest.expected >= plan.context.model.max_length else ""
     yield f"  the longest request has {int(prediction.longest.expected):,} tokens{limit}"
 
 
 def _groups(cache: KVCache) -> Iterator[str]:
-    """Yield what layers share blocks when there are several kinds."""
+    """Yield which layers share blocks if there are several kinds."""
     if len(cache.groups) < 2:
         return
     kinds: dict[str, int] = {}
     for group in cache.groups:
-        kind = "all of a request"
+        kind = "all tokens of a request"
         if group.states:
             kind = "a state of fixed size"
         elif group.limit is not None:
             kind = f"the last {group.limit + group.extra:,} tokens and {cache.in_flight:,} in flight"
         kinds[kind] = kinds.get(kind, 0) + 1
     size = max(len(group.layers) for group in cache.groups)
-    yield f"  layers are in {len(cache.groups)} groups of up to {size}, and a request takes blocks for each:"
+    yield f"  the layers form {len(cache.groups)} groups of up to {size}, and a request takes blocks in each:"
     for kind, count in kinds.items():
         yield f"    {count} with {kind}"

@@ -1,4 +1,4 @@
-"""The layouts of ``vmn plan`` for programs."""
+"""The layouts of ``vmn plan`` as JSON."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from vmn.core.planning.activation import Band
-from vmn.core.planning.loglines import log_lines
+from vmn.app.planner import Plan
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction, Rank
-from vmn.report.plan import Plan, reason
+from vmn.core.planning.startup_log.expected import log_lines
+from vmn.report.plan import reason
 
 Json = dict[str, Any]
 
 
 def as_json(plan: Plan) -> str:
-    """Return the plan; GiB have two decimals, counts are whole numbers."""
-    question = plan.question
+    """Return the plan; GiB have two decimals, and counts are whole numbers."""
+    context = plan.context
     content = {
         "model": plan.model.name,
         "source": plan.model.source,
         "source_date": plan.model.date or None,
-        "gpu": question.gpu.name,
-        "gpu_gib": _gib(question.gpu.gib),
-        "budget_gib": _gib(question.budget),
-        "nodes": question.cluster.nodes,
-        "gpus_per_node": question.cluster.gpus_per_node,
-        "network": question.cluster.network,
-        "vllm_version": question.version,
-        "asked_max_model_len": question.batch.length,
-        "max_num_batched_tokens": question.batch.tokens,
-        "max_num_seqs": question.batch.requests,
+        "gpu": context.gpu.name,
+        "gpu_gib": _gib(context.gpu.gib),
+        "budget_gib": _gib(context.budget),
+        "nodes": context.cluster.nodes,
+        "gpus_per_node": context.cluster.gpus_per_node,
+        "network": context.cluster.network,
+        "vllm_version": context.version,
+        "asked_max_model_len": context.batch.length,
+        "max_num_batched_tokens": context.batch.tokens,
+        "max_num_seqs": context.batch.requests,
         "layouts": [layout(prediction) for prediction in plan.layouts],
     }
     return json.dumps(content, indent=2, ensure_ascii=False)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from vmn.core.planning.architecture import Architecture, Attention, Experts, LatentAttention
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.matrices import expert_share, shared_is_copied
-from vmn.core.planning.prediction import Prediction, Rank, Setting
-from vmn.core.planning.versions import graph_sizes
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weight_matrices import expert_share, shared_is_copied
+from vmn.core.planning.model.architecture import Architecture, Attention, Experts, LatentAttention
+from vmn.core.planning.prediction import PlanContext, Prediction, Rank
+from vmn.core.planning.vllm.versions import graph_sizes
 
-UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "left alone", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
+UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "unused", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (
-    *("embedding", "attention", "feed-forward", "experts", "routers"),
-    *("norms", "copies", "positions", "buffers", "head", "other", "rounding"),
+    "embedding",
+    "attention",
+    "feed-forward",
+    "experts",
+    "routers",
+    "norms",
+    "copies",
+    "positions",
+    "buffers",
+    "head",
+    "other",
+    "rounding",
 )
 """Parts of the weights, in the order of the ledger."""
 
@@ -22,14 +32,15 @@ Ledger = dict[str, int]
 """Hundredths of a GiB by line."""
 
 
-def ledger(question: Setting, rank: Rank) -> Ledger:
+def ledger(context: PlanContext, rank: Rank) -> Ledger:
     """Return where a GPU's memory goes, in hundredths of a GiB, with the soft terms as expected.
 
-    Weights together, the KV cache and vLLM's budget are rounded as everywhere else. What that leaves over, three
-    hundredths at most, goes to the activations, which nobody knows so exactly. A KV cache below zero is what lacks.
+    The sum of the weights, the KV cache, and vLLM's budget are rounded as everywhere else. The remainder, three
+    hundredths at most, goes to the activations, which are not known that exactly. A negative KV cache is what is
+    missing.
     """
-    total, weights = _hundredths(question.gpu.gib), _hundredths(rank.weights_gib)
-    lines = {UNUSED: total - _hundredths(question.budget)}
+    total, weights = _hundredths(context.gpu.gib), _hundredths(rank.weights_gib)
+    lines = {UNUSED: total - _hundredths(context.budget)}
     lines |= _shares({part: rank.weights[part] for part in sorted(rank.weights, key=_order)}, weights)
     fixed = {
         OTHER: _hundredths(rank.non_torch.expected),
@@ -39,30 +50,30 @@ def ledger(question: Setting, rank: Rank) -> Ledger:
     return lines | {ACTIVATION: total - sum(lines.values()) - sum(fixed.values())} | fixed
 
 
-def explanations(question: Setting, prediction: Prediction) -> dict[str, str]:
-    """Return for every line where its number comes from, in words."""
-    model, layout, batch = question.model, prediction.layout, question.batch
+def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]:
+    """Return for each line where its number comes from, in words."""
+    model, layout, batch = context.model, prediction.layout, context.batch
     small = model.quantization
     stored = f", {small.method}" if small and not small.experts_only else ""
-    share = 1 - question.budget / question.gpu.gib
+    share = 1 - context.budget / context.gpu.gib
     return {
         UNUSED: f"{share:.0%} of the GPU, for driver and CUDA (--gpu-memory-utilization)",
         "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; first stage",
         "attention": _attention(model, layout) + stored,
         "feed-forward": _feed_forward(model, layout) + stored,
         "experts": _experts(model, layout) + (f", {small.method}" if small else ""),
-        "routers": "which experts see a token; all on every GPU",
-        "norms": "all on every GPU",
+        "routers": "choose the experts of a token; whole on every GPU",
+        "norms": "whole on every GPU",
         "copies": "W_UK_T and W_UV, vLLM's copies of kv_b_proj for decoding",
         "positions": f"rotary table of {model.max_length:,} positions",
-        "buffers": "what attention keeps ready for prompts, made with the weights",
+        "buffers": "buffers of attention for prompts, allocated with the weights",
         "head": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; last stage",
         "other": "image encoder, estimated from its shapes; first stage",
-        "rounding": "what PyTorch's allocator leaves of blocks of 2 MiB",
-        ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests a step",
-        OTHER: "taken after vLLM's first look at the free memory",
-        GRAPHS: _graphs(question, prediction),
-        CACHE: "what is left",
+        "rounding": "unused rest of PyTorch's blocks of 2 MiB",
+        ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests per step",
+        OTHER: "allocated after vLLM first measures the free memory",
+        GRAPHS: _graphs(context, prediction),
+        CACHE: "the rest",
     }
 
 
@@ -114,14 +125,14 @@ def _experts(model: Architecture, layout: Layout) -> str:
         return ""
     here, _ = expert_share(found, layout)
     if layout.expert:
-        return f"{here} whole ones of {found.count} a layer"
+        return f"{here} whole experts of {found.count} per layer"
     ranks = layout.tensor * layout.data
-    return f"{found.count} a layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
+    return f"{found.count} per layer, each {f'over {ranks} GPUs' if ranks > 1 else 'whole'}"
 
 
-def _graphs(question: Setting, prediction: Prediction) -> str:
-    if question.batch.eager:
+def _graphs(context: PlanContext, prediction: Prediction) -> str:
+    if context.batch.eager:
         return "none with --enforce-eager"
     if not prediction.ranks[0].graphs.expected:
-        return "this version does not take them off the KV cache"
-    return f"estimate for {graph_sizes(question.batch.requests, question.gpu.gib >= 160)} sizes of a batch"
+        return "this version does not subtract them from the KV cache"
+    return f"estimate for {graph_sizes(context.batch.requests, context.gpu.gib >= 160)} sizes of a batch"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
+from vmn.app.planner import Plan
 from vmn.core.planning.prediction import Rank
-from vmn.report.plan import Plan, name, verdict
+from vmn.report.plan import name, verdict
 from vmn.report.plan_ledger import ACTIVATION, CACHE, GRAPHS, OTHER, UNUSED, Ledger, ledger
 
 COLOURS = {
@@ -47,11 +48,11 @@ STYLE = """
 def svg(plan: Plan) -> str:
     """Return the best layout's picture."""
     best = plan.best
-    ledgers = [segments(ledger(plan.question, rank)) for rank in best.ranks]
+    ledgers = [segments(ledger(plan.context, rank)) for rank in best.ranks]
     used = [_used(parts) for parts in ledgers]
-    scale = BAR / max(*used, plan.question.gpu.gib * 100)
+    scale = BAR / max(*used, plan.context.gpu.gib * 100)
     height = TOP + STEP * len(ledgers) + 34
-    title = f"{plan.model.name} in {name(best.layout)} on {plan.question.gpu.name} {FITS[verdict(best)]}"
+    title = f"{plan.model.name} in {name(best.layout)} on {plan.context.gpu.name} {FITS[verdict(best)]}"
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'role="img" aria-labelledby="title">',
@@ -63,7 +64,7 @@ def svg(plan: Plan) -> str:
     ]
     for index, (rank, parts) in enumerate(zip(best.ranks, ledgers, strict=True)):
         lines += _bar(rank, parts, TOP + STEP * index, scale)
-    lines += _edge(plan.question.gpu.gib, scale, len(ledgers))
+    lines += _edge(plan.context.gpu.gib, scale, len(ledgers))
     return "\n".join([*lines, "</svg>", ""])
 
 
@@ -105,7 +106,7 @@ def _bar(rank: Rank, parts: Mapping[str, int], y: int, scale: float) -> Iterator
             yield f'  <text class="in" x="{x + width / 2:.1f}" y="{y + 21}">{gib}</text>'
         x += width
     if parts.get(CACHE, 0) < 0:
-        yield f'  <text x="{LEFT}" y="{y + 45}">{-parts[CACHE] / 100:.2f} GiB are missing</text>'
+        yield f'  <text x="{LEFT}" y="{y + 45}">{-parts[CACHE] / 100:.2f} GiB missing</text>'
 
 
 def _edge(gib: float, scale: float, bars: int) -> Iterator[str]:

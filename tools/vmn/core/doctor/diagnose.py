@@ -1,36 +1,37 @@
-"""From lines to a verdict: which pod of a group failed first and why, what waits for it, and what to do."""
+"""From evidence to a verdict: which pod of a group failed first and why, which pods wait for it, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vmn.core.doctor.earlier import earlier_sources
-from vmn.core.doctor.eventfacts import event_sources, recreations, taken_down_since
-from vmn.core.doctor.finding import Diagnosis, Finding, GroupState, Role, State
-from vmn.core.doctor.groupfacts import LOOP, cluster_sources, group_sources
-from vmn.core.doctor.podfacts import pod_sources
-from vmn.core.doctor.release import Group, Pod, Release
-from vmn.core.doctor.signature import Rank, Signature, filled
-from vmn.core.doctor.source import Evidence, Source, clock, earliest
-from vmn.core.doctor.story import history, progress
+from vmn.core.cluster.release import Group, Pod, Release
+from vmn.core.cluster.timestamps import clock, earliest
+from vmn.core.doctor.events import event_sources, recreations, taken_down_since
+from vmn.core.doctor.evidence import Evidence, Observation, Source
+from vmn.core.doctor.finding import Diagnosis, Finding, GroupDiagnosis, GroupHealth, Severity
+from vmn.core.doctor.groups import LOOP, cluster_sources, group_sources
+from vmn.core.doctor.history import history, progress
+from vmn.core.doctor.past_failures import past_sources
+from vmn.core.doctor.pods import outlives_deletion, pod_sources
+from vmn.core.doctor.signature import Precedence, Signature, filled
 
-RANKS = list(Rank)
+ORDER = list(Precedence)
 WHOLE_SECOND = 1.0
-"""Deletion times have no fractions, those of logs have."""
+"""Deletion times have no fractions of a second, those of logs have."""
 QUOTES = 3
-"""Lines quoted for one finding at most."""
+"""Lines that are quoted for one finding at most."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A signature, and the lines that show it.
+    """A signature, and the evidence for it.
 
     Attributes:
-        signature: which one.
-        evidence: the earliest line first.
-        role: of the pod of that line.
-        past: it tells of a pod that is gone.
+        signature: the signature.
+        evidence: the lines that show it, the earliest first.
+        role: role of the pod of the first line.
+        past: whether it is about a pod that no longer exists.
     """
 
     signature: Signature
@@ -39,53 +40,68 @@ class Match:
     past: bool
 
     @property
+    def precedence(self) -> Precedence:
+        return self.signature.precedence
+
+    @property
     def at(self) -> float | None:
-        """When it was seen first."""
+        """When it was first seen."""
         return self.evidence[0].at
 
     @property
     def pod(self) -> str | None:
-        """Whose it is."""
         return self.evidence[0].pod
 
     @property
     def order(self) -> tuple[int, bool, float]:
-        """The verdict has the least: what explains most, of pods that are there, and of those what came first."""
-        return RANKS.index(self.signature.rank), self.past, earliest([self.at])
+        """The sort key: what explains most comes first, then existing pods, then what was seen first."""
+        return ORDER.index(self.precedence), self.past, earliest([self.at])
 
 
 def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
     """Return what is wrong with a release, group by group."""
-    everywhere = [*cluster_sources(release), *(item for item in event_sources(release) if item.group is None)]
-    local = [item for item in event_sources(release) if item.group is not None]
+    events = list(event_sources(release))
+    everywhere: list[Source | Observation] = [
+        *cluster_sources(release),
+        *(item for item in events if item.group is None),
+    ]
     groups = []
     for group in release.groups:
-        own = [
+        own: list[Source | Observation] = [
             *_pods(release, group),
-            *(item for item in local if item.group == group.index),
+            *(item for item in events if item.group == group.index),
             *group_sources(release, group),
-            *earlier_sources(release, group),
+            *past_sources(release, group),
         ]
         groups.append(_group(release, group, list(matches(table, [*own, *everywhere]))))
     if not release.groups:
-        found = [item for item in matches(table, everywhere) if item.signature.rank is not Rank.NOTE]
-        findings = [_finding(release, None, item, Role.CAUSE, "") for item in sorted(found, key=lambda one: one.order)]
-        groups.append(GroupState(None, State.FAILED if findings else State.SERVING, "it has no groups", findings))
+        groups.append(_without_groups(release, list(matches(table, everywhere))))
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
 
 
-def _pods(release: Release, group: Group) -> Iterator[Source]:
-    """Yield the lines of a group's pods without what they said after somebody began to take their group down."""
+def _without_groups(release: Release, found: Sequence[Match]) -> GroupDiagnosis:
+    shown = sorted((item for item in found if item.precedence is not Precedence.NOTE), key=lambda item: item.order)
+    findings = [_finding(release, None, item, Severity.CAUSE, "") for item in shown]
+    state = GroupHealth.FAILED if findings else GroupHealth.SERVING
+    return GroupDiagnosis(None, state, "the release has no groups", findings)
+
+
+def _pods(release: Release, group: Group) -> Iterator[Source | Observation]:
+    """Yield what is known about a group's pods, without what happened after the group was deleted."""
     ends = taken_down_since(release, group)
     for pod in group.pods:
         end = ends.get(pod.name)
-        for source in pod_sources(release, pod):
-            stays = source.text.startswith("Terminating") or source.kind in ("node", "pending")
-            yield source if stays or end is None else source.until(end + WHOLE_SECOND)
+        for item in pod_sources(release, pod):
+            if end is None or outlives_deletion(item):
+                yield item
+            elif isinstance(item, Source):
+                yield item.until(end + WHOLE_SECOND)
+            elif item.at is None or item.at <= end + WHOLE_SECOND:
+                yield item
 
 
-def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[Match]:
-    """Yield every signature that some line shows, once."""
+def matches(table: Iterable[Signature], sources: Sequence[Source | Observation]) -> Iterator[Match]:
+    """Yield every signature for which there is evidence, once."""
     for signature in table:
         found = [(item, source) for source in sources if (item := signature.find(source))]
         found = [(item, source) for item, source in found if not signature.is_over(item, sources)]
@@ -96,27 +112,34 @@ def matches(table: Iterable[Signature], sources: Sequence[Source]) -> Iterator[M
         yield Match(signature, [item for item, _ in found], first.role, first.past)
 
 
-def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupState:
+def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupDiagnosis:
     notes = list(history(release, group))
     if group.serving:
-        shown = sorted((item for item in found if item.signature.serving), key=lambda item: item.order)
-        findings = [_finding(release, group, item, _serving_role(item), "") for item in shown]
-        state = State.FAILED if any(item.role is not Role.NOTE for item in findings) else State.SERVING
-        line = f"group {group.index} serves" if state is State.SERVING else f"group {group.index} is ready, and ill"
-        return GroupState(group.index, state, line, [*findings, *notes])
+        return _serving(release, group, found, notes)
     looping = sum(event.count for event in recreations(release, group.index)) >= LOOP
     current = sorted((item for item in found if looping or not item.past), key=lambda item: item.order)
-    told = _without_repeats(item for item in current if item.signature.rank is not Rank.NOTE)
-    if not told:
-        quiet = [_finding(release, group, item, Role.NOTE, "") for item in current]
-        return GroupState(group.index, State.STARTING, progress(release, group), [*quiet, *notes])
-    findings = list(_story(release, group, told))
-    findings += [_finding(release, group, item, Role.NOTE, "") for item in current if item.signature.rank is Rank.NOTE]
-    return GroupState(group.index, State.FAILED, f"group {group.index} does not serve", [*findings, *notes])
+    quiet = [item for item in current if item.precedence is Precedence.NOTE]
+    failures = _without_repeats(item for item in current if item.precedence is not Precedence.NOTE)
+    noted = [_finding(release, group, item, Severity.NOTE, "") for item in quiet]
+    if not failures:
+        line = progress(release, group)
+        return GroupDiagnosis(group.index, GroupHealth.STARTING, line, [*noted, *notes])
+    findings = [*_failed(release, group, failures), *noted, *notes]
+    return GroupDiagnosis(group.index, GroupHealth.FAILED, f"group {group.index} does not serve", findings)
+
+
+def _serving(release: Release, group: Group, found: Sequence[Match], notes: Sequence[Finding]) -> GroupDiagnosis:
+    shown = sorted((item for item in found if item.signature.serving), key=lambda item: item.order)
+    findings = [_finding(release, group, item, _severity_when_serving(item), "") for item in shown]
+    if any(item.severity is not Severity.NOTE for item in findings):
+        state, line = GroupHealth.FAILED, f"group {group.index} is ready but unhealthy"
+    else:
+        state, line = GroupHealth.SERVING, f"group {group.index} serves"
+    return GroupDiagnosis(group.index, state, line, [*findings, *notes])
 
 
 def _without_repeats(found: Iterable[Match]) -> list[Match]:
-    """Return the matches without those that only say again what an earlier one says of the same line."""
+    """Return the matches without those that only repeat what an earlier one says about the same lines."""
     kept: list[Match] = []
     seen: set[tuple[str, str]] = set()
     for item in found:
@@ -127,33 +150,33 @@ def _without_repeats(found: Iterable[Match]) -> list[Match]:
     return kept
 
 
-def _serving_role(item: Match) -> Role:
-    return Role.CAUSE if item.signature.rank is Rank.CAUSE else Role.NOTE
+def _severity_when_serving(item: Match) -> Severity:
+    return Severity.CAUSE if item.precedence is Precedence.CAUSE else Severity.NOTE
 
 
-def _story(release: Release, group: Group, told: Sequence[Match]) -> Iterator[Finding]:
+def _failed(release: Release, group: Group, found: Sequence[Match]) -> Iterator[Finding]:
     """Yield the verdict, other causes, and what follows from them."""
-    verdict = told[0]
-    yield _finding(release, group, verdict, Role.CAUSE, _waiting(group, verdict))
+    verdict = found[0]
+    yield _finding(release, group, verdict, Severity.CAUSE, _waiting(group, verdict))
     pods = {verdict.pod}
-    for item in told[1:]:
-        rank = item.signature.rank
-        if rank is Rank.FALLBACK or (rank is Rank.WRAPPER and item.pod in pods):
+    for item in found[1:]:
+        if item.precedence is Precedence.FALLBACK or (item.precedence is Precedence.WRAPPER and item.pod in pods):
             continue
         pods.add(item.pod)
-        independent = item.signature.rank is Rank.CAUSE and item.pod != verdict.pod
-        yield _finding(release, group, item, Role.CAUSE if independent else Role.SYMPTOM, "", after=verdict)
+        independent = item.precedence is Precedence.CAUSE and item.pod != verdict.pod
+        severity = Severity.CAUSE if independent else Severity.SYMPTOM
+        yield _finding(release, group, item, severity, "", after=verdict)
 
 
 def _waiting(group: Group, verdict: Match) -> str:
-    """Return which other pods merely wait."""
+    """Return which other pods merely wait for the one that failed."""
     others = [pod for pod in group.pods if verdict.pod and pod.name != verdict.pod and not pod.ready]
     waits = [f"{pod.name} ({pod.role})" for pod in others if pod.running_since is not None]
     return f" {' and '.join(waits)} only wait{'s' * (len(waits) == 1)} for it." if waits else ""
 
 
 def _finding(
-    release: Release, group: Group | None, item: Match, role: Role, more: str, after: Match | None = None
+    release: Release, group: Group | None, item: Match, severity: Severity, more: str, after: Match | None = None
 ) -> Finding:
     words = {**_words(release, group, item), **item.evidence[0].words}
     title = filled(item.signature.title, words)
@@ -161,8 +184,8 @@ def _finding(
         id=item.signature.id,
         group=group.index if group else None,
         pod=item.pod,
-        role=role,
-        text=f"{_subject(item, role, after, group)}{title}.{more}",
+        severity=severity,
+        text=f"{_subject(item, severity, after, group)}{title}.{more}",
         why=filled(item.signature.cause, words),
         fix=filled(item.signature.fix, words),
         source=item.signature.source,
@@ -172,14 +195,14 @@ def _finding(
     )
 
 
-def _subject(item: Match, role: Role, after: Match | None, group: Group | None) -> str:
+def _subject(item: Match, severity: Severity, after: Match | None, group: Group | None) -> str:
     if not item.pod:
         return ""
     who = f"{item.pod} ({item.role})" if item.role else item.pod
     when = f", at {clock(item.at)}" if item.at else ""
-    if when and role is Role.CAUSE and after is None and group and group.size > 1:
+    if when and severity is Severity.CAUSE and after is None and group and group.size > 1:
         return f"{who} failed first{when}: "
-    if role is Role.SYMPTOM and after and after.pod and after.pod != item.pod:
+    if severity is Severity.SYMPTOM and after and after.pod and after.pod != item.pod:
         return f"{who}, because of {after.pod}{when}: "
     return f"{who}{when}: "
 

@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""What the doctor reports: findings, the health of each group, and the diagnosis of a release."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vmn.core.doctor.source import Evidence
+from vmn.core.doctor.evidence import Evidence
 
 
-class Role(StrEnum):
-    """What a finding is in the story."""
+class Severity(StrEnum):
+    """What a finding is for the release."""
 
     CAUSE = "cause"
     SYMPTOM = "symptom"
     NOTE = "note"
 
 
-class State(StrEnum):
-    """How a group is."""
+class GroupHealth(StrEnum):
+    """Whether a group serves."""
 
     SERVING = "serving"
     STARTING = "starting"
@@ -27,26 +27,26 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """Something that was found in a release.
 
     Attributes:
-        id: of the signature, for programs.
-        group: index, None for the whole release.
-        pod: whose it is, None when of no single pod.
-        role: in the story.
+        id: id of the signature, for programs.
+        group: index of the group, None for the whole release.
+        pod: name of the pod, None when it is not about a single pod.
+        severity: cause, symptom, or note.
         text: what happened, in words.
         why: why such a thing happens.
         fix: what to do.
         source: where this is known from.
-        section: of docs/failures.md, None without one.
+        section: section of docs/failures.md, None without one.
         evidence: the lines that show it.
-        at: when, in seconds since 1970; None when not known.
+        at: when it happened, in seconds since 1970; None when that is not known.
     """
 
     id: str
     group: int | None
     pod: str | None
-    role: Role
+    severity: Severity
     text: str
     why: str
     fix: str
@@ -57,55 +57,54 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class GroupState:
-    """How a group is, and what is to say of it.
+class GroupDiagnosis:
+    """The health of a group, and the findings about it.
 
     Attributes:
-        index: its own; None for what concerns the release as a whole.
-        state: how it is.
-        line: the state in words.
-        findings: the verdict first.
+        index: index of the group; None for the release as a whole.
+        state: whether it serves.
+        line: its state in words.
+        findings: the findings, the verdict first.
     """
 
     index: int | None
-    state: State
+    state: GroupHealth
     line: str
     findings: Sequence[Finding]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of a release.
+    """The diagnosis of a release.
 
     Attributes:
-        release: its name.
-        namespace: where it is.
-        groups: each one.
-        denied: what could not be read: plural name -> RBAC rule.
+        release: name of the release.
+        namespace: namespace of the release.
+        groups: the diagnoses of its groups.
+        denied: what could not be read: plural name and RBAC rule.
     """
 
     release: str
     namespace: str
-    groups: Sequence[GroupState]
+    groups: Sequence[GroupDiagnosis]
     denied: Sequence[tuple[str, str]] = ()
 
     @property
     def findings(self) -> list[Finding]:
         """All findings: causes before symptoms before notes, the verdict first."""
-        order = list(Role)
-        return sorted(
-            (item for group in self.groups for item in group.findings), key=lambda item: order.index(item.role)
-        )
+        order = list(Severity)
+        found = (item for group in self.groups for item in group.findings)
+        return sorted(found, key=lambda item: order.index(item.severity))
 
     @property
     def failed(self) -> bool:
-        """Whether something was found that keeps the release from serving."""
-        return any(item.role is not Role.NOTE for item in self.findings)
+        """Whether something keeps the release from serving."""
+        return any(item.severity is not Severity.NOTE for item in self.findings)
 
     @property
-    def state(self) -> State:
+    def state(self) -> GroupHealth:
         """The worst state of all groups."""
         if self.failed or not self.groups:
-            return State.FAILED
+            return GroupHealth.FAILED
         states = [group.state for group in self.groups]
-        return State.STARTING if State.STARTING in states else State.SERVING
+        return GroupHealth.STARTING if GroupHealth.STARTING in states else GroupHealth.SERVING

@@ -1,4 +1,4 @@
-"""The table of signatures: what a known failure looks like, why it happens, and what to do."""
+"""The table of signatures: how to recognize a known failure, why it happens, and what to do."""
 
 from __future__ import annotations
 
@@ -9,53 +9,76 @@ from enum import StrEnum
 from string import Template
 from typing import Any
 
-from vmn.core.doctor.source import KINDS, Evidence, Source
+from vmn.core.doctor.evidence import TEXTS, Evidence, Observation, Source, named_groups
 
-KEYS = frozenset({"id", "title", "rank", "evidence", "unless", "serving", "cause", "fix", "source", "section"})
-RULE_KEYS = frozenset({"in", "text", "role"})
+REQUIRED = frozenset({"id", "title", "precedence", "evidence", "cause", "fix", "source"})
+KEYS = REQUIRED | {"unless", "serving", "section"}
 ROLES = ("leader", "worker")
 
 
-class Rank(StrEnum):
+class Precedence(StrEnum):
     """How much a signature explains, the most first."""
 
     CAUSE = "cause"
     """It explains itself."""
     GENERIC = "generic"
-    """Something failed, and another line says why; it is the verdict when no other does."""
+    """Something failed, and another line says why; it is the verdict when no other signature matches."""
     FALLBACK = "fallback"
-    """An error that no other signature knows; it is told only when it is the verdict."""
+    """An error that no other signature knows; it is shown only when it is the verdict."""
     SYMPTOM = "symptom"
     """It follows from a failure elsewhere."""
     WRAPPER = "wrapper"
-    """It says that something failed, and no more; it is told when nothing else is of that pod."""
+    """It only says that something failed; it is shown when nothing else is known about that pod."""
     NOTE = "note"
-    """It means nothing, and is often taken for the cause."""
+    """It means nothing, and is often mistaken for the cause."""
 
 
 class SignatureError(ValueError):
-    """The table has an entry that can't be read; the message names it."""
+    """An entry of the table is invalid; the message names it."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Where to look, and for what.
+class TextRule:
+    """A pattern, and where to search for it.
 
     Attributes:
-        kinds: of sources.
-        pattern: that one line must have; its named groups are words for title and fix.
-        role: of the pod, None for both.
+        kinds: the texts to search, of TEXTS.
+        pattern: what one line must match; its named groups become words of the title and the fix.
+        role: role of the pod, None for both.
     """
 
     kinds: frozenset[str]
     pattern: re.Pattern[str]
     role: str | None
 
-    def find(self, source: Source) -> Evidence | None:
-        """Return the line of a source that fits."""
-        if source.kind not in self.kinds or (self.role and source.role != self.role):
+    def find(self, source: Source | Observation) -> Evidence | None:
+        """Return the line of a source that matches, or the observation whose quotation does."""
+        if self.role and source.role != self.role:
             return None
-        return source.find(self.pattern)
+        if isinstance(source, Source):
+            return source.find(self.pattern) if source.kind in self.kinds else None
+        found = self.pattern.search(source.quote) if source.quote and source.subject in self.kinds else None
+        return source.evidence(named_groups(found)) if found else None
+
+
+@dataclass(frozen=True)
+class ObservationRule:
+    """Kinds of observations, and what their fields must be.
+
+    Attributes:
+        kinds: any of these kinds.
+        where: for each field, the pattern that its whole value must match.
+    """
+
+    kinds: frozenset[str]
+    where: Mapping[str, re.Pattern[str]]
+
+    def find(self, source: Source | Observation) -> Evidence | None:
+        """Return the observation if it fits; its fields are words of the title and the fix."""
+        if not isinstance(source, Observation) or source.kind not in self.kinds:
+            return None
+        fits = all(pattern.fullmatch(source.fields.get(name, "")) for name, pattern in self.where.items())
+        return source.evidence(source.fields) if fits else None
 
 
 @dataclass(frozen=True)
@@ -63,22 +86,22 @@ class Signature:
     """A known failure.
 
     Attributes:
-        id: for programs; it never changes.
+        id: the name for programs; it never changes.
         title: what is wrong, in a few words.
-        rank: how much it explains.
+        precedence: how much it explains.
         rules: any of them is evidence.
-        unless: what a later line of the same log must not say: then it is over.
-        serving: it is looked for in groups that serve, too.
+        unless: what a later line of the same log must not say, because the failure is then over.
+        serving: whether to look for it in groups that serve, too.
         cause: why it happens.
         fix: what to do.
         source: where this is known from.
-        section: of docs/failures.md, None without one.
+        section: section of docs/failures.md, None without one.
     """
 
     id: str
     title: str
-    rank: Rank
-    rules: Sequence[Rule]
+    precedence: Precedence
+    rules: Sequence[TextRule | ObservationRule]
     unless: re.Pattern[str] | None
     serving: bool
     cause: str
@@ -86,15 +109,15 @@ class Signature:
     source: str
     section: int | None
 
-    def find(self, source: Source) -> Evidence | None:
-        """Return the line of a source that shows this failure."""
+    def find(self, source: Source | Observation) -> Evidence | None:
+        """Return the line of a source, or the observation, that shows this failure."""
         return next((item for rule in self.rules if (item := rule.find(source))), None)
 
-    def is_over(self, found: Evidence, sources: Iterable[Source]) -> bool:
-        """Return whether a later line of the pod's log says that it is over."""
+    def is_over(self, found: Evidence, sources: Iterable[Source | Observation]) -> bool:
+        """Return whether a later line of the pod's log says that the failure is over."""
         if self.unless is None:
             return False
-        logs = (source for source in sources if source.kind == "log" and source.pod == found.pod)
+        logs = (item for item in sources if isinstance(item, Source) and item.kind == "log" and item.pod == found.pod)
         later = [at for source in logs if (at := source.last(self.unless)) is not None]
         return bool(later) and max(later) >= (found.at or 0.0)
 
@@ -108,26 +131,26 @@ def signatures(entries: Iterable[Mapping[str, Any]]) -> list[Signature]:
     """Return the table.
 
     Raises:
-        SignatureError: an entry is wrong.
+        SignatureError: an entry is invalid.
     """
     found = [_signature(entry) for entry in entries]
     ids = [item.id for item in found]
     if twice := next((name for name in ids if ids.count(name) > 1), None):
-        raise SignatureError(f"{twice}: there are two of this id.")
+        raise SignatureError(f"{twice}: two entries have this id.")
     return found
 
 
 def _signature(entry: Mapping[str, Any]) -> Signature:
     name = entry.get("id") or "an entry without id"
     if unknown := set(entry) - KEYS:
-        raise SignatureError(f"{name}: unknown keys {sorted(unknown)}; there are {sorted(KEYS)}.")
-    if missing := {"id", "title", "rank", "evidence", "cause", "fix", "source"} - set(entry):
-        raise SignatureError(f"{name}: it lacks {sorted(missing)}.")
+        raise SignatureError(f"{name}: unknown keys {sorted(unknown)}. Use {sorted(KEYS)}.")
+    if missing := REQUIRED - set(entry):
+        raise SignatureError(f"{name}: missing keys {sorted(missing)}.")
     try:
         return Signature(
             id=name,
             title=entry["title"],
-            rank=Rank(entry["rank"]),
+            precedence=Precedence(entry["precedence"]),
             rules=[_rule(rule) for rule in entry["evidence"]],
             unless=_pattern(entry["unless"]) if "unless" in entry else None,
             serving=bool(entry.get("serving")),
@@ -140,13 +163,28 @@ def _signature(entry: Mapping[str, Any]) -> Signature:
         raise SignatureError(f"{name}: {error}") from error
 
 
-def _rule(rule: Mapping[str, Any]) -> Rule:
-    kinds = rule["in"] if isinstance(rule["in"], list) else [rule["in"]]
-    if unknown := (set(kinds) - KINDS) | (set(rule) - RULE_KEYS):
-        raise ValueError(f"evidence has no {sorted(unknown)}; there are {sorted(KINDS)} and {sorted(RULE_KEYS)}")
+def _rule(rule: Mapping[str, Any]) -> TextRule | ObservationRule:
+    if "observation" in rule:
+        return _observation_rule(rule)
+    if unknown := set(rule) - {"in", "text", "role"}:
+        raise ValueError(f"evidence has unknown keys {sorted(unknown)}; use in, text and role")
+    kinds = frozenset(_listed(rule["in"]))
+    if elsewhere := kinds - TEXTS:
+        raise ValueError(f"evidence can't be searched in {sorted(elsewhere)}; use {sorted(TEXTS)}")
     if rule.get("role") not in (None, *ROLES):
-        raise ValueError(f"role {rule['role']} is none of {ROLES}")
-    return Rule(frozenset(kinds), _pattern(rule["text"]), rule.get("role"))
+        raise ValueError(f"unknown role {rule['role']}; use {' or '.join(ROLES)}")
+    return TextRule(kinds, _pattern(rule["text"]), rule.get("role"))
+
+
+def _observation_rule(rule: Mapping[str, Any]) -> ObservationRule:
+    if unknown := set(rule) - {"observation", "where"}:
+        raise ValueError(f"evidence has unknown keys {sorted(unknown)}; use observation and where")
+    where = {name: _pattern(str(text)) for name, text in (rule.get("where") or {}).items()}
+    return ObservationRule(frozenset(_listed(rule["observation"])), where)
+
+
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmn.core.planning.activation import Band, Batch
-from vmn.core.planning.layout import Layout
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import Band, Batch
 
 SLACK_GIB = 0.1
 """GiB by which the same start-up may differ the next time."""

@@ -7,20 +7,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vmn.core.planning.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
-from vmn.core.planning.architecture import Architecture
-from vmn.core.planning.constraints import Cluster, layouts, refusal, spans_nodes
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
-from vmn.core.planning.kvcache import KVCache, cache_is_fp8, kv_cache, stage_bounds
-from vmn.core.planning.layout import Layout
-from vmn.core.planning.storage import MxForm, Storage
-from vmn.core.planning.versions import Behaviour, batch_defaults, behaviour, release
-from vmn.core.planning.weights import stage_weights
+from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
+from vmn.core.planning.memory.allocator import MxForm, Storage
+from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache, stage_bounds
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.vllm.versions import Behaviour, batch_defaults, behaviour, release
 
 
 @dataclass(frozen=True)
-class Options:
+class VllmOptions:
     """vLLM's flags that memory depends on; None is vLLM's own default.
 
     Attributes:
@@ -93,7 +93,9 @@ class Prediction:
         concurrency: requests of ``length`` at once.
         budget: GiB that vLLM may use on each GPU.
         needed_gib: GiB of KV cache that a request of ``length`` takes on the fullest rank.
-        refusal_line: what vLLM prints when it refuses the layout; nothing where it has no words for it.
+        refusal_line: what vLLM logs when it refuses the layout; empty where it has no message.
+        cache: the form of the KV cache, None for a refused layout.
+        request_blocks: blocks of the KV cache that a request of ``length`` takes.
     """
 
     layout: Layout
@@ -107,6 +109,8 @@ class Prediction:
     concurrency: Band = field(default=Band(0, 0, 0))
     needed_gib: float = 0.0
     refusal_line: str = ""
+    cache: KVCache | None = None
+    request_blocks: int = 0
 
     @property
     def fits(self) -> bool:
@@ -120,8 +124,8 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all layouts of one question share.
+class PlanContext:
+    """What all layouts of one context share.
 
     Attributes:
         model: its shapes.
@@ -131,7 +135,7 @@ class Setting:
         vllm: the version's behaviour.
         kv_dtype: ``--kv-cache-dtype``.
         budget: GiB that vLLM may use on each GPU.
-        correction: what a start-up's log said, None for none (``calibration.calibrate``).
+        correction: what a start-up's log said, None for none (``startup_log.compare.calibrate``).
     """
 
     model: Architecture
@@ -145,8 +149,8 @@ class Setting:
     correction: Correction | None = None
 
 
-def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -> Setting:
-    """Return the question with vLLM's defaults filled in.
+def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmOptions) -> PlanContext:
+    """Return the context with vLLM's defaults filled in.
 
     Raises:
         UnknownVersion: of vLLM.
@@ -159,13 +163,13 @@ def setting(model: Architecture, gpu: Gpu, cluster: Cluster, options: Options) -
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
     utilization = options.utilization or vllm.utilization
     budget = math.ceil(gpu.gib * GIB * utilization) / GIB
-    return Setting(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
+    return PlanContext(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
 
 
-def predict_all(question: Setting) -> list[Prediction]:
-    """Return a prediction for every layout, the best first."""
-    found = (predict(question, layout) for layout in layouts(question.model, question.cluster))
-    return sorted(found, key=lambda prediction: rank_of(prediction, question.cluster.nodes))
+def predict_all(context: PlanContext) -> list[Prediction]:
+    """Return a prediction for each layout, the best first."""
+    found = (predict(context, layout) for layout in layouts(context.model, context.cluster))
+    return sorted(found, key=lambda prediction: rank_of(prediction, context.cluster.nodes))
 
 
 def rank_of(prediction: Prediction, nodes: int) -> tuple[object, ...]:
@@ -193,20 +197,20 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 """What crosses the network between nodes, the least first."""
 
 
-def predict(question: Setting, layout: Layout) -> Prediction:
+def predict(context: PlanContext, layout: Layout) -> Prediction:
     """Return what will happen in one layout."""
-    refused = refusal(question.model, layout, question.cluster)
-    traffic = _traffic(layout, question.cluster)
+    refused = refusal(context.model, layout, context.cluster)
+    traffic = _traffic(layout, context.cluster)
     if refused:
         return Prediction(
-            layout, refused.text, traffic, question.batch.length, question.budget, refusal_line=refused.vllm
+            layout, refused.text, traffic, context.batch.length, context.budget, refusal_line=refused.vllm
         )
-    cache = kv_cache(question.model, layout, question.kv_dtype, question.batch.tokens, question.vllm)
-    stages = stage_bounds(question.model, layout)
-    ranks = [_rank(question, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
+    cache = kv_cache(context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm)
+    stages = stage_bounds(context.model, layout)
+    ranks = [_rank(context, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
     blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
-    needed = cache.request_blocks(question.batch.length)
-    most = question.model.max_length
+    needed = cache.request_blocks(context.batch.length)
+    most = context.model.max_length
 
     def each(function: Callable[[int], float]) -> Band:
         return Band(*(function(max(0, int(count))) for count in (blocks.low, blocks.expected, blocks.high)))
@@ -215,13 +219,15 @@ def predict(question: Setting, layout: Layout) -> Prediction:
         layout,
         None,
         traffic,
-        question.batch.length,
-        question.budget,
+        context.batch.length,
+        context.budget,
         ranks,
-        tokens=each(lambda count: int(count / needed * question.batch.length) * layout.data),
+        tokens=each(lambda count: int(count / needed * context.batch.length) * layout.data),
         longest=each(lambda count: cache.longest_request(max(0, count - 1), most)),
         concurrency=each(lambda count: _concurrency(count, needed) * layout.data),
         needed_gib=needed * max(cache.block_bytes(*bounds) for bounds in stages) / GIB,
+        cache=cache,
+        request_blocks=needed,
     )
 
 
@@ -238,47 +244,47 @@ def _traffic(layout: Layout, cluster: Cluster) -> str:
     return "stages" if layout.data == 1 and not layout.expert else "data"
 
 
-def _rank(question: Setting, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
-    weights = _weights(question, layout, stage)
-    activation, other, captured = _soft_terms(question, layout, stage)
+def _rank(context: PlanContext, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
+    weights = _weights(context, layout, stage)
+    activation, other, captured = _soft_terms(context, layout, stage)
     used = activation + other + captured
-    left = question.budget - sum(weights.values())
+    left = context.budget - sum(weights.values())
     available = Band(left - used.high, left - used.expected, left - used.low)
     size = cache.block_bytes(*bounds)
     blocks = Band(
         *(float(max(0, int(gib * GIB)) // size) for gib in (available.low, available.expected, available.high))
     )
-    most = max(question.model.max_length, question.batch.length)
+    most = max(context.model.max_length, context.batch.length)
     longest = cache.longest_request(max(0, int(blocks.expected) - 1), most)
     return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest)
 
 
-def _weights(question: Setting, layout: Layout, stage: int) -> dict[str, float]:
+def _weights(context: PlanContext, layout: Layout, stage: int) -> dict[str, float]:
     """Return the GiB of weights by what they are for, with what is made together with them."""
-    model = question.model
-    sizes = stage_weights(model, layout, stage, storage=_storage(question))
+    model = context.model
+    sizes = stage_weights(model, layout, stage, storage=_storage(context))
     weights = {name: size / GIB for name, size in sizes.items() if size}
     weights["positions"] = model.position_bytes / GIB
-    small = cache_is_fp8(model, question.kv_dtype)
-    buffers = fixed_buffers(model, layout, question.batch, question.vllm, small)
+    small = cache_is_fp8(model, context.kv_dtype)
+    buffers = fixed_buffers(model, layout, context.batch, context.vllm, small)
     if buffers:
         weights["buffers"] = buffers
-    factor = question.correction.weight_factor(layout, stage) if question.correction else 1.0
+    factor = context.correction.weight_factor(layout, stage) if context.correction else 1.0
     return {name: size * factor for name, size in weights.items()}
 
 
-def _storage(question: Setting) -> Storage:
-    vllm = question.vllm
+def _storage(context: PlanContext) -> Storage:
+    vllm = context.vllm
     hopper: MxForm = "inner" if vllm.padded_mxfp4 else "scales"
-    return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if question.gpu.hopper else "both")
+    return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if context.gpu.hopper else "both")
 
 
-def _soft_terms(question: Setting, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
+def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
     """Return activations, what is outside of PyTorch, and CUDA graphs."""
-    model, batch, vllm, told = question.model, question.batch, question.vllm, question.correction
-    activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, question.kv_dtype))
+    model, batch, vllm, told = context.model, context.batch, context.vllm, context.correction
+    activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, context.kv_dtype))
     other = non_torch(layout, vllm)
-    captured = graphs(model, layout, batch, vllm, large_gpu=question.gpu.gib >= 160)
+    captured = graphs(model, layout, batch, vllm, large_gpu=context.gpu.gib >= 160)
     if told is None:
         return activation, other, captured
     return (

@@ -1,15 +1,15 @@
-"""All checks, in the order in which they are said."""
+"""All checks, in the order of the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot
 from vmn.core.preflight import claims, fabrics, gpus, namespace, nodes, objects, queues, routes, server
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, warned
-from vmn.core.snapshot import Snapshot
+from vmn.core.preflight.result import CheckResult, warned
 
-Check = Callable[[Demand, Snapshot], Iterator[Finding]]
+Check = Callable[[RenderedRelease, Snapshot], Iterator[CheckResult]]
 CHECKS: tuple[tuple[Check, str], ...] = (
     (server.version, ""),
     (server.crd, "customresourcedefinitions"),
@@ -44,16 +44,16 @@ CHECKS: tuple[tuple[Check, str], ...] = (
     (routes.growth, "nodes"),
     (objects.monitors, ""),
 )
-"""Each check, and the kind that it can say nothing without."""
+"""Each check, and the kind without which it can find nothing."""
 
 
-def findings(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield what every check says, and what could not be seen."""
+def results(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Yield the results of every check, and what you may not read."""
     for check, needed in CHECKS:
         if needed not in snapshot.denied:
-            yield from check(demand, snapshot)
+            yield from check(release, snapshot)
     for plural, rule in snapshot.denied.items():
-        text = f"{plural} may not be read, so what depends on them was not checked"
+        text = f"you may not read {plural}, so what depends on them was not checked"
         if plural == "pods":
-            text = "pods of all namespaces may not be read, so nodes count as empty"
+            text = "you may not read pods in all namespaces, so all nodes count as empty"
         yield warned("permissions", text, rule)

@@ -1,16 +1,15 @@
-"""Whether a pod may go to a node: readiness, labels, node affinity, taints; as the scheduler sees it."""
+"""Whether a pod can run on a node, as the scheduler decides it: readiness, labels, node affinity, taints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vmn.core.preflight.demand import Object
-from vmn.core.snapshot import condition_of, labels_of
+from vmn.core.cluster.snapshot import Object, condition_of, labels_of
 
 
 def bars(node: Object, spec: Object) -> Iterator[str]:
-    """Yield why a pod may not go to a node."""
+    """Yield why a pod can't run on a node."""
     if condition_of(node, "Ready").get("status", "True") != "True":
         yield "not ready"
     for name, value in (spec.get("nodeSelector") or {}).items():
@@ -20,14 +19,14 @@ def bars(node: Object, spec: Object) -> Iterator[str]:
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
     if required and not any(_term_matches(term, node) for term in required["nodeSelectorTerms"]):
-        yield "outside of nodeAffinity"
+        yield "outside nodeAffinity"
     for taint in node["spec"].get("taints") or ():
         if taint["effect"] != "PreferNoSchedule" and not _tolerated(taint, spec.get("tolerations") or ()):
             yield _why(taint)
 
 
 def _why(taint: Mapping[str, Any]) -> str:
-    """Return what a taint means; those that Kubernetes sets for a node's state are nothing to tolerate."""
+    """Return what a taint means; taints for a node's state, which Kubernetes sets, should not be tolerated."""
     domain, _, state = taint["key"].rpartition("/")
     if domain != "node.kubernetes.io":
         return f"taint {_taint(taint)}"

@@ -1,74 +1,74 @@
-"""GPUs: of one kind, whole, and with a driver that is new enough; labels of GPU feature discovery."""
+"""Checks of GPUs by the labels of GPU feature discovery: of one kind, whole, and with a recent driver."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot, labels_of
 from vmn.core.preflight.nodes import NodeFit, Placement
-from vmn.core.snapshot import Snapshot, labels_of
+from vmn.core.preflight.result import CheckResult, failed, nodes_are, passed, skipped, warned
 
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")
 DRIVER_NEEDED = 580
-"""Of NVIDIA's data-centre driver, for CUDA 13.0, which the image of vLLM 0.32 has."""
+"""Version of NVIDIA's data center driver for CUDA 13.0, which the image of vLLM 0.32 has."""
 SHARED = "-SHARED"
 
 
-def _named(demand: Demand, snapshot: Snapshot) -> list[NodeFit]:
-    return [fit for fit in Placement(demand, snapshot).open if PRODUCT in labels_of(fit.node)]
+def _named(release: RenderedRelease, snapshot: Snapshot) -> list[NodeFit]:
+    return [fit for fit in Placement(release, snapshot).open if PRODUCT in labels_of(fit.node)]
 
 
-def products(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 8: the nodes that may take pods have GPUs of one kind."""
-    kinds = Counter(labels_of(fit.node)[PRODUCT] for fit in _named(demand, snapshot))
+def products(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that the nodes for the pods have GPUs of one kind."""
+    kinds = Counter(labels_of(fit.node)[PRODUCT] for fit in _named(release, snapshot))
     if not kinds:
         yield skipped("gpu-kind", f"no node has the label {PRODUCT}")
     elif len(kinds) == 1:
         yield passed("gpu-kind", f"all nodes have {next(iter(kinds))}")
     else:
         found = ", ".join(f"{count} with {kind}" for kind, count in kinds.most_common())
-        fix = f"Pick one: scheduling.nodeSelector {PRODUCT}={kinds.most_common(1)[0][0]}."
-        yield failed("gpu-kind", f"a group may get GPUs of several kinds: {found}", fix)
+        fix = f"Select one kind with scheduling.nodeSelector, such as {PRODUCT}={kinds.most_common(1)[0][0]}."
+        yield failed("gpu-kind", f"a group may get GPUs of different kinds: {found}", fix)
 
 
-def driver(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 9: the driver is new enough for the image's CUDA."""
+def driver(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that the driver is recent enough for the image's CUDA."""
     found = {
         fit.node["metadata"]["name"]: int(value)
-        for fit in _named(demand, snapshot)
+        for fit in _named(release, snapshot)
         for value in [next((labels_of(fit.node)[key] for key in DRIVER if key in labels_of(fit.node)), "")]
         if value.isdigit()
     }
     old = {name: value for name, value in found.items() if value < DRIVER_NEEDED}
     if not found:
-        yield skipped("driver", "no node says its driver's version in a label")
+        yield skipped("driver", "no node has a label with its driver version")
     elif old:
         name, value = next(iter(old.items()))
-        text = f"{len(old)} node(s) have a driver before {DRIVER_NEEDED}: {name} has {value}"
-        fix = f"Install driver {DRIVER_NEEDED} or later, or set image.tag to one with -cu129, which 525 and later take."
+        text = f"{nodes_are(len(old), 'has', 'have')} a driver older than {DRIVER_NEEDED}: {name} has {value}"
+        fix = f"Install driver {DRIVER_NEEDED} or later, or set image.tag to a tag with -cu129, which needs only 525."
         yield failed("driver", text, fix)
     else:
-        yield passed("driver", f"at least {min(found.values())} on every node")
+        yield passed("driver", f"every node has driver {min(found.values())} or later")
 
 
-def shared(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 10: GPUs are not cut (MIG) and not shared (time-slicing, MPS)."""
-    there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(demand, snapshot)}
+def shared(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that GPUs are neither partitioned (MIG) nor shared (time-slicing, MPS)."""
+    there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(release, snapshot)}
     cut = [name for name, found in there.items() if _is_cut(found)]
     split = [name for name, found in there.items() if _is_split(found)]
     if cut:
-        fix = "Set nvidia.com/mig.config=all-disabled on it, or select other nodes: NCCL can't join MIG devices."
-        yield failed("whole-gpus", f"{len(cut)} node(s) have GPUs cut with MIG: {cut[0]}", fix)
+        fix = "Set nvidia.com/mig.config=all-disabled on these nodes, or select others: NCCL can't connect MIG devices."
+        yield failed("whole-gpus", f"{nodes_are(len(cut), 'has', 'have')} GPUs partitioned with MIG: {cut[0]}", fix)
     if split:
-        fix = "Turn time-slicing off there, or select other nodes: several pods would share a GPU's memory."
-        yield warned("whole-gpus", f"{len(split)} node(s) share their GPUs: {split[0]}", fix)
+        fix = "Disable time-slicing on these nodes, or select others: several pods would share a GPU's memory."
+        yield warned("whole-gpus", f"{nodes_are(len(split), 'shares its', 'share their')} GPUs: {split[0]}", fix)
     if not there:
         yield skipped("whole-gpus", f"no node has the label {PRODUCT}")
     elif not cut and not split:
-        yield passed("whole-gpus", "no GPU is cut or shared")
+        yield passed("whole-gpus", "no GPU is partitioned or shared")
 
 
 def _is_cut(found: Mapping[str, str]) -> bool:

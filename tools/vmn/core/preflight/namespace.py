@@ -1,23 +1,23 @@
-"""The namespace: quota, limits, pod security, network policies, mesh."""
+"""Checks of the namespace: quota, limits, admission, network policies, service mesh."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
 
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, failed, passed, skipped, warned
-from vmn.core.preflight.quantity import quantity, written
-from vmn.core.snapshot import Object, Snapshot, labels_of
+from vmn.core.cluster.quantity import quantity, written
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Object, Snapshot, labels_of
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped, warned
 
 MESHES = {"istio-injection": "enabled", "istio.io/rev": None}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def quota(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 22, first half: the quota has room for all pods."""
+def quota(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that the quota has room for all pods."""
     total: dict[str, Decimal] = {"pods": Decimal(0)}
-    for pod in demand.pods:
+    for pod in release.pods:
         total["pods"] += pod.count
         for name, amount in pod.requests.items():
             for key in (
@@ -28,8 +28,8 @@ def quota(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     problems = [
         failed(
             "quota",
-            f"ResourceQuota {item['metadata']['name']} has {written(_plain(name), left)} of {name} left, and the pods "
-            f"ask for {written(_plain(name), total[name])}",
+            f"ResourceQuota {item['metadata']['name']} has {written(_plain(name), left)} of {name} left, but the pods "
+            f"request {written(_plain(name), total[name])}",
             "Raise the quota, or use another namespace.",
         )
         for item in found
@@ -40,7 +40,7 @@ def quota(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
     if not found and "resourcequotas" not in snapshot.denied:
         yield skipped("quota", "the namespace has no quota")
     elif found and not problems:
-        yield passed("quota", "the quota has room")
+        yield passed("quota", "the quota has room for the pods")
 
 
 def _plain(name: str) -> str:
@@ -54,63 +54,72 @@ def _left(item: Object) -> Iterator[tuple[str, Decimal]]:
         yield name, quantity(hard) - quantity(used.get(name, 0))
 
 
-def limits(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 22, second half: no LimitRange forbids the containers."""
+def limits(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that no LimitRange forbids the containers."""
     found = list(snapshot.all("limitranges"))
     problems = [
         failed(
             "limit-range",
             f"LimitRange {item['metadata']['name']} allows a {limit['type'].lower()} {written(name, quantity(most))} "
-            f"of {name}, and the {pod.role} asks for {written(name, pod.requests[name])}",
+            f"of {name}, but the {pod.role} requests {written(name, pod.requests[name])}",
             "Raise the LimitRange, or use another namespace.",
         )
         for item in found
         for limit in item["spec"]["limits"]
         if limit["type"] in ("Container", "Pod")
         for name, most in (limit.get("max") or {}).items()
-        for pod in demand.pods[:1]
+        for pod in release.pods[:1]
         if pod.requests.get(name, Decimal(0)) > quantity(most)
     ]
     yield from problems
     if not found and "limitranges" not in snapshot.denied:
         yield skipped("limit-range", "the namespace has no LimitRange")
     elif found and not problems:
-        yield passed("limit-range", "no container is larger than a LimitRange allows")
+        yield passed("limit-range", "the containers are within the LimitRange")
 
 
-def security(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 14: admission takes the pods (dry run)."""
-    said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in demand.pods}
+def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check with a dry run that admission accepts the pods."""
+    said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in release.pods}
     refused = {role: text for role, text in said.items() if text}
     if refused:
         role, text = next(iter(refused.items()))
-        fix = "Change the values that it names, or the namespace's level (label pod-security.kubernetes.io/enforce)."
-        yield failed("admission", f"the server refuses the {role} pod: {text}", fix)
+        fix = "Change the values that the message names, or the namespace's label pod-security.kubernetes.io/enforce."
+        yield failed("admission", f"the API server refuses the {role} pod: {text}", fix)
     elif not snapshot.all("namespaces") and "namespaces" not in snapshot.denied:
-        fix = "Create it first, or install with --create-namespace."
-        yield warned("admission", f"there is no namespace {demand.namespace} yet, so pods could not be tried", fix)
+        fix = "Create the namespace first, or install with --create-namespace."
+        yield warned(
+            "admission", f"namespace {release.namespace} does not exist yet, so the pods could not be tried", fix
+        )
     elif all(text is None for text in said.values()):
-        yield warned("admission", "pods could not be tried", "Allow to create pods, which a dry run needs.")
+        yield warned("admission", "the pods could not be tried", "Add the right to create pods, which a dry run needs.")
     else:
         level = next((labels_of(item).get(ENFORCE) for item in snapshot.all("namespaces")), None)
-        yield passed("admission", f"the server takes the pods (dry run){f', at level {level}' if level else ''}")
+        yield passed("admission", f"the API server accepts the pods (dry run){f', at level {level}' if level else ''}")
 
 
-def policies(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 21, first half: policies of others that deny what ranks need."""
-    own = {item["metadata"]["name"] for item in demand.of_kind("NetworkPolicy")}
+def policies(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that no other NetworkPolicy denies the traffic between ranks."""
+    own = {item["metadata"]["name"] for item in release.of_kind("NetworkPolicy")}
     denying = [
         item["metadata"]["name"]
         for item in snapshot.all("networkpolicies")
         if item["metadata"]["name"] not in own and not item["spec"].get("podSelector") and _denies(item)
     ]
     if denying and not own:
-        fix = "Turn networkPolicy.enabled on: its rules are added to theirs."
-        yield failed("network-policy", f"{denying[0]} denies traffic of all pods, and so between ranks", fix)
+        fix = "Set networkPolicy.enabled to true: its rules are added to those of other policies."
+        yield failed(
+            "network-policy",
+            f"NetworkPolicy {denying[0]} denies the traffic of all pods, including the traffic between ranks",
+            fix,
+        )
     elif denying:
-        yield passed("network-policy", f"{denying[0]} denies by default; the release's own policy allows what it needs")
+        yield passed(
+            "network-policy",
+            f"NetworkPolicy {denying[0]} denies by default, and the release's own policy allows what it needs",
+        )
     elif "networkpolicies" not in snapshot.denied:
-        yield passed("network-policy", "no policy of others denies by default")
+        yield passed("network-policy", "no other NetworkPolicy denies traffic by default")
 
 
 def _denies(item: Object) -> bool:
@@ -119,8 +128,8 @@ def _denies(item: Object) -> bool:
     return ("Ingress" in kinds and not spec.get("ingress")) or ("Egress" in kinds and not spec.get("egress"))
 
 
-def mesh(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 21, second half: a mesh's proxy beside the ranks breaks NCCL."""
+def mesh(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that no service mesh injects a proxy, which breaks NCCL."""
     for item in snapshot.all("namespaces"):
         there = labels_of(item)
         found = next((key for key, value in MESHES.items() if key in there and value in (None, there[key])), None)
@@ -128,13 +137,13 @@ def mesh(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
         if found or linkerd:
             out = all(
                 pod.template["metadata"].get("labels", {}).get("sidecar.istio.io/inject") == "false"
-                for pod in demand.pods
+                for pod in release.pods
             )
             name = found or "linkerd.io/inject"
             if out:
-                yield passed("mesh", f"{name} is on in {demand.namespace}, and the pods opt out")
+                yield passed("mesh", f"{name} is set on namespace {release.namespace}, and the pods opt out")
             else:
-                fix = "Set the pods' label sidecar.istio.io/inject to false: a proxy breaks rendezvous and NCCL."
-                yield failed("mesh", f"{name} is on in {demand.namespace}", fix)
+                fix = 'Set sidecar.istio.io/inject: "false" in podLabels: a proxy breaks the rendezvous and NCCL.'
+                yield failed("mesh", f"{name} is set on namespace {release.namespace}", fix)
             return
-    yield passed("mesh", "no mesh injects proxies")
+    yield passed("mesh", "no service mesh injects proxies")

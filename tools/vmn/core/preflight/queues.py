@@ -1,73 +1,75 @@
-"""Queues in which groups wait: Kueue's and Volcano's."""
+"""Checks of the queues in which groups wait: Kueue's and Volcano's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmn.core.preflight.demand import Demand
-from vmn.core.preflight.finding import Finding, failed, passed, skipped
-from vmn.core.snapshot import Snapshot, annotations_of, condition_of, labels_of
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Snapshot, annotations_of, condition_of, labels_of
+from vmn.core.preflight.result import CheckResult, failed, passed, skipped
 
 KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"
 TOPOLOGIES = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
 
 
-def kueue(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Check 26: the queue that the release waits in exists, and admits."""
-    name = labels_of(demand.lws).get(KUEUE)
+def kueue(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that the release's queue exists and admits workloads."""
+    name = labels_of(release.lws).get(KUEUE)
     if not name:
-        yield skipped("queue", "the release waits in no queue")
+        yield skipped("queue", "the release uses no queue")
     elif not snapshot.served("localqueues"):
-        yield failed("queue", "the cluster has no Kueue", "Install Kueue, or leave scheduling.queueName out.")
+        yield failed("queue", "Kueue is not installed on the cluster", "Install Kueue, or unset scheduling.queueName.")
     elif "localqueues" in snapshot.objects:
-        yield _local_queue(name, demand, snapshot)
+        yield _local_queue(name, release, snapshot)
 
 
-def _local_queue(name: str, demand: Demand, snapshot: Snapshot) -> Finding:
+def _local_queue(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResult:
     found = snapshot.named("localqueues", name)
     if not found:
-        fix = "Make it, or set scheduling.queueName to one that kubectl get localqueues lists."
-        return failed("queue", f"there is no LocalQueue {name} in {demand.namespace}", fix)
+        fix = "Create it, or set scheduling.queueName to a queue that kubectl get localqueues lists."
+        return failed("queue", f"there is no LocalQueue {name} in {release.namespace}", fix)
     active = condition_of(found, "Active")
     if active.get("status", "True") != "True":
-        fix = "Mend its ClusterQueue: kubectl describe clusterqueue says what it lacks."
+        fix = "Correct its ClusterQueue: kubectl describe clusterqueue shows what is missing."
         return failed("queue", f"LocalQueue {name} is not active: {active.get('message') or active.get('reason')}", fix)
-    return passed("queue", f"LocalQueue {name} is there")
+    return passed("queue", f"LocalQueue {name} exists")
 
 
-def topology(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """The node label that pods name is a level of one of Kueue's Topologies."""
-    asked = [annotations_of(pod.template).get(key) for pod in demand.pods for key in TOPOLOGIES]
+def topology(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that the topology of the pods is a level of one of Kueue's Topologies."""
+    asked = [annotations_of(pod.template).get(key) for pod in release.pods for key in TOPOLOGIES]
     level = next((item for item in asked if item), None)
     if not level:
-        yield skipped("queue-topology", "the release names no topology")
+        yield skipped("queue-topology", "the release uses no topology of Kueue")
     elif "topologies" in snapshot.objects:
         known = {item["nodeLabel"] for one in snapshot.all("topologies") for item in one["spec"]["levels"]}
         if level in known:
             yield passed("queue-topology", f"{level} is a level of a Topology")
         else:
             there = ", ".join(sorted(known)) or "none"
-            fix = f"Use a level that one has in scheduling.topology: {there}."
-            yield failed("queue-topology", f"{level} is a level of no Topology of Kueue", fix)
+            fix = f"Set scheduling.topology to an existing level: {there}."
+            yield failed("queue-topology", f"no Topology of Kueue has the level {level}", fix)
 
 
-def uses_volcano(demand: Demand) -> bool:
-    """Return whether pods name Volcano's scheduler."""
-    return any(pod.spec.get("schedulerName") == "volcano" for pod in demand.pods)
+def uses_volcano(release: RenderedRelease) -> bool:
+    """Return whether the pods use Volcano's scheduler."""
+    return any(pod.spec.get("schedulerName") == "volcano" for pod in release.pods)
 
 
-def volcano(demand: Demand, snapshot: Snapshot) -> Iterator[Finding]:
-    """Volcano is there, with the queue, where pods name its scheduler."""
-    if not uses_volcano(demand):
-        yield skipped("volcano", "pods do not name Volcano")
+def volcano(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that Volcano and the queue exist if the pods use its scheduler."""
+    if not uses_volcano(release):
+        yield skipped("volcano", "the pods do not use Volcano")
         return
-    name = annotations_of(demand.lws).get(VOLCANO)
+    name = annotations_of(release.lws).get(VOLCANO)
     if not snapshot.served("queues"):
         fix = "Install Volcano, or set scheduling.volcano.enabled to false."
-        yield failed("volcano", "the cluster has no Volcano", fix)
+        yield failed("volcano", "Volcano is not installed on the cluster", fix)
     elif name and "queues" in snapshot.objects and not snapshot.named("queues", name):
         known = ", ".join(item["metadata"]["name"] for item in snapshot.all("queues")) or "none"
-        yield failed("volcano", f"there is no Queue {name}", f"Set scheduling.volcano.queue to one that is: {known}.")
+        yield failed(
+            "volcano", f"there is no Queue {name}", f"Set scheduling.volcano.queue to an existing queue: {known}."
+        )
     elif "queues" in snapshot.objects:
-        yield passed("volcano", f"Volcano is there{f', with Queue {name}' if name else ''}")
+        yield passed("volcano", f"Volcano is installed{f', with Queue {name}' if name else ''}")

@@ -1,0 +1,78 @@
+"""``vmn preflight --active`` from the rendered chart to the findings, with processes of this machine for pods."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import probe_pod
+from kit.paths import CHECKOUT
+from kit.render import render
+from kit.scripts import free_port
+from vmn.adapters.probe_job import program
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.preflight.probe.expectations import expectations_of
+from vmn.core.preflight.probe.job import probe_run
+from vmn.core.preflight.probe.judge import ProbeReport, results
+from vmn.core.preflight.probe.progress import Phase, PodProgress
+from vmn.core.preflight.result import CheckResult
+
+HOST = "127.0.0.1"
+OF_THE_MACHINE = {"active-interface", "active-shm"}
+"""Findings that depend on the machine of the test: all is on the loopback here, and /dev/shm has any size."""
+HEADER = b"\2\0\0\0\0\0\0\0{}"
+"""A file of safetensors without tensors."""
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Have a checkpoint ``tiny`` in a folder."""
+    checkpoint = tmp_path / "models" / "tiny"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "config.json").write_text("{}")
+    (checkpoint / "model.safetensors").write_bytes(HEADER)
+    return checkpoint.parent
+
+
+def values(models: Path) -> dict[str, Any]:
+    """Return values of the tiny model for this machine, over those of the overlay."""
+    return {
+        "engine": {"masterPort": free_port(), "env": {"HOME": str(models.parent / "home")}},
+        "weights": {"mountPath": str(models), "path": f"{models}/tiny"},
+    }
+
+
+def run(folder: Path, models: Path) -> dict[str, CheckResult]:
+    """Plan a run, start its pods here with what the manifests tell them, and return the findings by check."""
+    release = RenderedRelease("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
+    asked = expectations_of(release)
+    container = probe_run(release, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][
+        0
+    ]
+    told = json.loads(next(item["value"] for item in container["env"] if item["name"] == "VMN_ACTIVE"))
+    inside = probe_pod.put_program(folder)
+    pods = [probe_pod.start(inside, rank, HOST, **{**told, "name": HOST}) for rank in range(asked.nodes)]
+    reports = [
+        ProbeReport(PodProgress(rank, f"node-{rank}", Phase.ENDED), probe_pod.ended(process))
+        for rank, process in enumerate(pods)
+    ]
+    return {item.check: item for item in results(asked, reports, "", 1)}
+
+
+def test_pods_answer_all_that_the_manifests_ask(models: Path, tmp_path: Path) -> None:
+    found = run(tmp_path, models)
+    assert [item.text for item in found.values() if "no answer" in item.text] == []
+    status = {name: str(item.status) for name, item in found.items() if name not in OF_THE_MACHINE}
+    passed = {name for name, item in status.items() if item == "PASS"}
+    assert passed == {"active", "active-dns", "active-port", "active-cache", "active-weights"}, found
+    assert set(status.values()) == {"PASS", "SKIP"}
+
+
+def test_fault_reaches_the_findings(models: Path, tmp_path: Path) -> None:
+    (models / "tiny" / "model.safetensors").write_bytes(HEADER[:-1])
+    found = run(tmp_path, models)
+    assert str(found["active-weights"].status) == "FAIL"
+    assert found["active-weights"].text.startswith("node-0, node-1: 1 file of ")

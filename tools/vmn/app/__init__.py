@@ -1,0 +1,1 @@
+"""What each command does: use cases without click, and without printing."""

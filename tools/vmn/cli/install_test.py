@@ -1,0 +1,104 @@
+"""``vmn install-test``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_status, note, output_option
+
+if TYPE_CHECKING:
+    from vmn.core.install_test import Item, Step
+
+
+@click.command(
+    "install-test",
+    cls=Command,
+    short_help="Install the chart on a cluster with every preset, and remove it again.",
+    example="vmn install-test -f values/tiny-cpu.yaml --dry-run",
+)
+@chart_option
+@click.option(
+    "-f",
+    "--values",
+    "values_files",
+    multiple=True,
+    type=FILE,
+    help="Values file to install. You can repeat it.  [default: all presets in values/]",
+)
+@click.option(
+    "--extra-values",
+    multiple=True,
+    type=FILE,
+    help="Values to add to every installation, such as tolerations of simulated nodes.",
+)
+@click.option("--upgrade", is_flag=True, help="Also upgrade each release from the previous chart.")
+@click.option(
+    "--previous",
+    type=click.Path(exists=True, path_type=Path),
+    help="The previous chart: a folder or an archive.  [default: the archive in the checkout]",
+)
+@click.option("-n", "--namespace", help="Existing namespace to use.  [default: a new one, deleted at the end]")
+@click.option(
+    "--wait", type=click.IntRange(min=10), default=180, show_default=True, help="Seconds to wait for a release."
+)
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
+@output_option
+@ends_with_status
+def install_test(
+    chart: Path | None,
+    values_files: tuple[Path, ...],
+    extra_values: tuple[Path, ...],
+    upgrade: bool,
+    previous: Path | None,
+    namespace: str | None,
+    wait: int,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Install the chart on the cluster of KUBECONFIG, with its ci values and with every preset.
+
+    chart-testing lints and installs the ci values. Each preset is linted, installed, checked for ready groups,
+    uninstalled, and checked for leftovers. With --upgrade, chart-testing also upgrades from the chart of its target
+    branch if git has it, and the previous chart is installed with each file and upgraded to this one.
+    """
+    from vmn.adapters.files import default_chart, presets_of
+    from vmn.app.install_test import with_previous_chart
+    from vmn.core.install_test import Settings, items, last
+    from vmn.report import install_test as report
+
+    folder = chart or default_chart()
+    config = folder.resolve().parent.parent / "ct.yaml"
+    settings = Settings(
+        chart=folder,
+        values_files=values_files or presets_of(folder),
+        extra_values=[file.resolve() for file in extra_values],  # ct may run in another folder
+        namespace=namespace or "vmn-install-test",
+        own_namespace=namespace is None,
+        config=config if config.is_file() else None,
+        wait=wait,
+    )
+    if previous and not upgrade:
+        raise click.UsageError("--previous is the chart from which --upgrade starts: give both.")
+    with tempfile.TemporaryDirectory(prefix="vmn-previous-") as work:
+        planned = items(with_previous_chart(settings, previous, Path(work), note) if upgrade else settings)
+        if dry_run:
+            click.echo(report.commands(planned, last(settings)))
+            return
+        _run(planned, last(settings), output)
+
+
+def _run(planned: list[Item], at_the_end: list[Step], output: str) -> None:
+    from vmn.adapters.programs import require
+    from vmn.app.install_test import check_cluster, run_items
+    from vmn.report import install_test as report
+
+    require(["helm", "kubectl", "ct", "yamllint", "yamale"])
+    check_cluster()
+    results = run_items(planned, at_the_end, note)
+    click.echo(report.as_json(results) if output == "json" else report.text(results))
+    sys.exit(FINDINGS if any(result.problem for result in results) else 0)

@@ -1,0 +1,69 @@
+"""The log of a container."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from vmn.core.cluster.timestamps import seconds
+
+AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Received request ')
+"""What vLLM logs for each request, and every 10 s: most of a log, and never the reason of a failure."""
+PAST_FAILURE = "vllm-multinode: an earlier failure: "
+"""How the chart's entrypoint.sh begins a line about a previous run, in a pod that no longer exists."""
+
+
+@dataclass(frozen=True)
+class ContainerLog:
+    """The log of a container, as the API returns it with timestamps.
+
+    Attributes:
+        pod: name of the pod.
+        container: name of the container.
+        raw: lines that begin with a timestamp.
+        previous: whether it is the log of the previous container.
+    """
+
+    pod: str
+    container: str
+    raw: str
+    previous: bool = False
+
+    @cached_property
+    def lines(self) -> list[tuple[float | None, str]]:
+        """Times and texts; a line without a timestamp has no time."""
+        found: list[tuple[float | None, str]] = []
+        for line in self.raw.splitlines():
+            stamp, _, text = line.partition(" ")
+            at = seconds(stamp)
+            found.append((at, text) if at is not None else (None, line))
+        return found
+
+    @cached_property
+    def relevant(self) -> list[tuple[float | None, str]]:
+        """The lines of this run, without those of a server at work."""
+        return [(at, text) for at, text in self.lines if not AT_WORK.search(text) and not text.startswith(PAST_FAILURE)]
+
+    @cached_property
+    def past_failures(self) -> list[str]:
+        """What the log reports about previous runs, the latest first."""
+        return [text.removeprefix(PAST_FAILURE) for _, text in self.lines if text.startswith(PAST_FAILURE)]
+
+    @property
+    def text(self) -> str:
+        """The texts of the relevant lines."""
+        return "\n".join(text for _, text in self.relevant)
+
+    @property
+    def times(self) -> list[float]:
+        """A time for each relevant line: its own, or that of the line before."""
+        found: list[float] = []
+        for at, _ in self.relevant:
+            found.append(at if at is not None else (found[-1] if found else float("inf")))
+        return [] if found and found[0] == float("inf") else found
+
+    @property
+    def last_written_at(self) -> float | None:
+        """When the newest line was written, None when that is not known."""
+        return next((at for at, _ in reversed(self.lines) if at is not None), None)

@@ -1,0 +1,15 @@
+"""Names that LeaderWorkerSet gives (kubernetes-sigs/lws, api/leaderworkerset/v1 and its Helm chart)."""
+
+CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
+CONTROLLER = "lws-controller-manager"
+API = "leaderworkerset.x-k8s.io/v1"
+OLDEST = (1, 27)
+"""Kubernetes that it needs (kubernetes-sigs/lws#391)."""
+NAME = "leaderworkerset.sigs.k8s.io/name"
+"""Label of every pod and Service: the LeaderWorkerSet's name."""
+GROUP = "leaderworkerset.sigs.k8s.io/group-index"
+WORKER = "leaderworkerset.sigs.k8s.io/worker-index"
+"""Label: a pod's place in its group, 0 for the leader."""
+REVISION = "leaderworkerset.sigs.k8s.io/template-revision-hash"
+"""Label: which template a pod was made of."""
+EXCLUSIVE = "leaderworkerset.sigs.k8s.io/exclusive-topology"

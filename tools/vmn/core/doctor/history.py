@@ -1,0 +1,102 @@
+"""What happened to a group recently, and how far its start has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmn.core.cluster.events import Event
+from vmn.core.cluster.release import Group, Pod, Release
+from vmn.core.cluster.snapshot import Object
+from vmn.core.cluster.timestamps import clock, seconds
+from vmn.core.doctor.events import deleted_first, explaining, recreations
+from vmn.core.doctor.evidence import Evidence, cut
+from vmn.core.doctor.finding import Finding, Severity
+from vmn.core.doctor.groups import last_line
+from vmn.core.doctor.past_failures import PastFailure, last_failure
+
+MOST_FAILURES = 3
+"""Pods that are named when several failed at once."""
+MOST_LINES = 20
+"""Lines of evidence of a note."""
+WHY = "When one pod of a group fails or is deleted, LeaderWorkerSet recreates the whole group."
+
+
+def history(release: Release, group: Group) -> Iterator[Finding]:
+    """Yield notes on what happened to a group in the last hour."""
+    yield from _recreated(release, group)
+    yield from _deleted(release, group)
+    failed = last_failure(release, group)
+    for one in ([item for item in failed if item.is_cause] or failed)[:MOST_FAILURES]:
+        yield _note("earlier-failure", group, one.pod, f"past failure: {one.line}", [_kept(one)], one.at)
+    for pod in group.pods:
+        for status in pod.containers:
+            if ended := (status.get("lastState") or {}).get("terminated"):
+                yield _restarted(group, pod, status["name"], ended)
+
+
+def _recreated(release: Release, group: Group) -> Iterator[Finding]:
+    found = recreations(release, group.index)
+    if not found:
+        return
+    count, last = sum(event.count for event in found), found[-1]
+    often = "once" if count == 1 else f"{count} times"
+    when = f", most recently at {clock(last.last)}" if last.last and count > 1 else ""
+    when = f", at {clock(last.last)}" if last.last and count == 1 else when
+    text = f"group {group.index} was recreated {often} in the last hour{when}: {last.message}"
+    causes = [event for event in explaining(release, last) if event.message]
+    why = f"; before that, {causes[0].name}: {causes[0].reason}: {causes[0].message}" if causes else ""
+    lines = [_quoted(event) for event in (*causes, *reversed(found))]
+    yield _note("recreated", group, None, f"{text}{why}", lines, last.last)
+
+
+def _deleted(release: Release, group: Group) -> Iterator[Finding]:
+    if first := deleted_first(release, group):
+        when = f" at {clock(first.first)}" if first.first else ""
+        text = f"{first.name} was deleted{when} (by a drain, a rollout, or a user): {first.message}"
+        yield _note("deleted", group, first.name, text, [_quoted(first)], first.first)
+
+
+def _restarted(group: Group, pod: Pod, container: str, ended: Object) -> Finding:
+    at = seconds(ended.get("finishedAt"))
+    text = f"{pod.name}: {container} terminated with exit code {ended.get('exitCode')} ({ended.get('reason')})"
+    message = cut((ended.get("message") or "no termination message").splitlines()[0])
+    line = Evidence(f"termination message of {pod.name}", message, at, pod.name)
+    return _note("restarted", group, pod.name, f"{text} at {clock(at)}" if at else text, [line], at)
+
+
+def _kept(failure: PastFailure) -> Evidence:
+    return Evidence(f"kept log of {failure.pod}", failure.line, failure.at, failure.pod)
+
+
+def _quoted(event: Event) -> Evidence:
+    return Evidence(f"event of {event.kind} {event.name}", f"{event.reason}: {event.message}", event.last)
+
+
+def _note(name: str, group: Group, pod: str | None, text: str, lines: list[Evidence], at: float | None) -> Finding:
+    return Finding(
+        id=name,
+        group=group.index,
+        pod=pod,
+        severity=Severity.NOTE,
+        text=text,
+        why=WHY,
+        fix="",
+        source="observations of this cluster",
+        section=8,
+        evidence=lines[:MOST_LINES],
+        at=at,
+    )
+
+
+def progress(release: Release, group: Group) -> str:
+    """Return how far the start of a group has come, with the newest line of its leader."""
+    leader = group.leader
+    if leader is None or any(pod.deletion_deadline is not None for pod in (leader, *group.pods)):
+        return f"group {group.index} is being deleted"
+    ready = sum(pod.ready for pod in group.pods)
+    age = release.now - min(pod.created_at or release.now for pod in group.pods)
+    logs = [log.lines[-1][1] for log in release.logs if log.pod == leader.name and not log.previous and log.lines]
+    at = last_line(release, leader)
+    ago = f", {max(0.0, release.now - at):.0f} s ago" if at else ""
+    newest = f'; the leader\'s newest line{ago}: "{cut(logs[-1], 120)}"' if logs else "; the leader has logged nothing"
+    return f"group {group.index} has been starting for {age:.0f} s, {ready} of {group.size} pods are ready{newest}"

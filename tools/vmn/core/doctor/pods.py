@@ -1,0 +1,162 @@
+"""What a release's pods, their containers and their nodes show: observations, logs and termination messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from vmn.core.cluster.release import Pod, Release
+from vmn.core.cluster.snapshot import Object
+from vmn.core.cluster.timestamps import seconds
+from vmn.core.doctor.evidence import Observation, Source
+
+SILENT_NODE_SECONDS = 25
+"""Seconds without a sign of life: the kubelet renews its lease every 10 s (nodeLeaseDurationSeconds / 4)."""
+STUCK_SECONDS = 10
+"""Seconds after the end of its grace period for which a terminating pod is not yet called stuck."""
+ENDING = frozenset({"pod-terminating", "pod-stuck-terminating"})
+
+
+def pod_sources(release: Release, pod: Pod) -> Iterator[Source | Observation]:
+    """Yield all that is known about one pod."""
+    yield from _states(pod)
+    yield from _conditions(pod)
+    yield from _ending(release, pod)
+    yield from _node(release, pod)
+    yield from _texts(release, pod)
+
+
+def outlives_deletion(item: Source | Observation) -> bool:
+    """Return whether something matters even though it happened after the pod's group was deleted."""
+    return isinstance(item, Observation) and (item.subject in ("node", "pending") or item.kind in ENDING)
+
+
+def _texts(release: Release, pod: Pod) -> Iterator[Source | Observation]:
+    text = partial(Source, "log", pod=pod.name, role=pod.role, group=pod.group)
+    for status in pod.containers:
+        for entry in (status.get("state", {}), status.get("lastState", {})):
+            if message := (entry.get("terminated") or {}).get("message"):
+                at = seconds(entry["terminated"].get("finishedAt"))
+                yield text(f"termination message of {pod.name}", message, (at,) if at else ())
+    for log in release.logs:
+        if log.pod == pod.name:
+            what = "log of the previous container of" if log.previous else "log of"
+            yield text(f"{what} {pod.name} ({log.container})", log.text, log.times)
+    if reason := release.unread.get(pod.name):
+        line = f"the log can't be read: {reason}"
+        yield _about(pod, "log-unreadable", "node", line, origin=f"log of {pod.name}", fields={"reason": reason})
+
+
+def _about(
+    pod: Pod,
+    kind: str,
+    subject: str,
+    text: str,
+    *,
+    origin: str = "",
+    fields: dict[str, str] | None = None,
+    quote: str = "",
+    at: float | None = None,
+) -> Observation:
+    where = origin or f"{'node' if subject == 'node' else 'state'} of {pod.name}"
+    return Observation(kind, subject, where, text, fields or {}, quote, at, pod.name, pod.role, pod.group)
+
+
+def _states(pod: Pod) -> Iterator[Observation]:
+    for status in pod.containers:
+        for name, before in (("state", ""), ("lastState", "last ")):
+            state, what = status.get(name) or {}, f"{status['name']} {before}"
+            if waiting := state.get("waiting"):
+                yield _waiting(pod, status["name"], f"{what}waiting", waiting)
+            if ended := state.get("terminated"):
+                yield from _terminated(pod, status["name"], what, ended)
+
+
+def _waiting(pod: Pod, container: str, what: str, waiting: Object) -> Observation:
+    quote, fields = _quote(waiting), {"container": container, "reason": waiting.get("reason") or ""}
+    text = f"{what}: {quote}"
+    return _about(pod, "container-waiting", "state", text, fields=fields, quote=quote, at=pod.created_at)
+
+
+def _terminated(pod: Pod, container: str, what: str, ended: Object) -> Iterator[Observation]:
+    at, reason, code = seconds(ended.get("finishedAt")), ended.get("reason") or "", ended.get("exitCode")
+    fields = {"container": container, "reason": reason, "exit_code": str(code)}
+    text = f"{what}terminated: {reason}, exit code {code}"
+    yield _about(pod, "container-terminated", "state", text, fields=fields, at=at)
+    if reason in ("StartError", "ContainerCannotRun"):
+        quote = _quote(ended)
+        text = f"{what}not started: {quote}"
+        yield _about(pod, "container-not-started", "state", text, fields=fields, quote=quote, at=at)
+
+
+def _quote(state: Object) -> str:
+    return ": ".join(part for part in (state.get("reason"), state.get("message")) if part)
+
+
+def _conditions(pod: Pod) -> Iterator[Observation]:
+    names = ", ".join(item["name"] for item in pod.item["spec"].get("containers") or ())
+    yield _about(pod, "pod-containers", "state", f"containers: {names}", fields={"containers": names})
+    scheduled, disrupted = pod.condition("PodScheduled"), pod.condition("DisruptionTarget")
+    if scheduled.get("status") == "False":
+        yield _condition(pod, "pod-unscheduled", "pending", "not scheduled", scheduled)
+    if pod.status.get("reason"):
+        quote = _quote(pod.status)
+        text = f"pod {pod.status.get('phase')}: {quote}"
+        yield _about(pod, "pod-failed", "state", text, quote=quote, at=pod.created_at)
+    if disrupted.get("status") == "True":
+        yield _condition(pod, "pod-disrupted", "state", "disrupted", disrupted)
+
+
+def _condition(pod: Pod, kind: str, subject: str, what: str, condition: Object) -> Observation:
+    quote, at = _quote(condition), seconds(condition.get("lastTransitionTime"))
+    fields = {"reason": condition.get("reason") or ""}
+    return _about(pod, kind, subject, f"{what}: {quote}", fields=fields, quote=quote, at=at)
+
+
+def _ending(release: Release, pod: Pod) -> Iterator[Observation]:
+    deadline = pod.deletion_deadline
+    if deadline is None:
+        return
+    since, late = pod.deleted_at or deadline, release.now - deadline
+    if late > STUCK_SECONDS:
+        text = f"Terminating, {late:.0f} s after its grace period ended"
+        yield _about(pod, "pod-stuck-terminating", "state", text, at=since)
+    else:
+        text = f"Terminating for {release.now - since:.0f} s"
+        yield _about(pod, "pod-terminating", "state", text, at=since)
+
+
+def _node(release: Release, pod: Pod) -> Iterator[Observation]:
+    if pod.node is None:
+        return
+    node, fields = release.node_of(pod), {"node": pod.node}
+    if node is None:
+        if "nodes" in release.snapshot.objects:
+            text = f"node {pod.node} has left the cluster"
+            yield _about(pod, "node-gone", "node", text, fields=fields)
+        return
+    conditions = {item["type"]: item for item in node["status"].get("conditions") or ()}
+    ready, silence = conditions.get("Ready", {}), _silence(release, pod.node)
+    if ready.get("status") != "True":
+        text, reason = f"node {pod.node} is not ready: {_quote(ready)}", ready.get("reason") or ""
+        at = seconds(ready.get("lastTransitionTime"))
+        yield _about(pod, "node-not-ready", "node", text, fields={**fields, "reason": reason}, at=at)
+    elif silence > SILENT_NODE_SECONDS:
+        text = f"node {pod.node} has given no sign of life for {silence:.0f} s"
+        yield _about(pod, "node-silent", "node", text, fields=fields, at=release.now - silence)
+
+
+def silent_nodes(release: Release) -> set[str]:
+    """Return the nodes of a release's pods that have given no sign of life for too long."""
+    nodes = {pod.node for pod in release.pods if pod.node}
+    return {node for node in nodes if _silence(release, node) > SILENT_NODE_SECONDS}
+
+
+def _silence(release: Release, node: str) -> float:
+    """Return how much older a node's lease is than the newest lease, which makes other clocks irrelevant."""
+    times = {
+        item["metadata"]["name"]: seconds(item["spec"].get("renewTime")) for item in release.snapshot.all("leases")
+    }
+    newest = max((at for at in times.values() if at is not None), default=0.0)
+    own = times.get(node)
+    return newest - own if own is not None else 0.0

@@ -1,0 +1,229 @@
+"""What ``vmn install-test`` runs: items, each a list of commands and what must come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmn.core.cluster.lws import CRD, NAME
+from vmn.core.cluster.release import INSTANCE
+
+KINDS = f"{CRD},statefulsets,pods,services,secrets,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,jobs"
+"""Kinds of which nothing of a release may be left. Volume claims may stay: they hold weights and caches."""
+MADE_KINDS = "statefulsets,pods,services,controllerrevisions"
+"""Kinds that LeaderWorkerSet makes, with its own label instead of the release's."""
+SLACK = 60
+"""Seconds that a command gets beyond the time it was told to wait."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command; it must end with status 0, and print what is expected when that is said."""
+
+    command: Sequence[str]
+    limit: float
+    prints: str | None = None
+    """``same`` for equal words, two or more, ``nothing`` for no output, None for anything."""
+    folder: Path | None = None
+    """Where it runs, when that matters."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing under test."""
+
+    name: str
+    steps: Sequence[Step]
+    explain: Sequence[Step] = field(default=())
+    """What to show when a step failed."""
+    cleanup: Sequence[Step] = field(default=())
+    """Always run at the end."""
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """How an item ended; without a problem it passed."""
+
+    item: str
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how."""
+
+    chart: Path
+    values_files: Sequence[Path]
+    extra_values: Sequence[Path]
+    namespace: str
+    own_namespace: bool
+    """The namespace is made and removed by the test."""
+    config: Path | None
+    """chart-testing's configuration file."""
+    wait: int
+    """Seconds for a release to become ready or to go."""
+    release: str = "install-test"
+    previous: Path | None = None
+    """The chart from which releases are upgraded, too."""
+    upgrades: Sequence[tuple[Path, Path]] = ()
+    """Values files: of the previous chart's installation, and of the upgrade to this chart."""
+    git_root: Path | None = None
+    """The checkout, when chart-testing can find the target branch's chart in its history."""
+
+
+def items(settings: Settings) -> list[Item]:
+    """Return everything to do, in order."""
+    found = [lint(settings), install(settings), *(preset(settings, file) for file in settings.values_files)]
+    if settings.previous:
+        found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
+    return found
+
+
+def last(settings: Settings) -> list[Step]:
+    """Return what is always done at the end: a namespace takes seconds to go, so all items share one."""
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
+    return [Step(gone, limit)] if settings.own_namespace else []
+
+
+def lint(settings: Settings) -> Item:
+    """Return chart-testing's lint over the chart and its ci values."""
+    rules = ["--validate-yaml=false", "--validate-chart-schema=false"]  # the files with the rules are in a checkout
+    if settings.config:
+        folder = settings.config.parent / ".ct"
+        rules = ["--lint-conf", str(folder / "lintconf.yaml"), "--chart-yaml-schema", str(folder / "chart_schema.yaml")]
+    return Item("ct lint", [Step(["ct", "lint", *_ct_options(settings), *rules], 180)])
+
+
+def install(settings: Settings) -> Item:
+    """Return chart-testing's installation of the chart with each of its ci values.
+
+    With a target branch to compare with, it also upgrades from that branch's chart. It then has to run in the checkout,
+    with the chart's path from there: it passes silently over a chart that it does not find on the branch.
+    """
+    extra = " ".join(f"--values={file}" for file in settings.extra_values)
+    options = [f"--helm-extra-set-args={extra}"] if extra else []
+    options += [f"--helm-extra-args=--timeout={settings.wait}s"]
+    if not settings.own_namespace:
+        options += ["--namespace", settings.namespace]
+    root = settings.git_root
+    if not root:
+        return Item("ct install", [Step(["ct", "install", *_ct_options(settings), *options], settings.wait * 4)])
+    chart = settings.chart.resolve().relative_to(root)
+    command = ["ct", "install", "--upgrade", *_ct_options(replace(settings, chart=chart)), *options]
+    return Item("ct install --upgrade", [Step(command, settings.wait * 12, folder=root)])
+
+
+def preset(settings: Settings, file: Path) -> Item:
+    """Return lint, install, check, uninstall and check for one overlay."""
+    chart, release = str(settings.chart), settings.release
+    namespace, values = _namespace(settings), _values(settings, file)
+    steps = [
+        Step(["helm", "lint", chart, "--strict", *values], SLACK),
+        Step(["helm", "template", release, chart, *namespace, *values], SLACK),  # lint passes over `fail`
+        _helm_install(settings, settings.chart, file),
+        *_check(settings, "{.status.readyReplicas}"),
+        *_remove(settings),
+    ]
+    return Item(f"preset {file.name}", steps, _explain(settings), _cleanup(settings))
+
+
+def upgrade(settings: Settings, previous: Path, before: Path, file: Path) -> Item:
+    """Return installing the previous chart, upgrading to this one, check and removal.
+
+    Args:
+        settings: where and how.
+        previous: the chart from which to upgrade.
+        before: the values file with which it is installed.
+        file: the values file of the upgrade.
+    """
+    until = f"--timeout={settings.wait}s"
+    command = ["helm", "upgrade", settings.release, str(settings.chart), *_namespace(settings)]
+    steps = [
+        _helm_install(settings, previous, before),
+        *_check(settings, "{.status.readyReplicas}"),
+        Step([*command, *_values(settings, file), "--wait", until], settings.wait + SLACK),
+        *_check(settings, "{.status.readyReplicas} {.status.updatedReplicas}"),
+        *_remove(settings),
+    ]
+    return Item(f"upgrade {file.name}", steps, _explain(settings), _cleanup(settings))
+
+
+def _namespace(settings: Settings) -> list[str]:
+    return ["--namespace", settings.namespace]
+
+
+def _values(settings: Settings, file: Path) -> list[str]:
+    return [option for path in (file, *settings.extra_values) for option in ("--values", str(path))]
+
+
+def _helm_install(settings: Settings, chart: Path, file: Path) -> Step:
+    make = ["--create-namespace"] if settings.own_namespace else []
+    options = [*_namespace(settings), *make, *_values(settings, file), "--wait", f"--timeout={settings.wait}s"]
+    return Step(["helm", "install", settings.release, str(chart), *options], settings.wait + SLACK)
+
+
+def _check(settings: Settings, counts: str) -> list[Step]:
+    """Return waiting for groups that serve, and counting them: as many as wanted in each of the counts."""
+    lws = [CRD, *_selected(settings)]
+    shown = f"jsonpath={{range .items[*]}}{{.spec.replicas}} {counts}{{end}}"
+    until = f"--timeout={settings.wait}s"
+    return [
+        Step(["kubectl", "wait", "--for=condition=Available", *lws, until], settings.wait + SLACK),
+        Step(["kubectl", "get", *lws, "--output", shown], SLACK, prints="same"),
+    ]
+
+
+def _remove(settings: Settings) -> list[Step]:
+    """Return uninstalling, and looking for what is left."""
+    made = _made(settings)
+    return [
+        *_uninstall(settings),
+        Step(["kubectl", "get", *made, "--output=name"], SLACK, prints="nothing"),
+        Step(["kubectl", "get", KINDS, *_selected(settings), "--output=name"], SLACK, prints="nothing"),
+    ]
+
+
+def _cleanup(settings: Settings) -> list[Step]:
+    """Return uninstalling a release that may be there: the next one has its name."""
+    return _uninstall(settings, "--ignore-not-found")
+
+
+def _uninstall(settings: Settings, *options: str) -> list[Step]:
+    """Return uninstalling, and waiting for what LeaderWorkerSet made to go."""
+    until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
+    own = ["helm", "uninstall", settings.release, *_namespace(settings), *options, "--wait", until]
+    return [Step(own, limit), Step(["kubectl", "wait", "--for=delete", *_made(settings), until], limit)]
+
+
+def _made(settings: Settings) -> list[str]:
+    label = f"{NAME}={settings.release}"
+    return [MADE_KINDS, "--selector", label, *_namespace(settings)]
+
+
+def _selected(settings: Settings) -> list[str]:
+    return ["--selector", f"{INSTANCE}={settings.release}", *_namespace(settings)]
+
+
+def _explain(settings: Settings) -> list[Step]:
+    return [
+        Step(["kubectl", "get", "pods", *_namespace(settings), "--output=wide"], SLACK),
+        Step(["kubectl", "get", "events", *_namespace(settings), "--sort-by=.lastTimestamp"], SLACK),
+    ]
+
+
+def refusal(step: Step, output: str) -> str:
+    """Return why a command's output is not what was expected, or nothing."""
+    words = output.split()
+    if step.prints == "nothing" and words:
+        return f"left behind: {', '.join(words)}"
+    if step.prints == "same" and (len(words) < 2 or len(set(words)) > 1):
+        return f"groups wanted and ready: {output.strip() or 'none found'}"
+    return ""
+
+
+def _ct_options(settings: Settings) -> list[str]:
+    config = ["--config", str(settings.config)] if settings.config else []
+    return [*config, "--charts", str(settings.chart)]

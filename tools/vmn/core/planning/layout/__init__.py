@@ -1,0 +1,1 @@
+"""How a model is divided over GPUs, and which layouts are possible."""

@@ -1,0 +1,1 @@
+"""What fills the memory of a GPU: weights, activations, and the KV cache."""

@@ -1,0 +1,209 @@
+"""The KV cache of one rank: bytes, blocks, tokens, the longest request. After vLLM 0.32's ``kv_cache_utils.py``.
+
+A block holds some tokens of one group of layers. Layers of one kind of attention make groups of equal size; all groups
+take their blocks from one pool, so a request of a model with several kinds takes blocks for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.vllm.model_runner import batches_in_flight
+from vmn.core.planning.vllm.versions import LATEST, Behaviour, behaviour
+
+BLOCK = 16
+"""Tokens of a block by default (``CacheConfig.DEFAULT_BLOCK_SIZE``)."""
+SPARSE_BLOCK = 64
+"""Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
+INDEX_SCALES = 4
+"""Bytes of scales beside an indexer's key in 8 bits."""
+LATENT_FP8_BYTES = 656
+"""Bytes of a compressed key and value of DeepSeek's sparse attention in 8 bits (``fp8_ds_mla``)."""
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """Layers that share a table of blocks.
+
+    Attributes:
+        layers: how many of a model's layers.
+        limit: tokens in the cache at most (window or chunk, without what is in flight), None for the whole request.
+        states: blocks of a request when they don't depend on its length (linear attention), else 0.
+        extra: further blocks of each request (a window's ends need not fall on a block's).
+    """
+
+    layers: tuple[int, ...]
+    limit: int | None = None
+    states: int = 0
+    extra: int = 0
+
+
+@dataclass(frozen=True)
+class KVCache:
+    """The cache's form on all ranks of a layout.
+
+    Attributes:
+        block: tokens of a block of attention.
+        pages: bytes of a block, for each layer.
+        groups: groups of layers.
+        in_flight: tokens of the batches in flight.
+        shards: ranks that share a request's tokens (decode context parallelism).
+    """
+
+    block: int
+    pages: tuple[int, ...]
+    groups: tuple[LayerGroup, ...]
+    in_flight: int
+    shards: int
+
+    @property
+    def page(self) -> int:
+        """Bytes of a block of the largest layer."""
+        return max(self.pages)
+
+    def block_bytes(self, begin: int, end: int) -> int:
+        """Return the bytes of a block on a rank with the layers from ``begin`` up to ``end``."""
+        return max(sum(self.pages[layer] for layer in group.layers if begin <= layer < end) for group in self.groups)
+
+    def request_blocks(self, length: int) -> int:
+        """Return the blocks that a request of ``length`` tokens takes."""
+        return sum(self._group_blocks(group, length) for group in self.groups)
+
+    def _group_blocks(self, group: LayerGroup, length: int) -> int:
+        if group.states:
+            return group.states
+        tokens = -(-length // self.shards)
+        if group.limit is not None:
+            tokens = min(group.limit + self.in_flight, length)
+        return -(-tokens // self.block) + group.extra
+
+    def longest_request(self, blocks: int, most: int) -> int:
+        """Return the longest request that ``blocks`` hold, ``most`` at most; 0 when none fits."""
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.request_blocks(middle) <= blocks else (low, middle - 1)
+        return low
+
+
+@lru_cache(maxsize=256)
+def kv_cache(
+    model: Architecture, layout: Layout, dtype: str, batched_tokens: int, vllm: Behaviour | None = None
+) -> KVCache:
+    """Return the cache's form.
+
+    Args:
+        model: its shapes.
+        layout: how it is spread.
+        dtype: ``auto``, or one of ``fp8``, ``fp8_e4m3``, ``fp8_e5m2``.
+        batched_tokens: tokens of a step at most.
+        vllm: the version's behaviour, the latest by default.
+    """
+    vllm = vllm or behaviour(LATEST)
+    in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
+    element = 1 if cache_is_fp8(model, dtype) else 2
+    if model.is_latent:
+        return _latent(model, element, in_flight, layout)
+    token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.kinds)
+    if model.is_hybrid:
+        return _hybrid(model, token, in_flight, layout, vllm.state_blocks)
+    kinds = [_kind(layer.attention) for layer in model.layers]
+    return KVCache(BLOCK, (BLOCK * token,) * len(kinds), _groups(kinds), in_flight, layout.decode_context)
+
+
+def cache_is_fp8(model: Architecture, dtype: str) -> bool:
+    """Whether the KV cache has 8 bits: as asked for, or with ``auto`` as the checkpoint wishes."""
+    if dtype == "auto":
+        return model.kv_dtype is not None
+    return dtype not in ("bfloat16", "float16")
+
+
+def _token_bytes(attention: object, tensor: int, element: int) -> int:
+    if not isinstance(attention, Attention):
+        return 0
+    return max(1, attention.kv_heads // tensor) * (attention.key_size + attention.value_size) * element
+
+
+def _kind(attention: object) -> tuple[str, int]:
+    if isinstance(attention, Attention) and attention.window:
+        return "window", attention.window
+    if isinstance(attention, Attention) and attention.chunk:
+        return "chunk", attention.chunk
+    return "full", 0
+
+
+def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[LayerGroup, ...]:
+    """Return the groups of layers: as many layers each as the rarest kind has, or the commonest when that is near."""
+    by_kind: dict[tuple[str, int], list[int]] = {}
+    for layer, kind in enumerate(kinds):
+        by_kind.setdefault(kind, []).append(layer)
+    fewest, most = min(map(len, by_kind.values())), max(map(len, by_kind.values()))
+    size = most if most < fewest * 1.5 else fewest
+    groups: list[LayerGroup] = []
+    for (name, tokens), layers in by_kind.items():
+        count = -(-len(layers) // size)
+        for start in range(count):
+            members = tuple(layers[start::count])
+            match name:
+                case "window":
+                    groups.append(LayerGroup(members, limit=tokens - 1, extra=1))
+                case "chunk":
+                    groups.append(LayerGroup(members, limit=tokens))
+                case "state":
+                    groups.append(LayerGroup(members, states=state_blocks))
+                case _:
+                    groups.append(LayerGroup(members))
+    return tuple(groups)
+
+
+def _latent(model: Architecture, element: int, in_flight: int, layout: Layout) -> KVCache:
+    """Every tensor-parallel rank keeps all of the compressed cache."""
+    block = SPARSE_BLOCK if model.is_sparse else BLOCK
+    pages = tuple(block * _latent_bytes(layer.attention, element) for layer in model.layers)
+    return KVCache(block, pages, (LayerGroup(tuple(range(len(pages)))),), in_flight, layout.decode_context)
+
+
+def _latent_bytes(attention: object, element: int) -> int:
+    """Return the bytes of a token in one layer, its key for the indexer included."""
+    if not isinstance(attention, LatentAttention):
+        return 0
+    token = (attention.kv_rank + attention.rope_size) * element
+    if attention.index_top and element == 1:
+        token = LATENT_FP8_BYTES
+    return token + (attention.index_size + INDEX_SCALES if attention.index_heads else 0)
+
+
+def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, state_blocks: int) -> KVCache:
+    """Attention's blocks grow until one is as large as a state, whose page is padded to it."""
+    state = max(
+        _state_bytes(layer.attention, layout.tensor)
+        for layer in model.kinds
+        if isinstance(layer.attention, LinearAttention)
+    )
+    block = -(-state // (BLOCK * token)) * BLOCK
+    kinds = [
+        ("state", 0) if isinstance(layer.attention, LinearAttention) else _kind(layer.attention)
+        for layer in model.layers
+    ]
+    pages = (block * token,) * len(kinds)
+    return KVCache(block, pages, _groups(kinds, state_blocks), in_flight, layout.decode_context)
+
+
+def _state_bytes(attention: LinearAttention, tensor: int) -> int:
+    """Return the bytes of a request's state in one layer: the convolution's last tokens and the recurrent state."""
+    keys = attention.key_heads * attention.key_size
+    values = attention.value_heads * attention.value_size
+    convolution = (2 * keys + values) // tensor * (attention.convolution - 1)
+    recurrent = attention.value_heads // tensor * attention.key_size * attention.value_size
+    return 2 * convolution + attention.state_bytes * recurrent
+
+
+def stage_bounds(model: Architecture, layout: Layout) -> list[tuple[int, int]]:
+    """Return first layer and the one after the last of each stage."""
+    ends = list(accumulate(stage_layers(len(model.layers), layout.pipeline)))
+    return list(zip([0, *ends], ends, strict=False))

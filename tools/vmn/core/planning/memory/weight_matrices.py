@@ -1,0 +1,151 @@
+"""The matrices of a decoder layer as one tensor-parallel rank has them.
+
+What vLLM splits over tensor-parallel ranks and what it copies to each follows its source (0.32): query, output and
+feed-forward projections and experts are split; routers, the compressing projections of latent attention and its indexer
+are copied; key and value heads are split until each rank has one, then copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.allocator import Storage
+from vmn.core.planning.model.architecture import (
+    Architecture,
+    Attention,
+    Dense,
+    Experts,
+    LatentAttention,
+    Layer,
+    LinearAttention,
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight as one rank has it.
+
+    Attributes:
+        group: what it is for.
+        module: its module's name, for the patterns of modules that are not quantised.
+        elements: of this rank.
+        tensor: what vLLM puts it into, with others of this name; its own by default.
+        plain: never quantised.
+        each: bytes of an element where they are known, of whatever type the others are.
+    """
+
+    group: str
+    module: str
+    elements: float
+    tensor: str = ""
+    plain: bool = False
+    each: float | None = None
+
+
+def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
+    """Return what a decoder layer has on one rank, but for norms."""
+    return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout, storage)]
+
+
+def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> Iterator[Matrix]:
+    match layer.attention:
+        case Attention() as attention:
+            yield from _grouped(model.hidden, attention, layout.tensor)
+        case LatentAttention() as attention:
+            yield from _latent(model.hidden, attention, layout.tensor)
+        case LinearAttention() as attention:
+            yield from _linear(model.hidden, attention, layout.tensor)
+
+
+def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
+    query = attention.heads * attention.key_size * (2 if attention.gated else 1) / tensor
+    kv_heads = max(1, attention.kv_heads // tensor)
+    key, value = kv_heads * attention.key_size, kv_heads * attention.value_size
+    yield Matrix("attention", "self_attn.q_proj", hidden * query, "qkv_proj")
+    yield Matrix("attention", "self_attn.k_proj", hidden * key, "qkv_proj")
+    yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
+    yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
+    biases = (query + key + value) * attention.bias + hidden * attention.output_bias
+    norms = 2 * attention.key_size * attention.normed
+    yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
+
+
+def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Matrix]:
+    heads = attention.heads / tensor
+    size = attention.nope_size + attention.rope_size
+    if attention.query_rank:
+        yield Matrix("attention", "self_attn.q_a_proj", hidden * attention.query_rank, "fused_qkv_a_proj")
+        yield Matrix("attention", "self_attn.q_b_proj", attention.query_rank * heads * size)
+    else:
+        yield Matrix("attention", "self_attn.q_proj", hidden * heads * size)
+    compressed = hidden * (attention.kv_rank + attention.rope_size)
+    yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
+    inner = heads * (attention.nope_size + attention.value_size)
+    yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
+    yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
+    yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
+    if attention.index_heads:
+        rank = attention.query_rank or hidden
+        yield Matrix("attention", "self_attn.indexer.wq_b", rank * attention.index_heads * attention.index_size)
+        yield Matrix("attention", "self_attn.indexer.wk", hidden * attention.index_size)
+        yield Matrix("attention", "self_attn.indexer.weights_proj", hidden * attention.index_heads, plain=True)
+
+
+def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Matrix]:
+    keys = attention.key_heads * attention.key_size / tensor
+    values = attention.value_heads * attention.value_size / tensor
+    yield Matrix("attention", "linear_attn.in_proj_qkvz", hidden * (2 * keys + 2 * values))
+    yield Matrix("attention", "linear_attn.in_proj_ba", hidden * 2 * attention.value_heads / tensor)
+    yield Matrix("attention", "linear_attn.out_proj", values * hidden)
+    small = (2 * keys + values) * attention.convolution + 4 * attention.value_heads / tensor + attention.value_size
+    yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
+
+
+def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
+    hidden = model.hidden
+    if isinstance(mlp, Dense):
+        split = mlp.intermediate / layout.tensor
+        yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
+        return
+    yield from _expert_matrices(model, mlp, layout, storage)
+    yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
+    if mlp.shared:
+        split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
+        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split)
+        yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
+
+
+def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
+    hidden, module = model.hidden, "mlp.experts.0.gate_proj"
+    here, width = expert_share(mlp, layout)
+    biases = here * (2 * width + hidden) * mlp.bias
+    if model.quantization and model.quantization.method == "mxfp4":
+        for name, size in storage.mxfp4_bytes(hidden, width).items():
+            yield Matrix("experts", module, here * size, name, each=1.0)
+        yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
+        return
+    yield Matrix("experts", module, here * 2 * hidden * width, "w13_weight")
+    yield Matrix("experts", module, here * hidden * width, "w2_weight")
+    yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
+
+
+def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
+    """Return how many experts the fullest rank has, and how many of an expert's elements.
+
+    Without expert parallelism each expert is cut over tensor x data ranks; with it, whole experts are dealt out, one
+    more to the first ranks when they don't come out even.
+    """
+    ranks = layout.tensor * layout.data
+    if layout.expert:
+        return -(-mlp.count // ranks), float(mlp.intermediate)
+    return mlp.count, mlp.intermediate / ranks
+
+
+def shared_is_copied(layout: Layout) -> bool:
+    """Whether each rank has all shared experts: vLLM then gives each rank other tokens (sequence-parallel MoE)."""
+    return layout.expert and layout.tensor > 1 and layout.data > 1

@@ -1,0 +1,138 @@
+"""Bytes of weights of one rank, as vLLM loads them: matrices, norms, embedding and head, and run-time copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.memory.allocator import Storage
+from vmn.core.planning.memory.weight_matrices import Matrix, layer_matrices
+from vmn.core.planning.model.architecture import Architecture, Experts, LatentAttention, Layer
+from vmn.core.planning.model.checkpoint_sizes import share
+from vmn.core.planning.model.quantization import skips
+
+VOCABULARY_STEP = 64
+"""vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
+
+Weights = Mapping[str, float]
+"""Bytes by what they are for: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and
+``rounding`` for what the allocator adds."""
+CHECKPOINT = Storage()
+"""As in a checkpoint."""
+ADDED = ("copies", "rounding")
+"""What no checkpoint has."""
+
+
+def stage_weights(
+    model: Architecture,
+    layout: Layout,
+    stage: int,
+    split: list[int] | None = None,
+    storage: Storage = CHECKPOINT,
+) -> dict[str, float]:
+    """Return the bytes of weights of a rank of a pipeline stage, by what they are for.
+
+    Args:
+        model: its shapes.
+        layout: how it is spread; the rank with most experts counts.
+        stage: index of the stage.
+        split: layers of each stage; vLLM's own split by default.
+        storage: how they lie in memory; as in the checkpoint by default.
+    """
+    counts = split or stage_layers(len(model.layers), layout.pipeline)
+    begin = sum(counts[:stage])
+    shares = stored_shares(model)
+    total: dict[str, float] = {}
+    known: dict[tuple[object, ...], dict[str, float]] = {}
+    for index in range(begin, begin + counts[stage]):
+        layer, mask = model.layers[index], _mask(model, index)
+        if (layer, mask) not in known:
+            known[layer, mask] = _layer_bytes(model, layer, layout, mask, storage)
+        for group, size in known[layer, mask].items():
+            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else shares[index])
+    for group, size in _ends(model, layout, stage, storage).items():
+        total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
+    return total
+
+
+@lru_cache(maxsize=64)
+def stored_shares(model: Architecture) -> tuple[float, ...]:
+    """Return how many times of what its shapes say each layer has in the checkpoint, and last what is beside layers.
+
+    Raises:
+        ConfigError: the checkpoint is not of this model.
+    """
+    stored = model.stored
+    if stored is None:
+        return (1.0,) * (len(model.layers) + 1)
+    alone = Layout()
+    found = []
+    for index, (layer, size) in enumerate(zip(model.layers, stored.layers, strict=True)):
+        expected = _layer_bytes(model, layer, alone, _mask(model, index), CHECKPOINT)
+        found.append(share(size, _plain(expected), f"in layer {index}"))
+    ends = _ends(model, alone, 0, CHECKPOINT)
+    return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "beside layers"))
+
+
+def _plain(sizes: Mapping[str, float]) -> float:
+    return sum(size for group, size in sizes.items() if group not in ADDED)
+
+
+def _mask(model: Architecture, index: int) -> tuple[bool, ...]:
+    """Return which matrices of a layer are quantised."""
+    matrices = layer_matrices(model, model.layers[index], Layout(), CHECKPOINT)
+    return tuple(_is_quantised(model, matrix, index) for matrix in matrices)
+
+
+def _layer_bytes(
+    model: Architecture, layer: Layer, layout: Layout, quantised: tuple[bool, ...], storage: Storage
+) -> dict[str, float]:
+    sizes: dict[str, float] = {}
+    tensors: dict[str, float] = {}
+    for matrix, small in zip(layer_matrices(model, layer, layout, storage), quantised, strict=True):
+        each, scale = float(model.dtype_bytes), 0.0
+        if matrix.each is not None:
+            each = matrix.each
+        elif small and model.quantization:
+            each, scale = model.quantization.weight_bytes, model.quantization.scale_bytes
+        sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * (each + scale)
+        tensor = matrix.tensor or matrix.module
+        tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
+    sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
+    sizes["norms"] = 2.0 * model.hidden * model.dtype_bytes
+    if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
+        sizes["routers"] += 4.0 * layer.mlp.count
+    if isinstance(layer.attention, LatentAttention):
+        sizes["copies"] = _latent_copies(layer.attention, layout) * model.dtype_bytes
+    return sizes
+
+
+def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
+    quantization = model.quantization
+    if quantization is None or matrix.plain or (quantization.experts_only and matrix.group != "experts"):
+        return False
+    return not skips(quantization.skipped)(f"model.layers.{index}.{matrix.module}") if quantization.skipped else True
+
+
+def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
+    """Return elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
+    return attention.heads / layout.tensor * (attention.nope_size + attention.value_size) * attention.kv_rank
+
+
+def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> dict[str, float]:
+    """Return what the first and the last stage have in addition to layers."""
+    first, last = stage == 0, stage == layout.pipeline - 1
+    rows = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor
+    table = rows * model.hidden * model.dtype_bytes
+    sizes: dict[str, float] = {}
+    if first or (last and model.tied):
+        sizes["embedding"] = table
+    if last:
+        sizes["norms"] = float(model.hidden * model.dtype_bytes)
+    if last and not model.tied:
+        sizes["head"] = table
+    if first and model.extra_weights:
+        sizes["other"] = model.stored.encoder if model.stored else float(model.extra_weights * model.dtype_bytes)
+    sizes["rounding"] = sum(storage.unused(size) for name, size in sizes.items() if name in ("embedding", "head"))
+    return sizes

@@ -1,0 +1,80 @@
+"""Exact bytes of a checkpoint's weights, from what its files say, in the place of what its shapes say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from vmn.core.planning.model.architecture import ConfigError, StoredWeights
+
+LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+ENCODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|multi_modal|mm)")
+"""Names of tensors of an encoder of images or sound, and of what is between it and the language model."""
+WIDE = ("F32", "F64")
+"""Types that vLLM loads with 16 bits, but for scales and biases."""
+MOST_OFF = 2.0
+"""Times that a checkpoint may have what its shapes say; beyond, the files are of another model."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a checkpoint, as the header of its file describes it.
+
+    Attributes:
+        dtype: as safetensors calls it.
+        shape: its sides.
+        size: its bytes.
+    """
+
+    dtype: str
+    shape: Sequence[int]
+    size: int
+
+    def loaded(self, name: str) -> float:
+        """Return the bytes that vLLM makes of it."""
+        if self.dtype not in WIDE or len(self.shape) < 2 or "scale" in name:
+            return float(self.size)
+        return prod(self.shape) * 2.0
+
+
+def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
+    """Return the bytes by decoder layer and beside them.
+
+    Args:
+        tensors: of all files, by name.
+        layers: the decoder's; those from there on are for multi-token prediction and are not loaded.
+
+    Raises:
+        ConfigError: a layer has no tensors.
+    """
+    by_layer = [0.0] * layers
+    encoder = other = 0.0
+    for name, tensor in tensors.items():
+        size, found = tensor.loaded(name), LAYER.search(name)
+        if ENCODER.search(name):
+            encoder += size
+        elif not found:
+            other += size
+        elif int(found[1]) < layers:
+            by_layer[int(found[1])] += size
+    empty = [index for index, size in enumerate(by_layer) if not size]
+    if empty:
+        raise ConfigError(f"num_hidden_layers is {layers}, but the safetensors files have nothing for layer {empty[0]}")
+    return StoredWeights(tuple(by_layer), other, encoder)
+
+
+def share(stored: float, expected: float, what: str) -> float:
+    """Return how many times of what is expected is there.
+
+    Raises:
+        ConfigError: too many or too few for the same model.
+    """
+    found = stored / expected if expected else 1.0
+    if not 1 / MOST_OFF <= found <= MOST_OFF:
+        raise ConfigError(
+            f"the safetensors files have {stored / 2**30:.2f} GiB {what}, but the shapes in config.json need "
+            f"{expected / 2**30:.2f} GiB: they are not of the same model"
+        )
+    return found

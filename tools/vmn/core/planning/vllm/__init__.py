@@ -1,0 +1,1 @@
+"""How versions of vLLM differ."""

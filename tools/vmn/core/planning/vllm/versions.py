@@ -1,0 +1,130 @@
+"""How versions of vLLM differ, as data. Each number has its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LATEST = "0.32.0"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Defaults and habits of vLLM from a version on.
+
+    Attributes:
+        since: first version.
+        utilization: default of ``--gpu-memory-utilization``.
+        graphs_charged: CUDA graphs are estimated and taken off the KV cache by default.
+        runner_v2: which models run on the second model runner: ``none``, ``few``, ``dense`` or ``all``.
+        overlap: scheduling is asynchronous, so that one batch more is in flight.
+        state_blocks: blocks of a request's state of linear attention.
+        expert_chunk: tokens at once through fused experts, None for all.
+        sparse_outputs: sparse attention with an FP8 cache reserves also its outputs.
+        whole_blocks: PyTorch's allocator does not split blocks of 20 MiB and more while a model loads.
+        padded_mxfp4: Hopper's MXFP4 kernels pad the inner side of a matrix, not only the scales.
+        sparse_factor: prompts of full length that sparse attention reserves room for, when they are long.
+    """
+
+    since: tuple[int, int]
+    utilization: float
+    graphs_charged: bool = False
+    runner_v2: str = "none"
+    overlap: bool = False
+    state_blocks: int = 1
+    expert_chunk: int | None = None
+    sparse_outputs: bool = False
+    whole_blocks: bool = False
+    padded_mxfp4: bool = True
+    sparse_factor: int = 5
+
+
+BEHAVIOURS = (
+    # utilization: 0.90 up to 0.19, 0.92 by 0.22 (config/cache.py).
+    # graphs_charged: since 0.21 (envs.py, VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS).
+    # runner_v2: published notes on 0.23's source (three kinds, not quantised), logs and notes of 0.26 and 0.27 (dense
+    # models, and a few kinds), the source of 0.32 (config/vllm.py, use_v2_model_runner: all).
+    # overlap: logs of 0.26; it began earlier, and the careful choice for what lies between is that it costs.
+    # state_blocks: prefix caching of hybrid models is off in 0.26 and on in 0.32 (is_prefix_caching_supported).
+    # expert_chunk: start-up of 0.10.1 with data parallelism (vllm-project/recipes, pull request 12); gone in 0.32.
+    # whole_blocks, padded_mxfp4: own start-ups and the source of 0.26 (gpu_worker.py, triton_kernels' hopper_value.py);
+    # both began after 0.20.
+    # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
+    Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
+    Behaviour((0, 8), 0.90, expert_chunk=32768),
+    Behaviour((0, 19), 0.90),
+    Behaviour((0, 20), 0.92, overlap=True),
+    Behaviour((0, 21), 0.92, graphs_charged=True, overlap=True),
+    Behaviour((0, 23), 0.92, graphs_charged=True, runner_v2="few", overlap=True),
+    Behaviour(
+        (0, 26),
+        0.92,
+        graphs_charged=True,
+        runner_v2="dense",
+        overlap=True,
+        whole_blocks=True,
+        padded_mxfp4=False,
+    ),
+    Behaviour(
+        (0, 32),
+        0.92,
+        graphs_charged=True,
+        runner_v2="all",
+        overlap=True,
+        state_blocks=2,
+        whole_blocks=True,
+        padded_mxfp4=False,
+        sparse_outputs=True,
+        sparse_factor=2,
+    ),
+)
+
+
+class UnknownVersion(Exception):  # noqa: N818 - reads as what happened
+    """A version of vLLM that can't be read, or that is older than what is known."""
+
+
+def release(version: str) -> tuple[int, int]:
+    """Return the first two numbers of a version such as ``0.26.0``.
+
+    Raises:
+        UnknownVersion: the text is not a version.
+    """
+    parts = version.removeprefix("v").split(".")
+    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
+        raise UnknownVersion(f"{version} is not a version of vLLM, such as {LATEST}")
+    return int(parts[0]), int(parts[1])
+
+
+def behaviour(version: str) -> Behaviour:
+    """Return what holds for a version such as ``0.26.0``.
+
+    Raises:
+        UnknownVersion: the text is not a version, or the version is older than 0.6.
+    """
+    number = release(version)
+    known = [entry for entry in BEHAVIOURS if entry.since <= number]
+    if not known:
+        raise UnknownVersion(f"{version} is older than 0.6, whose memory profile is not known")
+    return known[-1]
+
+
+def batch_defaults(gpu_gib: float, gpu_name: str, version: tuple[int, int] = (0, 32)) -> tuple[int, int]:
+    """Return the server's ``max_num_batched_tokens`` and ``max_num_seqs`` for a GPU.
+
+    After ``get_batch_defaults`` of 0.32; before 0.8 there was one default for all GPUs.
+    """
+    if version < (0, 8):
+        return 2048, 256
+    if gpu_gib >= 160:
+        return 16384, 1024
+    if gpu_gib >= 70 and "a100" not in gpu_name.lower():
+        return 8192, 1024
+    return 2048, 256
+
+
+def graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
+    """Return how many batch sizes CUDA graphs are captured for: 1, 2, 4, then steps of 8 to 256 and of 16 above."""
+    top = min(2 * max_num_seqs, 1024 if large_gpu else 512)
+    sizes = {size for size in (1, 2, 4) if size <= top}
+    sizes |= set(range(8, min(top, 256) + 1, 8)) | set(range(272, top + 1, 16))
+    return len(sizes)

@@ -1,0 +1,124 @@
+"""What the pods of a release count on, read from its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmn.core.cluster.quantity import quantity
+from vmn.core.cluster.rendered import RenderedRelease, plain_env
+from vmn.core.cluster.snapshot import Object
+
+SHARED_MEMORY = "/dev/shm"
+FLEETING = ("emptyDir", "ephemeral")
+"""Kinds of volumes that are empty when a pod starts."""
+NVIDIA = "nvidia.com/"
+DOWNLOAD = "weights"
+"""Name of the init container that brings the weights, or waits for them."""
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What a run checks.
+
+    Attributes:
+        nodes: pods of a group.
+        port: where ranks meet (``engine.masterPort``).
+        interface: that Gloo is told to use (``fabric.interface``), None for its own choice.
+        shared_memory: bytes of /dev/shm (``sharedMemory.size``), None when nothing is mounted there.
+        rdma: NCCL is told to use RDMA and nothing else (``fabric.profile``).
+        gid: ``fabric.gidIndex``.
+        weights: the checkpoint's folder on a volume, None when it is not there before a start.
+        gpus: that a pod asks for.
+        resource: the resource that they are asked for as, None for no GPUs.
+        writable: folders that vLLM writes to.
+        host_network: pods use the node's network.
+        policies: NetworkPolicies that the release makes for its pods.
+    """
+
+    nodes: int
+    port: int
+    interface: str | None
+    shared_memory: int | None
+    rdma: bool
+    gid: int | None
+    weights: str | None
+    gpus: int
+    resource: str | None
+    writable: tuple[str, ...]
+    host_network: bool
+    policies: int
+
+    @property
+    def counts_gpus(self) -> bool:
+        """Whether the GPUs are such as can be counted in a pod."""
+        return bool(self.resource and self.resource.startswith(NVIDIA))
+
+    def settings(self, name: str, seconds: int) -> dict[str, Any]:
+        """Return what the pods are told.
+
+        Args:
+            name: of pod 0 in DNS.
+            seconds: that they may wait for each other.
+        """
+        return {
+            "name": name,
+            "limit": seconds,
+            "nodes": self.nodes,
+            "port": self.port,
+            "weights": self.weights,
+            "writable": list(self.writable),
+            "gpus": self.counts_gpus,
+            "rdma": self.rdma,
+            "gid": self.gid,
+        }
+
+
+def expectations_of(release: RenderedRelease) -> Expectations:
+    """Return what a release's pods count on; both roles are one template."""
+    spec = release.pods[0].spec
+    container = spec["containers"][0]
+    env = plain_env(container)
+    gid = env.get("NCCL_IB_GID_INDEX", "")
+    resource = release.gpu_resource
+    gpus = resource if resource and "gpu" in resource.lower() else None
+    return Expectations(
+        nodes=release.size,
+        port=int(env.get("MULTINODE_MASTER_PORT", 29501)),
+        interface=env.get("GLOO_SOCKET_IFNAME"),
+        shared_memory=_shared_memory(spec),
+        rdma=env.get("NCCL_NET") == "IB",
+        gid=int(gid) if gid.isdigit() else None,
+        weights=_weights(spec),
+        gpus=int(release.pods[0].requests[gpus]) if gpus else 0,
+        resource=gpus,
+        writable=tuple(env[name] for name in ("HOME", "HF_HOME") if name in env),
+        host_network=bool(spec.get("hostNetwork")),
+        policies=len(release.of_kind("NetworkPolicy")),
+    )
+
+
+def volume_at(spec: Object, path: str) -> Mapping[str, Any] | None:
+    """Return the volume that a path of the first container is on, None for the image's own files."""
+    mounts = spec["containers"][0].get("volumeMounts") or ()
+    above = [item for item in mounts if f"{path}/".startswith(f"{item['mountPath'].rstrip('/')}/")]
+    if not above:
+        return None
+    name = max(above, key=lambda item: len(item["mountPath"]))["name"]
+    return next((item for item in spec.get("volumes") or () if item["name"] == name), None)
+
+
+def _shared_memory(spec: Object) -> int | None:
+    size = ((volume_at(spec, SHARED_MEMORY) or {}).get("emptyDir") or {}).get("sizeLimit")
+    return int(quantity(size)) if size else None
+
+
+def _weights(spec: Object) -> str | None:
+    """Return vLLM's first argument when it is a path whose volume has something in it before a start."""
+    path = str(next(iter(spec["containers"][0].get("args") or ()), ""))
+    brought = any(item["name"] == DOWNLOAD for item in spec.get("initContainers") or ())
+    if brought or not path.startswith("/"):
+        return None
+    volume = volume_at(spec, path) or {}
+    return None if any(kind in volume for kind in FLEETING) else path

@@ -1,0 +1,181 @@
+"""The objects of a run: a Job of one pod per node, shaped like the release's pods, and what they need to meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmn.core.cluster.lws import EXCLUSIVE, NAME
+from vmn.core.cluster.release import INSTANCE
+from vmn.core.cluster.rendered import RenderedRelease
+from vmn.core.cluster.snapshot import Object, annotations_of
+from vmn.core.preflight.probe.expectations import Expectations
+
+PREFIX = "vmn-preflight-"
+ROOT = "/vmn"
+"""Where the program is mounted in the pods."""
+SLACK = 30
+"""Seconds that Kubernetes gives the Job beyond what vmn waits."""
+KEPT = 300
+"""Seconds after which Kubernetes removes an ended Job itself, should vmn have been killed."""
+GRACE = 5
+LEFT_OUT = ("initContainers", "priorityClassName", "hostname", "setHostnameAsFQDN", "resourceClaims")
+"""Of the pod: init containers may download or wait for long; with a priority the pods could preempt others; templates
+of claims come with the release."""
+MIRRORED = ("image", "imagePullPolicy", "securityContext")
+RENDERED = ("configMap", "secret")
+"""Volumes of a container that no check looks at, and that the release may not have made yet."""
+
+
+@dataclass(frozen=True)
+class ProbeRun:
+    """One run.
+
+    Attributes:
+        name: name of all its objects, different for each run.
+        namespace: the release's.
+        objects: in the order in which they are made; the Job, which owns the others, is the first.
+        nodes: pods.
+    """
+
+    name: str
+    namespace: str
+    objects: tuple[Object, ...]
+    nodes: int
+
+    @property
+    def selector(self) -> str:
+        """A label selector that all its objects have, and no others."""
+        return f"{INSTANCE}={self.name}"
+
+
+def probe_run(
+    release: RenderedRelease, expected: Expectations, program: Mapping[str, str], suffix: str, seconds: int
+) -> ProbeRun:
+    """Return a run.
+
+    Args:
+        release: the release.
+        expected: what its pods count on.
+        program: files that the pods run, by name.
+        suffix: makes its names unique: letters and digits.
+        seconds: that it may take.
+    """
+    name = PREFIX + suffix
+    labels = {
+        "app.kubernetes.io/name": "vmn-preflight",
+        INSTANCE: name,
+        "app.kubernetes.io/part-of": release.name,
+        "app.kubernetes.io/managed-by": "vmn",
+    }
+    metadata = {"name": name, "namespace": release.namespace, "labels": labels}
+    mine = {INSTANCE: name}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
+    job["spec"] = {
+        "completionMode": "Indexed",
+        "completions": expected.nodes,
+        "parallelism": expected.nodes,
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": seconds + SLACK,
+        "ttlSecondsAfterFinished": KEPT,
+        "template": _template(release, expected, name, labels, seconds),
+    }
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    service["spec"] = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": mine}
+    files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(program)}
+    policies = [
+        {**item, "metadata": {**metadata, "name": name if not number else f"{name}-{number}"}, "spec": spec}
+        for number, item in enumerate(release.of_kind("NetworkPolicy"))
+        for spec in [relabelled(item["spec"], mine)]
+    ]
+    return ProbeRun(name, release.namespace, (job, service, files, *policies), expected.nodes)
+
+
+def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
+    """Return selectors of the release's pods as selectors of the run's."""
+    if isinstance(content, list):
+        return [relabelled(item, labels) for item in content]
+    if not isinstance(content, Mapping):
+        return content
+    if NAME in (content.get("matchLabels") or {}):
+        return {**{key: value for key, value in content.items() if key != "matchLabels"}, "matchLabels": dict(labels)}
+    found = {key: relabelled(value, labels) for key, value in content.items()}
+    if found != content and "matchLabelKeys" in found:  # of LeaderWorkerSet's groups: a run is one group
+        del found["matchLabelKeys"]
+    return found
+
+
+def _template(
+    release: RenderedRelease, expected: Expectations, name: str, labels: Mapping[str, str], seconds: int
+) -> Object:
+    original = release.pods[0].template
+    spec = {key: value for key, value in original["spec"].items() if key not in LEFT_OUT}
+    account = spec.get("serviceAccountName")
+    if account and release.renders("ServiceAccount", account):  # it comes with the release
+        del spec["serviceAccountName"]
+    leader = f"{name}-0.{name}.{release.namespace}"  # the form of LWS_LEADER_ADDRESS: it counts on search domains too
+    container = _container(spec, expected.settings(leader, seconds))
+    mounted = {item["name"] for item in container["volumeMounts"]}
+    volumes = [item for item in spec.get("volumes") or () if item["name"] in mounted]
+    spec |= {
+        "containers": [container],
+        "volumes": [*volumes, {"name": name, "configMap": {"name": name}}],
+        "restartPolicy": "Never",
+        "subdomain": name,
+        "terminationGracePeriodSeconds": GRACE,
+        "automountServiceAccountToken": False,
+        "affinity": _affinity(release, {INSTANCE: name}),
+    }
+    container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/probe_pod", "readOnly": True})
+    metadata = original.get("metadata") or {}
+    return {
+        "metadata": {
+            "labels": {**_foreign(metadata.get("labels") or {}), **labels},
+            "annotations": {
+                key: value for key, value in (metadata.get("annotations") or {}).items() if "checksum/" not in key
+            },
+        },
+        "spec": spec,
+    }
+
+
+def _foreign(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that no selector of the release, or of LeaderWorkerSet's webhooks, looks at."""
+    own = ("app.kubernetes.io/", "leaderworkerset.sigs.k8s.io/", "helm.sh/")
+    return {key: value for key, value in labels.items() if key != "role" and not key.startswith(own)}
+
+
+def _affinity(release: RenderedRelease, mine: Mapping[str, str]) -> Any:
+    """Return the release's affinity for the run's pods, with what LeaderWorkerSet adds for an exclusive topology."""
+    affinity = dict(relabelled(release.pods[0].spec.get("affinity") or {}, mine))
+    domain = annotations_of(release.lws).get(EXCLUSIVE)
+    if domain:
+        required = "requiredDuringSchedulingIgnoredDuringExecution"
+        near = dict(affinity.get("podAffinity") or {})
+        term = {"topologyKey": domain, "labelSelector": {"matchLabels": dict(mine)}}
+        affinity["podAffinity"] = {**near, required: [*(near.get(required) or ()), term]}
+    return affinity
+
+
+def _container(spec: Object, settings: Mapping[str, Any]) -> dict[str, Any]:
+    original = spec["containers"][0]
+    sources = {item["name"]: item for item in spec.get("volumes") or ()}
+    mounts = [
+        item
+        for item in original.get("volumeMounts") or ()
+        if not any(kind in sources.get(item["name"], {}) for kind in RENDERED)
+    ]
+    resources = {key: value for key, value in (original.get("resources") or {}).items() if key != "claims"}
+    plain = [item for item in original.get("env") or () if "value" in item or "fieldRef" in item.get("valueFrom", {})]
+    return {
+        **{key: original[key] for key in MIRRORED if key in original},
+        "resources": resources,
+        "name": "preflight",
+        "command": ["python3", "-B", "-E", "-S", "-m", "probe_pod"],
+        "workingDir": ROOT,
+        "env": [*plain, {"name": "VMN_ACTIVE", "value": json.dumps(settings)}],
+        "volumeMounts": mounts,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }

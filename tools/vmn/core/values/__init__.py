@@ -1,0 +1,1 @@
+"""Values files: reading and merging them, and what is wrong with them."""

@@ -1,0 +1,50 @@
+"""What Helm prints when it refuses values: the chart's own list of problems, or another error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from vmn.core.values.problem import ValuesProblem
+
+_HEAD = re.compile(r"vllm-multinode: \d+ problem\S* in the values:\n")
+_ITEM = re.compile(r"^  - (?P<key>.+?): (?P<message>.*)$")
+_CHANGED = re.compile(r"^  - (?P<reason>CHANGED: (?P<key>\S+) is (?:now [^\s]+|gone))\. (?P<fix>.*)$")
+_GOT = re.compile(r" \(got (?P<value>.*)\)$")
+
+
+def rule_problems(stderr: str) -> list[ValuesProblem]:
+    """Return the problems in the chart's own list, empty without such a list.
+
+    Each problem is a line ``key: message``; an indented line continues the message above it.
+    """
+    head = _HEAD.search(stderr)
+    if not head:
+        return []
+    problems: list[ValuesProblem] = []
+    for line in stderr[head.end() :].splitlines():
+        if changed := _CHANGED.match(line):
+            problems.append(ValuesProblem(changed["key"], "", changed["reason"], changed["fix"], "rules"))
+        elif item := _ITEM.match(line):
+            problems.append(_problem(item["key"], item["message"]))
+        elif line.startswith("    ") and problems:
+            problems[-1] = replace(problems[-1], fix=f"{problems[-1].fix} {line.strip()}".strip())
+        else:
+            break
+    return problems
+
+
+def _problem(key: str, message: str) -> ValuesProblem:
+    """Return the problem of a message: its first sentence is what is wrong, the others are what to do."""
+    reason, _, fix = message.removesuffix(".").partition(". ")
+    got = _GOT.search(reason)
+    value = got["value"] if got else ""
+    return ValuesProblem(key, value, _GOT.sub("", reason), f"{fix}." if fix else "", "rules")
+
+
+def render_problem(stderr: str) -> ValuesProblem:
+    """Return any other failure of Helm as one problem."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("WARNING", "Use --debug", "level=", "walk.go"))]
+    reason = " ".join(lines).removeprefix("Error: ") or "helm failed without a message"
+    return ValuesProblem("", "", f"the chart can't be rendered with these values: {reason}", "", "render")

@@ -1,0 +1,119 @@
+"""Ring 3: what the model's shapes rule out, and the memory of the GPU if it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vmn.core.planning.gpus import Gpu
+from vmn.core.planning.layout.constraints import Cluster, refusals
+from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict
+from vmn.core.values.layout import layout_of
+from vmn.core.values.problem import ValuesProblem, shown
+
+RING = "model"
+KEYS = {
+    "tensor": "parallelism.tensor",
+    "pipeline": "parallelism.pipeline",
+    "data": "parallelism.data",
+    "expert": "parallelism.expert",
+    "decode_context": "parallelism.decodeContext",
+}
+NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "mnnvl": "nvlink"}
+"""The planner's network for a ``fabric.profile``; all others are as fast as RoCE."""
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+Values = Mapping[str, Any]
+
+
+def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list[ValuesProblem]:
+    """Return what vLLM would refuse.
+
+    Args:
+        values: values that include the chart's defaults, and that the other rings accept.
+        model: the shapes of ``model.name``.
+        gpu: GPU of the nodes, None when it is not known.
+    """
+    found = [*_layout(values, model), *_length(values, model)]
+    return found or (list(_memory(values, model, gpu)) if gpu else [])
+
+
+def product_of(values: Values) -> str | None:
+    """Return the GPU that the values select nodes by, as its product label."""
+    product = values["scheduling"]["nodeSelector"].get(PRODUCT_LABEL)
+    return str(product) if product else None
+
+
+def _cluster(values: Values) -> Cluster:
+    # The chart can't know whether a site accepts tensor parallelism over TCP, which is slow but works.
+    group = values["group"]
+    return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS.get(values["fabric"]["profile"], "roce"), forced=True)
+
+
+def _layout(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+    layout = layout_of(values)
+    reported: set[str] = set()
+    for refusal in refusals(model, layout, _cluster(values)):
+        key = KEYS.get(refusal.part, "group.gpusPerNode")
+        if key not in reported:
+            reported.add(key)
+            given = shown(getattr(layout, refusal.part, None))
+            yield ValuesProblem(key, given, f"vLLM refuses it: {refusal.text}", _instead(refusal.part, model), RING)
+
+
+def _instead(part: str, model: Architecture) -> str:
+    match part:
+        case "tensor":
+            sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if model.heads % size == 0]
+            return f"Use one of {', '.join(map(str, sizes))}, and parallelism.pipeline for the remaining GPUs."
+        case "pipeline":
+            return f"Use at most {len(model.layers)}."
+        case "data":
+            return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
+        case "expert":
+            return "Use true." if model.is_moe else "Use false."
+        case _:
+            return "Leave it unset. `vmn plan` lists the layouts that fit."
+
+
+def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+    length = values["model"].get("maxLength")
+    if length and length > model.max_length:
+        reason = f"exceeds the model's own limit of {model.max_length} tokens, so vLLM refuses it"
+        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
+
+
+def _options(values: Values) -> VllmOptions:
+    args = values["engine"]["args"]
+    return VllmOptions(
+        max_model_len=values["model"].get("maxLength"),
+        utilization=args.get("gpu-memory-utilization"),
+        batched_tokens=args.get("max-num-batched-tokens"),
+        requests=args.get("max-num-seqs"),
+        kv_dtype=args.get("kv-cache-dtype", "auto"),
+        eager=bool(args.get("enforce-eager", False)),
+    )
+
+
+def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesProblem]:
+    context = plan_context(model, gpu, _cluster(values), _options(values))
+    prediction = predict(context, layout_of(values))
+    if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
+        return
+    longest = int(prediction.longest.low)
+    if longest:
+        worst = min(rank.available.expected for rank in prediction.ranks)
+        reason = (
+            f"needs {prediction.needed_gib:.1f} GiB of KV cache on a {gpu.name}, but weights and activations leave "
+            f"only about {worst:.1f} GiB"
+        )
+        fix = f"Use at most {longest}, or more GPUs."
+        yield ValuesProblem("model.maxLength", str(context.batch.length), reason, fix, RING)
+        return
+    weights = max(rank.weights_gib for rank in prediction.ranks)
+    reason = (
+        f"too few nodes leave no memory for the KV cache: the weights take {weights:.1f} GiB of the {gpu.gib:.1f} GiB "
+        f"of each {gpu.name}"
+    )
+    fix = "Use more nodes, or a quantized model; `vmn plan` shows what fits."
+    yield ValuesProblem("group.nodes", shown(values["group"]["nodes"]), reason, fix, RING)
