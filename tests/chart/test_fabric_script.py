@@ -27,7 +27,7 @@ class Started:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         """Run it to its end in a folder, as a leader unless the settings say otherwise."""
-        for file in [*(CHART / "files").glob("*.sh"), *(CHART / "files" / "fabric").glob("*.sh")]:
+        for file in [*(CHART / "files" / "engine").glob("*.sh"), *(CHART / "files" / "fabric").glob("*.sh")]:
             shutil.copy(file, folder)
         (folder / "entrypoint.sh").write_text(SAY, encoding="utf-8")
         (folder / "routes").write_text(ROUTES, encoding="utf-8")

@@ -113,7 +113,7 @@ def container(manifests: Manifests, role: str) -> dict[str, Any]:
 
 
 def test_every_profile_of_the_chart_has_a_case() -> None:
-    assert set(PROFILES) == set(yaml.safe_load((CHART / "fabrics.yaml").read_text(encoding="utf-8")))
+    assert set(PROFILES) == set(yaml.safe_load((CHART / "files" / "fabrics.yaml").read_text(encoding="utf-8")))
 
 
 @every_profile

@@ -65,7 +65,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the chart in which values have been renamed, as ``make generate`` makes it."""
     copied = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("renamed") / CHART.name))
     renamed = yaml_of(PLANTED)
-    (copied / "renamed.yaml").write_text(renamed, encoding="utf-8")
+    (copied / "files" / "renamed.yaml").write_text(renamed, encoding="utf-8")
     source = (copied / "values.schema.yaml").read_text(encoding="utf-8")
     (copied / "values.schema.json").write_text(generated_schema(source, renamed), encoding="utf-8")
     return copied
@@ -140,12 +140,12 @@ def lost(old: set[str], new: set[str], renamed: Mapping[str, object]) -> set[str
 
 
 def test_every_value_of_the_release_before_is_there_or_listed() -> None:
-    renamed = parse_values((CHART / "renamed.yaml").read_text(encoding="utf-8"))
+    renamed = parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
     assert lost(keys(previous().chart), keys(CHART), renamed) == set(), "list them in renamed.yaml"
 
 
 def test_every_listed_value_leads_to_one_of_today() -> None:
-    renamed = parse_values((CHART / "renamed.yaml").read_text(encoding="utf-8"))
+    renamed = parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
     for old, entry in renamed.items():
         assert isinstance(entry, dict), old
         assert set(entry) <= {"to", "how", "secret"}, old

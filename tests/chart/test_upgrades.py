@@ -58,7 +58,7 @@ def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: 
 
 
 def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
-    with (copied / "files" / "start.sh").open("a", encoding="utf-8") as script:
+    with (copied / "files" / "engine" / "start.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
     before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
     assert changed_paths(before.templates(), after.templates()) == [
@@ -89,19 +89,19 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
     ("file", "pattern", "new", "wanted"),
     [
         (
-            "templates/_health.tpl",
+            "templates/engine/_health.tpl",
             '"timeoutSeconds" 5',
             '"timeoutSeconds" 6',
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].startupProbe.timeoutSeconds", True, "`5`", "`6`"),
         ),
         (
-            "templates/_arguments.tpl",
+            "templates/engine/_arguments.tpl",
             '"revision" ',
             '"seed" 0 "revision" ',
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].args.--seed", True, "-", "`0`"),
         ),
         (
-            "templates/service.yaml",
+            "templates/engine/service.yaml",
             "name: http",
             "name: api",
             Change("Service", "spec.ports[http]", False, '`{"name": "http", "port": 8080, "targetP…`', "-"),

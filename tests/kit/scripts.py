@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kit.paths import CHART
 
-SCRIPTS = CHART / "files"
+SCRIPTS = CHART / "files" / "engine"
 LIMIT = 40
 """Seconds that a script may take."""
 OWN_SHARED_MEMORY = 'mount -t tmpfs none /dev/shm && touch /dev/shm/left-over && exec "$@"'

@@ -24,7 +24,7 @@ PICTURE = CHECKOUT / "docs" / "deepseek-r1.svg"
 
 def generated() -> Mapping[Path, str]:
     """Return every file that has something generated, with the content that it should have."""
-    source, renamed = (CHART / name for name in ("values.schema.yaml", "renamed.yaml"))
+    source, renamed = (CHART / name for name in ("values.schema.yaml", "files/renamed.yaml"))
     schema = generated_schema(source.read_text(encoding="utf-8"), renamed.read_text(encoding="utf-8"))
     values = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     written = catalogue(CHECKOUT / "values")

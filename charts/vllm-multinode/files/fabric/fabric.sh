@@ -3,7 +3,7 @@
 # and finds the network interface that leads to the leader. What the pod template sets wins.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
-# shellcheck source=charts/vllm-multinode/files/common.sh
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$here/common.sh"
 
 # Print the interface of the route to an IPv4 ADDRESS: of all that match the one with the longest mask.

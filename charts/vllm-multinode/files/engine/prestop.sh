@@ -2,7 +2,7 @@
 # Before SIGTERM. The leader serves on while load balancers look away; a worker lives on until its leader has drained,
 # as vLLM's workers stop at once and take every request in flight with them. Kubernetes' grace period bounds both.
 set -uo pipefail
-# shellcheck source=charts/vllm-multinode/files/common.sh
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [ "$rank" = 0 ]; then

@@ -7,7 +7,7 @@ Returns: JSON, a list of messages.
 */}}
 {{- define "vllm-multinode.rules.renamed" -}}
 {{- $problems := list -}}
-{{- range $old, $entry := .Files.Get "renamed.yaml" | fromYaml -}}
+{{- range $old, $entry := .Files.Get "files/renamed.yaml" | fromYaml -}}
 {{- $here := $.Values -}}
 {{- range $part := splitList "." $old -}}
 {{- $here = index (ternary $here dict (kindIs "map" $here)) $part -}}

@@ -2,7 +2,7 @@
 # Probe of a worker: its leader must listen, on the port where ranks find each other or on the API's. A worker that
 # has lost an idle leader would otherwise wait for ever, and look well.
 set -uo pipefail
-# shellcheck source=charts/vllm-multinode/files/common.sh
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 address=$(address_of_own_leader)

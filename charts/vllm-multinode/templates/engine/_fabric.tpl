@@ -7,7 +7,7 @@ Returns: JSON, the profile's keys in fabrics.yaml and those three.
 */}}
 {{- define "vllm-multinode.fabric" -}}
 {{- $values := .Values.fabric -}}
-{{- $fabric := index (.Files.Get "fabrics.yaml" | fromYaml) $values.profile -}}
+{{- $fabric := index (.Files.Get "files/fabrics.yaml" | fromYaml) $values.profile -}}
 {{- $interface := $values.interface | default (ternary "auto" "" (or $fabric.findsInterface (not (empty $values.networks)))) -}}
 {{- $folders := dict -}}
 {{- range $path := concat (values ($fabric.mounts | default dict)) (values (dig "daemon" "mounts" dict $fabric)) -}}
@@ -111,7 +111,8 @@ Usage: include "vllm-multinode.scripts" . | nindent 2
 Returns: YAML, a map.
 */}}
 {{- define "vllm-multinode.scripts" -}}
-{{- (.Files.Glob "files/*.sh").AsConfig -}}
+{{- (.Files.Glob "files/engine/*.sh").AsConfig -}}
+{{- (.Files.Glob "files/test/*.sh").AsConfig | nindent 0 -}}
 {{- if (include "vllm-multinode.fabric" . | fromJson).prepared }}
 {{ (.Files.Glob "files/fabric/*.sh").AsConfig }}
 {{- end -}}

@@ -3,9 +3,9 @@
 # pod knows: its rank, the leader's address, and --headless for workers.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
-# shellcheck source=charts/vllm-multinode/files/common.sh
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$here/common.sh"
-# shellcheck source=charts/vllm-multinode/files/cache.sh
+# shellcheck source=charts/vllm-multinode/files/engine/cache.sh
 source "$here/cache.sh"
 
 nodes=${LWS_GROUP_SIZE:-1}

@@ -4,11 +4,11 @@
 # reason in the termination message. The exit status stays vLLM's.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
-# shellcheck source=charts/vllm-multinode/files/common.sh
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$here/common.sh"
-# shellcheck source=charts/vllm-multinode/files/failures.sh
+# shellcheck source=charts/vllm-multinode/files/engine/failures.sh
 source "$here/failures.sh"
-# shellcheck source=charts/vllm-multinode/files/watch.sh
+# shellcheck source=charts/vllm-multinode/files/engine/watch.sh
 source "$here/watch.sh"
 
 served=no signalled=no begun=$SECONDS
