@@ -190,7 +190,7 @@ def test_networks_of_multus_are_attached_and_the_interface_of_the_rendezvous_is_
         annotations = manifests.templates()[role]["metadata"]["annotations"]
         assert annotations["k8s.v1.cni.cncf.io/networks"] == "rdma-0,net/rdma-1@net7"
         assert container(manifests, role)["command"] == ["/bin/bash", "/etc/vllm-multinode/fabric.sh"]
-    assert "fabric.sh" in manifests.one("ConfigMap")["data"]
+    assert "fabric.sh" in manifests.one("ConfigMap", "vllm-scripts")["data"]
 
 
 def test_group_of_mnnvl_has_channels_of_one_compute_domain_in_one_nvlink_domain() -> None:
@@ -226,7 +226,7 @@ def test_claim_template_that_is_there_is_used_instead_of_a_compute_domain() -> N
 def test_pods_of_the_first_profiles_start_as_ever(name: str) -> None:
     manifests = rendered(name)
     assert container(manifests, "leader")["command"] == ["/bin/bash", "/etc/vllm-multinode/entrypoint.sh"]
-    assert "fabric.sh" not in manifests.one("ConfigMap")["data"]
+    assert "fabric.sh" not in manifests.one("ConfigMap", "vllm-scripts")["data"]
 
 
 def test_users_variables_win_over_a_profiles() -> None:

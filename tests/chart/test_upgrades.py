@@ -67,6 +67,14 @@ def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
     ]
 
 
+def test_pod_templates_stay_the_same_when_the_script_of_helm_test_changes(copied: Path) -> None:
+    with (copied / "files" / "test" / "request.sh").open("a", encoding="utf-8") as script:
+        script.write(APPENDED)
+    before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
+    assert before.one("LeaderWorkerSet") == after.one("LeaderWorkerSet")
+    assert before.one("ConfigMap", "vllm-test") != after.one("ConfigMap", "vllm-test")
+
+
 def test_release_before_is_whole() -> None:
     assert len(previous().commit) == 40
     assert list(render(None, previous().overlays[0], chart=previous().chart))
@@ -89,7 +97,7 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
     ("file", "pattern", "new", "wanted"),
     [
         (
-            "templates/engine/_health.tpl",
+            "templates/engine/_pod.tpl",
             '"timeoutSeconds" 5',
             '"timeoutSeconds" 6',
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].startupProbe.timeoutSeconds", True, "`5`", "`6`"),

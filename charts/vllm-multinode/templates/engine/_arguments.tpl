@@ -1,9 +1,9 @@
 {{/* The arguments of `vllm serve`, the same for both roles. */}}
 
 {{/*
-Words for flags given as a map: true is --flag, false --no-flag, null nothing, a list several words, a map JSON.
+Command-line words for a map of flags: true becomes --flag, false --no-flag, null nothing, a list several words, a map JSON.
 Usage: include "vllm-multinode.flags" $map | fromJsonArray
-Returns: JSON, a list of strings, by the flags' names.
+Returns: JSON, a list of strings, sorted by flag.
 */}}
 {{- define "vllm-multinode.flags" -}}
 {{- $words := list -}}
@@ -12,7 +12,7 @@ Returns: JSON, a list of strings, by the flags' names.
 {{- if kindIs "bool" $value -}}
 {{- $words = append $words (ternary $flag (printf "--no-%s" $name) $value) -}}
 {{- else if kindIs "slice" $value -}}
-{{- $repeated := eq $name "middleware" -}}{{- /* the one flag of vLLM that takes a single word each time */ -}}
+{{- $repeated := eq $name "middleware" -}}{{- /* vLLM's only flag that is repeated for each item */ -}}
 {{- range $index, $item := $value -}}
 {{- $words = concat $words (ternary (list $flag) list (or $repeated (eq $index 0))) -}}
 {{- $words = append $words (ternary $item (toJson $item) (kindIs "string" $item)) -}}
@@ -27,8 +27,8 @@ Returns: JSON, a list of strings, by the flags' names.
 {{- end }}
 
 {{/*
-The whole list: the model, then the flags. What the chart derives and a user may want otherwise is in $derived, which
-engine.args overrides; the rule on engine.args keeps the other flags to the values that stand for them.
+All arguments: the model, then the flags. engine.args overrides the flags in $derived; a rule refuses the others there, as
+each has a value of its own.
 Usage: include "vllm-multinode.arguments" . | nindent 4
 Returns: YAML, a list of strings.
 */}}
@@ -36,8 +36,8 @@ Returns: YAML, a list of strings.
 {{- $values := .Values -}}
 {{- $layout := include "vllm-multinode.layout" . | fromJson -}}
 {{- $model := include "vllm-multinode.weightsModel" . -}}
-{{- $elsewhere := ne $values.weights.source "huggingFace" -}}{{- /* the model's argument is not its name */ -}}
-{{- $served := $values.model.servedName | default (ternary $values.model.name nil $elsewhere) -}}
+{{- $isPath := ne $values.weights.source "huggingFace" -}}{{- /* so the model's name must be given separately */ -}}
+{{- $served := $values.model.servedName | default (ternary $values.model.name nil $isPath) -}}
 {{- $flags := dict
       "served-model-name" $served
       "revision" (ternary nil $values.model.revision (or $values.weights.download.enabled (has $values.weights.source (list "image" "objectStore"))))
@@ -57,10 +57,10 @@ Returns: YAML, a list of strings.
       "enable-log-requests" ($values.logging.requests | default nil)
       "logging-config" (ternary (dict "formatter" "json") nil (eq $values.logging.format "json"))
       "distributed-executor-backend" (ternary "ray" nil (eq $values.engine.backend "ray")) -}}
-{{- /* Ranks meet when they have loaded: on slow or unequal disks later than torch's 600 s; with a download, as late
-       as the start-up's budget. It also bounds how long a worker waits for a leader that is gone. */ -}}
-{{- $patience := ternary (include "vllm-multinode.startupSeconds" . | int) 1800 (eq (include "vllm-multinode.weightsAreRemote" .) "true") -}}
-{{- $derived := ternary (dict) (dict "distributed-timeout-seconds" $patience) (eq (int $values.group.nodes) 1) -}}
+{{- /* Ranks meet after loading the weights. On slow or unequal disks that takes longer than torch's default of 600 s, and with
+       a download up to the startup budget. The same number limits how long a worker waits for a leader that is gone. */ -}}
+{{- $meeting := ternary (include "vllm-multinode.startupSeconds" . | int) 1800 (eq (include "vllm-multinode.weightsAreRemote" .) "true") -}}
+{{- $derived := ternary (dict) (dict "distributed-timeout-seconds" $meeting) (eq (int $values.group.nodes) 1) -}}
 {{- if eq $values.weights.source "objectStore" -}}
 {{- $_ := set $derived "load-format" "runai_streamer" -}}
 {{- end -}}

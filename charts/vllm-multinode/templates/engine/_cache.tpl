@@ -1,8 +1,8 @@
-{{/* Where compiled kernels and graphs are kept, and what fills them. */}}
+{{/* The cache of compiled kernels and graphs, and the bundle that fills it. */}}
 
 {{/*
-Folder of the caches: what was compiled by another image, or for another model, is of no use. The GPU is not in it, as
-every cache has that in its own keys.
+The folder of the cache. What another image compiled, or was compiled for another model, can't be reused. The GPU is not part
+of the name, as every cache has it in its own keys.
 Usage: include "vllm-multinode.cacheKey" .
 Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
 */}}
@@ -16,11 +16,15 @@ Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
 {{- end }}
 
 {{/*
-Volume of the bundle that fills empty caches.
-Usage: include "vllm-multinode.bundleVolume" .
-Returns: YAML, a list of one, or nothing.
+The volumes of the cache and of its bundle. A cache of type volumeClaimTemplate is missing here: LeaderWorkerSet adds it.
+Usage: include "vllm-multinode.cacheVolumes" .
+Returns: YAML, a list, or nothing.
 */}}
-{{- define "vllm-multinode.bundleVolume" -}}
+{{- define "vllm-multinode.cacheVolumes" -}}
+{{- if ne .Values.cache.type "volumeClaimTemplate" }}
+- name: cache
+  {{- include "vllm-multinode.volumeSource" .Values.cache | nindent 2 }}
+{{- end }}
 {{- with .Values.cache.bundle }}
 {{- if .type }}
 - name: bundle
@@ -34,7 +38,7 @@ Returns: YAML, a list of one, or nothing.
 {{- end }}
 
 {{/*
-Claims that LeaderWorkerSet makes for each pod; they stay when the pod goes, for its successor of the same name.
+Claims that LeaderWorkerSet creates for each pod. They outlive the pod, and its successor with the same name uses them again.
 Usage: include "vllm-multinode.volumeClaimTemplates" . | nindent 6
 Returns: YAML, a list, or nothing.
 */}}

@@ -1,55 +1,13 @@
 {{/* Environment variables of vLLM's container, the same for both roles. */}}
 
 {{/*
-A variable from a key of a Secret.
-Usage: include "vllm-multinode.secretVariable" (dict "name" $variable "secret" $name "key" $key "optional" false)
-Returns: YAML, a list of one.
-*/}}
-{{- define "vllm-multinode.secretVariable" -}}
-- name: {{ .name }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .key }}
-      {{- if .optional }}
-      optional: true
-      {{- end }}
-{{- end }}
-
-{{/*
-The API key, for the server and for helm test.
-Usage: include "vllm-multinode.apiKeyVariable" . | nindent 4
-Returns: YAML, a list of one, or nothing.
-*/}}
-{{- define "vllm-multinode.apiKeyVariable" -}}
-{{- with .Values.auth.apiKey -}}
-{{- if .existingSecret -}}
-{{- include "vllm-multinode.secretVariable" (dict "name" "VLLM_API_KEY" "secret" .existingSecret "key" .key) -}}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
-{{/*
-The hub's token.
-Usage: include "vllm-multinode.huggingFaceVariables" .
-Returns: YAML, a list, or nothing.
-*/}}
-{{- define "vllm-multinode.huggingFaceVariables" -}}
-{{- $hub := .Values.auth.huggingFace -}}
-{{- with include "vllm-multinode.huggingFaceSecret" . -}}
-{{- range $variable := list "HF_TOKEN" "HUGGING_FACE_HUB_TOKEN" }}
-{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" (include "vllm-multinode.huggingFaceSecret" $) "key" $hub.key "optional" $hub.optional) }}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
-{{/*
-All variables. VLLM_HOST_IP comes first and from the pod: vLLM would otherwise ask the routing table for a way to a
-public address, which is wrong in air-gapped and multi-network pods.
-Usage: include "vllm-multinode.environment" . | nindent 4
+All variables. VLLM_HOST_IP comes from the pod: without it vLLM looks up the route to a public address, which fails in
+air-gapped pods and finds the wrong address in pods with several networks.
+Usage: include "vllm-multinode.environment" (dict "root" $ "fabric" $fabric) | nindent 4
 Returns: YAML, a list.
 */}}
 {{- define "vllm-multinode.environment" -}}
+{{- $values := .root.Values -}}
 - name: VLLM_HOST_IP
   valueFrom:
     fieldRef:
@@ -58,16 +16,91 @@ Returns: YAML, a list.
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
-{{- include "vllm-multinode.huggingFaceVariables" . }}
-{{- with .Values.weights.objectStore.existingSecret }}
+{{- include "vllm-multinode.huggingFaceVariables" .root }}
+{{- with $values.weights.objectStore.existingSecret }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
-{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" $.Values.weights.objectStore.existingSecret "key" .) }}
+{{ include "vllm-multinode.secretVariable" (dict "name" . "secret" $values.weights.objectStore.existingSecret "key" .) }}
 {{- end }}
 {{- end }}
-{{- with include "vllm-multinode.apiKeyVariable" . }}
+{{- with include "vllm-multinode.apiKeyVariable" .root }}
 {{ . }}
 {{- end }}
-{{- with .Values.extraEnv }}
+{{- with $values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/*
+Variables with plain values: settings of the scripts, of vLLM, of its caches, and of NCCL. engine.env overrides them.
+Usage: include "vllm-multinode.plainEnvironment" (dict "root" $ "fabric" $fabric) | fromJson
+Returns: JSON, a map of strings.
+*/}}
+{{- define "vllm-multinode.plainEnvironment" -}}
+{{- $values := .root.Values -}}
+{{- $layout := include "vllm-multinode.layout" .root | fromJson -}}
+{{- $cache := printf "/cache/%s" (include "vllm-multinode.cacheKey" .root) -}}
+{{- $env := dict
+      "MULTINODE_BACKEND" $values.engine.backend
+      "MULTINODE_PORT" $values.engine.port
+      "MULTINODE_MASTER_PORT" $values.engine.masterPort
+      "MULTINODE_LEADER_ADDRESS_SECONDS" $values.startup.leaderAddressSeconds
+      "MULTINODE_BACKOFF_SECONDS" $values.startup.backoffSeconds
+      "MULTINODE_PRESTOP_SECONDS" $values.shutdown.preStopSeconds
+      "MULTINODE_DRAIN_SECONDS" $values.shutdown.drainSeconds
+      "MULTINODE_WORKER_LOSS_SECONDS" ($values.probes.workerLossSeconds | default 0)
+      "MULTINODE_FAILURES" "/cache/failures"
+      "MULTINODE_CACHE" $cache
+      "MULTINODE_SHARED_FILESYSTEM" (ternary "yes" "no" $values.cache.sharedFilesystem)
+      "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .root)
+      "VLLM_NO_USAGE_STATS" 1
+      "DO_NOT_TRACK" 1
+      "NCCL_DEBUG" $values.logging.nccl
+      "USER" "vllm"
+      "LOGNAME" "vllm" -}}
+{{- /* Every cache that a start on an H200 wrote. Programs with a cache that is not listed use HOME. */ -}}
+{{- range $name, $folder := dict
+      "HOME" "home"
+      "XDG_CACHE_HOME" "home/.cache"
+      "VLLM_CACHE_ROOT" "vllm"
+      "DG_JIT_CACHE_DIR" "deep_gemm"
+      "TRTLLM_DG_CACHE_DIR" "trtllm_dg"
+      "TRITON_CACHE_DIR" "triton"
+      "TORCHINDUCTOR_CACHE_DIR" "inductor"
+      "TORCH_EXTENSIONS_DIR" "torch_extensions"
+      "FLASHINFER_WORKSPACE_BASE" "flashinfer"
+      "HUMMING_CACHE_DIR" "humming"
+      "TILELANG_CACHE_DIR" "tilelang"
+      "CUDA_CACHE_PATH" "cuda" -}}
+{{- $_ := set $env $name (printf "%s/%s" $cache $folder) -}}
+{{- end -}}
+{{- if $values.cache.bundle.type -}}
+{{- $_ := set $env "MULTINODE_BUNDLE" "/bundle" -}}
+{{- end -}}
+{{- if gt (int $layout.data) 1 -}}
+{{- $_ := set $env "MULTINODE_DATA_PARALLEL_LOCAL" $layout.dataLocal -}}
+{{- end -}}
+{{- if eq $values.weights.source "huggingFace" -}}
+{{- $_ := set $env "HF_HOME" (printf "%s/huggingface" $values.weights.mountPath) -}}
+{{- with $values.weights.endpoint -}}
+{{- $_ := set $env "HF_ENDPOINT" . -}}
+{{- end -}}
+{{- else -}}
+{{- $env = merge $env (dict "HF_HUB_OFFLINE" 1 "TRANSFORMERS_OFFLINE" 1) -}}
+{{- end -}}
+{{- with $values.weights.objectStore.endpoint -}}
+{{- /* A private store has no bucket names in DNS and no metadata service of Amazon's. */ -}}
+{{- $env = merge $env (dict "AWS_ENDPOINT_URL" . "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING" 0 "AWS_EC2_METADATA_DISABLED" "true") -}}
+{{- end -}}
+{{- if ne $values.logging.level "INFO" -}}
+{{- $_ := set $env "VLLM_LOGGING_LEVEL" $values.logging.level -}}
+{{- end -}}
+{{- if $values.tracing.endpoint -}}
+{{- $env = merge $env (dict "OTEL_SERVICE_NAME" (include "vllm-multinode.fullname" .root)
+      "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" $values.tracing.protocol) -}}
+{{- end -}}
+{{- $env = merge $env (include "vllm-multinode.fabricEnvironment" . | fromJson) -}}
+{{- range $name, $value := $env -}}
+{{- $_ := set $env $name (toString $value) -}}
+{{- end -}}
+{{- mergeOverwrite $env $values.engine.env | toJson -}}
 {{- end }}

@@ -1,38 +1,39 @@
-{{/* What the network between nodes adds to pods: fabrics.yaml, for the profile that is set. */}}
+{{/* What the network between nodes adds to pods: the chosen profile of files/fabrics.yaml. */}}
 
 {{/*
-The profile, with what values decide: `prepared` when fabric.sh runs before the entrypoint, `interface`, and `volumes`.
+The chosen profile, with what values decide. Whoever needs it asks once and hands it down: it is read from a file.
 Usage: include "vllm-multinode.fabric" . | fromJson
-Returns: JSON, the profile's keys in fabrics.yaml and those three.
+Returns: JSON: the profile's keys, and `interface` (fabric.interface or the profile's default), `wrapped` (fabric.sh starts
+entrypoint.sh), and `volumes` ({folder on the node: name of its volume}).
 */}}
 {{- define "vllm-multinode.fabric" -}}
 {{- $values := .Values.fabric -}}
-{{- $fabric := index (.Files.Get "files/fabrics.yaml" | fromYaml) $values.profile -}}
+{{- $profiles := include "vllm-multinode.parsed" (dict "what" "files/fabrics.yaml" "yaml" (.Files.Get "files/fabrics.yaml")) | fromJson -}}
+{{- $fabric := index $profiles $values.profile -}}
 {{- $interface := $values.interface | default (ternary "auto" "" (or $fabric.findsInterface (not (empty $values.networks)))) -}}
-{{- $folders := dict -}}
-{{- range $path := concat (values ($fabric.mounts | default dict)) (values (dig "daemon" "mounts" dict $fabric)) -}}
-{{- $_ := set $folders $path (printf "node%s" (replace "/" "-" $path | replace "_" "-")) -}}
+{{- $volumes := dict -}}
+{{- range $folder := concat (values ($fabric.mounts | default dict)) (values (dig "daemon" "mounts" dict $fabric)) -}}
+{{- $_ := set $volumes $folder (printf "node%s" (replace "/" "-" $folder | replace "_" "-")) -}}
 {{- end -}}
-{{- $prepared := or (eq $interface "auto") (hasKey $fabric "script") -}}
-{{- merge $fabric (dict "interface" $interface "prepared" $prepared "volumes" $folders) | toJson -}}
+{{- $wrapped := or (eq $interface "auto") (hasKey $fabric "script") -}}
+{{- merge $fabric (dict "interface" $interface "wrapped" $wrapped "volumes" $volumes) | toJson -}}
 {{- end }}
 
 {{/*
-Environment variables of NCCL, Gloo and fabric.sh.
-Usage: include "vllm-multinode.fabricEnvironment" . | fromJson
+Environment variables of NCCL, Gloo, and fabric.sh.
+Usage: include "vllm-multinode.fabricEnvironment" (dict "root" $ "fabric" $fabric) | fromJson
 Returns: JSON, a map.
 */}}
 {{- define "vllm-multinode.fabricEnvironment" -}}
-{{- $fabric := include "vllm-multinode.fabric" . | fromJson -}}
-{{- $env := $fabric.env | default dict -}}
-{{- with $fabric.interface -}}
+{{- $env := deepCopy (.fabric.env | default dict) -}}
+{{- with .fabric.interface -}}
 {{- if eq . "auto" -}}
 {{- $_ := set $env "MULTINODE_INTERFACE" "auto" -}}
 {{- else -}}
 {{- $env = merge $env (dict "NCCL_SOCKET_IFNAME" (printf "=%s" .) "GLOO_SOCKET_IFNAME" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $value := dict "MULTINODE_NCCL_SCRIPT" $fabric.script "MULTINODE_LIBRARIES" $fabric.libraries "NCCL_IB_GID_INDEX" .Values.fabric.gidIndex -}}
+{{- range $name, $value := dict "MULTINODE_NCCL_SCRIPT" .fabric.script "MULTINODE_LIBRARIES" .fabric.libraries "NCCL_IB_GID_INDEX" .root.Values.fabric.gidIndex -}}
 {{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $env $name $value -}}
 {{- end -}}
@@ -41,21 +42,21 @@ Returns: JSON, a map.
 {{- end }}
 
 {{/*
-Annotations that attach pods to networks and containers to devices. Google numbers the interfaces of its networks, and
-fabric.networks may name one with @, as Multus does.
-Usage: include "vllm-multinode.fabricAnnotations" . | fromJson
+Annotations that attach pods to networks, and containers to devices. Google numbers the interfaces of its networks; an item
+of fabric.networks may name its interface after an @, as in Multus.
+Usage: include "vllm-multinode.fabricAnnotations" (dict "root" $ "fabric" $fabric) | fromJson
 Returns: JSON, a map of strings.
 */}}
 {{- define "vllm-multinode.fabricAnnotations" -}}
-{{- $fabric := include "vllm-multinode.fabric" . | fromJson -}}
-{{- $annotations := $fabric.annotations | default dict -}}
-{{- $networks := .Values.fabric.networks -}}
-{{- if and $networks $fabric.gke -}}
+{{- $annotations := deepCopy (.fabric.annotations | default dict) -}}
+{{- $networks := .root.Values.fabric.networks -}}
+{{- if and $networks .fabric.gke -}}
+{{- $first := .fabric.gke -}}
 {{- $interfaces := list (dict "interfaceName" "eth0" "network" "default") -}}
 {{- range $index, $network := $networks -}}
 {{- $parts := splitList "@" $network -}}
-{{- $own := printf "eth%d" (add $index $fabric.gke) -}}
-{{- $interfaces = append $interfaces (dict "interfaceName" (index (append $parts $own) 1) "network" (first $parts)) -}}
+{{- $numbered := printf "eth%d" (add $index $first) -}}
+{{- $interfaces = append $interfaces (dict "interfaceName" (index (append $parts $numbered) 1) "network" (first $parts)) -}}
 {{- end -}}
 {{- $annotations = merge $annotations (dict "networking.gke.io/default-interface" "eth0" "networking.gke.io/interfaces" (toJson $interfaces)) -}}
 {{- else if $networks -}}
@@ -65,16 +66,18 @@ Returns: JSON, a map of strings.
 {{- end }}
 
 {{/*
-The container beside vLLM's, as an init container that goes on: it is there before vLLM, and after it.
-Usage: include "vllm-multinode.fabricDaemon" . | nindent 4
-Returns: YAML, a list of one, or nothing.
+The fabric's daemon. It is an init container with restartPolicy Always, so that it starts before vLLM and stops after it.
+Usage: include "vllm-multinode.fabricDaemon" (dict "root" $ "fabric" $fabric) | nindent 4
+Returns: YAML, a list with one item, or nothing.
 */}}
 {{- define "vllm-multinode.fabricDaemon" -}}
-{{- $fabric := include "vllm-multinode.fabric" . | fromJson -}}
-{{- with $fabric.daemon -}}
+{{- $values := .root.Values -}}
+{{- $volumes := .fabric.volumes -}}
+{{- $image := include "vllm-multinode.reference" (merge (dict "root" .root) $values.fabric.daemonImage) -}}
+{{- with .fabric.daemon -}}
 - name: {{ .name }}
-  image: {{ include "vllm-multinode.reference" (merge (dict "root" $) $.Values.fabric.daemonImage) }}
-  imagePullPolicy: {{ $.Values.image.pullPolicy }}
+  image: {{ $image }}
+  imagePullPolicy: {{ $values.image.pullPolicy }}
   restartPolicy: Always
   command:
     {{- toYaml .command | nindent 4 }}
@@ -89,31 +92,18 @@ Returns: YAML, a list of one, or nothing.
         {{- toYaml .capabilities | nindent 8 }}
   volumeMounts:
     {{- range $path, $folder := .mounts }}
-    - {name: {{ get $fabric.volumes $folder }}, mountPath: {{ $path }}}
+    - {name: {{ get $volumes $folder }}, mountPath: {{ $path }}}
     {{- end }}
 {{- end -}}
 {{- end }}
 
 {{/*
-Name of the ResourceClaimTemplate of a channel of the ComputeDomain.
-Usage: include "vllm-multinode.claimTemplate" .
-Returns: the name, empty when the profile has none.
+The name of the ResourceClaimTemplate for a channel of a ComputeDomain.
+Usage: include "vllm-multinode.claimTemplate" (dict "root" $ "fabric" $fabric)
+Returns: the name, or nothing when the profile needs no channel.
 */}}
 {{- define "vllm-multinode.claimTemplate" -}}
-{{- if (include "vllm-multinode.fabric" . | fromJson).computeDomain -}}
-{{- .Values.fabric.claimTemplate | default (printf "%s-channel" (include "vllm-multinode.fullname" .)) -}}
-{{- end -}}
-{{- end }}
-
-{{/*
-The scripts of the pods. What is in here restarts pods when it changes.
-Usage: include "vllm-multinode.scripts" . | nindent 2
-Returns: YAML, a map.
-*/}}
-{{- define "vllm-multinode.scripts" -}}
-{{- (.Files.Glob "files/engine/*.sh").AsConfig -}}
-{{- (.Files.Glob "files/test/*.sh").AsConfig | nindent 0 -}}
-{{- if (include "vllm-multinode.fabric" . | fromJson).prepared }}
-{{ (.Files.Glob "files/fabric/*.sh").AsConfig }}
+{{- if .fabric.computeDomain -}}
+{{- .root.Values.fabric.claimTemplate | default (printf "%s-channel" (include "vllm-multinode.fullname" .root)) -}}
 {{- end -}}
 {{- end }}

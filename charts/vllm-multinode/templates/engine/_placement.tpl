@@ -1,16 +1,15 @@
-{{/* Where pods run. */}}
+{{/* Where and when groups run: affinities, schedulers, and the annotations that LeaderWorkerSet, Kueue, and Volcano read. */}}
 
 {{/*
-Placement of both roles. One pod of a group per node, as each takes whole GPUs and its own RDMA devices; pods leave a
-lost node soon, as requests hang until they do.
-Usage: include "vllm-multinode.placement" . | nindent 2
+Placement of both roles. Each node runs at most one pod of a group, as a pod takes whole GPUs and their RDMA devices.
+Usage: include "vllm-multinode.placement" (dict "root" $ "fabric" $fabric) | nindent 2
 Returns: YAML, fields of a pod's spec.
 */}}
 {{- define "vllm-multinode.placement" -}}
-{{- $scheduling := .Values.scheduling -}}
+{{- $scheduling := .root.Values.scheduling -}}
 {{- $group := dict
       "topologyKey" "kubernetes.io/hostname"
-      "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .)))
+      "labelSelector" (dict "matchLabels" (dict "leaderworkerset.sigs.k8s.io/name" (include "vllm-multinode.fullname" .root)))
       "matchLabelKeys" (list "leaderworkerset.sigs.k8s.io/group-index") -}}
 {{- $affinity := dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $group)) -}}
 {{- $near := dict -}}
@@ -18,21 +17,16 @@ Returns: YAML, fields of a pod's spec.
 {{- $term := dict "weight" 100 "podAffinityTerm" (merge (dict "topologyKey" .) $group) -}}
 {{- $_ := set $near "preferredDuringSchedulingIgnoredDuringExecution" (list $term) -}}
 {{- end -}}
-{{- if (include "vllm-multinode.fabric" . | fromJson).computeDomain -}}
-{{- $domain := merge (dict "topologyKey" "nvidia.com/gpu.clique") $group -}}
-{{- $_ := set $near "requiredDuringSchedulingIgnoredDuringExecution" (list $domain) -}}
+{{- if .fabric.computeDomain -}}
+{{- $clique := merge (dict "topologyKey" "nvidia.com/gpu.clique") $group -}}
+{{- $_ := set $near "requiredDuringSchedulingIgnoredDuringExecution" (list $clique) -}}
 {{- end -}}
 {{- with $near -}}
 {{- $_ := set $affinity "podAffinity" . -}}
 {{- end -}}
 affinity:
   {{- mergeOverwrite $affinity $scheduling.affinity | toYaml | nindent 2 }}
-tolerations:
-  {{- include "vllm-multinode.tolerations" . | nindent 2 }}
-{{- with $scheduling.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{ include "vllm-multinode.nodes" .root }}
 {{- range $field := list "priorityClassName" "runtimeClassName" }}
 {{- with index $scheduling $field }}
 {{ $field }}: {{ . }}
@@ -44,21 +38,37 @@ schedulerName: {{ . }}
 {{- end }}
 
 {{/*
-Tolerations: of nodes with GPUs, of lost nodes for a short time, and the user's.
-Usage: include "vllm-multinode.tolerations" . | nindent 2
-Returns: YAML, a list.
+Annotations of the LeaderWorkerSet: the topology domains of groups and of their parts, and Volcano's queue.
+Usage: include "vllm-multinode.groupAnnotations" . | fromJson
+Returns: JSON, a map of strings.
 */}}
-{{- define "vllm-multinode.tolerations" -}}
-{{- with .Values.group.gpuResource -}}
-- {key: {{ . }}, operator: Exists}
+{{- define "vllm-multinode.groupAnnotations" -}}
+{{- $scheduling := .Values.scheduling -}}
+{{- $annotations := dict -}}
+{{- range $name, $value := dict
+      "leaderworkerset.sigs.k8s.io/exclusive-topology" $scheduling.topologyKey
+      "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology" $scheduling.subGroup.topologyKey
+      "scheduling.volcano.sh/queue-name" $scheduling.volcano.queue -}}
+{{- if $value -}}
+{{- $_ := set $annotations $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $annotations -}}
 {{- end }}
-{{- range list "unreachable" "not-ready" }}
-- key: node.kubernetes.io/{{ . }}
-  operator: Exists
-  effect: NoExecute
-  tolerationSeconds: {{ $.Values.scheduling.nodeLossSeconds }}
-{{- end }}
-{{- with .Values.scheduling.tolerations }}
-{{ toYaml . }}
-{{- end }}
+
+{{/*
+Annotations of the pods that tell Kueue the topology domain of a group. For Kueue, the leader and the workers are two sets of
+pods, which it places independently unless both name the same group of sets. One pod alone is in one domain anyway.
+Usage: include "vllm-multinode.topologyAnnotations" . | fromJson
+Returns: JSON, a map of strings.
+*/}}
+{{- define "vllm-multinode.topologyAnnotations" -}}
+{{- $annotations := dict -}}
+{{- range $strength, $level := .Values.scheduling.topology -}}
+{{- if and $level (gt (int $.Values.group.nodes) 1) -}}
+{{- $_ := set $annotations (printf "kueue.x-k8s.io/podset-%s-topology" $strength) $level -}}
+{{- $_ := set $annotations "kueue.x-k8s.io/podset-group-name" "group" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $annotations -}}
 {{- end }}

@@ -1,15 +1,14 @@
-{{/* The one pod template of both roles. */}}
+{{/* The pod template of both roles. */}}
 
 {{/*
-A pod template.
-Usage: include "vllm-multinode.pod" (dict "root" $ "role" "leader") | nindent 6
-Returns: YAML. The roles differ in labels, in the container's name, ports, probes and preStop hook, and in nothing else.
+A pod template. The roles differ in labels, and in the container's name, ports, and probes. Nothing else may differ.
+Usage: include "vllm-multinode.pod" (dict "root" $ "fabric" $fabric "role" "leader") | nindent 6
+Returns: YAML, a map.
 */}}
 {{- define "vllm-multinode.pod" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
-{{- $fabric := include "vllm-multinode.fabric" .root | fromJson -}}
-{{- $daemon := include "vllm-multinode.fabricDaemon" .root -}}
+{{- $daemon := include "vllm-multinode.fabricDaemon" . -}}
 metadata:
   labels:
     {{- include "vllm-multinode.selectorLabels" $root | nindent 4 }}
@@ -17,30 +16,27 @@ metadata:
     role: {{ .role }}
     {{- mergeOverwrite (dict "sidecar.istio.io/inject" "false") $values.podLabels | toYaml | nindent 4 }}
   annotations:
-    {{- /* A mesh's sidecar breaks the traffic between ranks. */}}
-    {{- $scripts := include "vllm-multinode.scripts" $root | sha256sum }}
-    {{- $attached := include "vllm-multinode.fabricAnnotations" $root | fromJson }}
-    {{- $topology := include "vllm-multinode.topologyAnnotations" $root | fromYaml }}
-    {{- mergeOverwrite (dict "linkerd.io/inject" "disabled" "checksum/scripts" $scripts) $attached $topology $values.podAnnotations | toYaml | nindent 4 }}
+    {{- /* A service mesh's sidecar would break the traffic between ranks. */}}
+    {{- $derived := dict "linkerd.io/inject" "disabled" "checksum/scripts" (include "vllm-multinode.scripts" . | sha256sum) }}
+    {{- $networks := include "vllm-multinode.fabricAnnotations" . | fromJson }}
+    {{- $topology := include "vllm-multinode.topologyAnnotations" $root | fromJson }}
+    {{- mergeOverwrite $derived $networks $topology $values.podAnnotations | toYaml | nindent 4 }}
 spec:
-  {{- include "vllm-multinode.placement" $root | nindent 2 }}
+  {{- include "vllm-multinode.placement" . | nindent 2 }}
   serviceAccountName: {{ include "vllm-multinode.serviceAccountName" $root }}
   automountServiceAccountToken: false
-  enableServiceLinks: false # a Service called vllm would set VLLM_PORT=tcp://…, which vLLM takes for its port
+  enableServiceLinks: false # for a Service named vllm it would set VLLM_PORT=tcp://…, which vLLM reads as its own setting
   {{- if $values.fabric.hostNetwork }}
   hostNetwork: true
   dnsPolicy: ClusterFirstWithHostNet
   {{- end }}
   terminationGracePeriodSeconds: {{ $values.shutdown.gracePeriodSeconds | default (add $values.shutdown.preStopSeconds $values.shutdown.drainSeconds 20) }}
-  {{- with $values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
+  {{- with include "vllm-multinode.pullSecrets" $root }}
+  {{- . | nindent 2 }}
   {{- end }}
   securityContext:
-    {{- include "vllm-multinode.podSecurity" $root | nindent 4 }}
-  {{- with include "vllm-multinode.claimTemplate" $root }}
+    {{- include "vllm-multinode.podSecurity" . | nindent 4 }}
+  {{- with include "vllm-multinode.claimTemplate" . }}
   resourceClaims:
     - {name: channel, resourceClaimTemplateName: {{ . }}}
   {{- end }}
@@ -60,11 +56,11 @@ spec:
     - name: vllm-{{ .role }}
       image: {{ include "vllm-multinode.image" $root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      command: [/bin/bash, /etc/vllm-multinode/{{ ternary "fabric" "entrypoint" $fabric.prepared }}.sh]
+      command: [/bin/bash, /etc/vllm-multinode/{{ ternary "fabric" "entrypoint" .fabric.wrapped }}.sh]
       args:
         {{- include "vllm-multinode.arguments" $root | nindent 8 }}
       env:
-        {{- include "vllm-multinode.environment" $root | nindent 8 }}
+        {{- include "vllm-multinode.environment" . | nindent 8 }}
       {{- if eq .role "leader" }}
       ports:
         - name: http
@@ -72,15 +68,40 @@ spec:
       {{- end }}
       {{- include "vllm-multinode.health" . | nindent 6 }}
       resources:
-        {{- include "vllm-multinode.resources" $root | nindent 8 }}
+        {{- include "vllm-multinode.resources" . | nindent 8 }}
       securityContext:
-        {{- include "vllm-multinode.containerSecurity" $root | nindent 8 }}
+        {{- include "vllm-multinode.containerSecurity" (dict "root" $root "capabilities" .fabric.capabilities) | nindent 8 }}
       terminationMessagePolicy: FallbackToLogsOnError
       volumeMounts:
-        {{- include "vllm-multinode.mounts" $root | nindent 8 }}
+        {{- include "vllm-multinode.mounts" . | nindent 8 }}
     {{- with $values.extraContainers }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   volumes:
-    {{- include "vllm-multinode.volumes" $root | nindent 4 }}
+    {{- include "vllm-multinode.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/*
+The probes and the preStop hook of a role. The kubelet asks the leader for /health, which answers only after the weights are
+loaded. A worker's probe connects to its leader: vLLM's own workers wait forever for a leader that is gone.
+Usage: include "vllm-multinode.health" (dict "root" $ "role" "leader") | nindent 4
+Returns: YAML, fields of a container.
+*/}}
+{{- define "vllm-multinode.health" -}}
+{{- $probes := .root.Values.probes -}}
+{{- $leader := dict "httpGet" (dict "path" "/health" "port" "http") -}}
+{{- $worker := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/follower-probe.sh")) -}}
+{{- $handler := ternary $leader $worker (eq .role "leader") -}}
+{{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 4) 5 -}}
+{{- $startup := dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" $periods -}}
+startupProbe:
+  {{- merge $startup $handler | toYaml | nindent 2 }}
+readinessProbe:
+  {{- merge (deepCopy $probes.readiness) $handler | toYaml | nindent 2 }}
+livenessProbe:
+  {{- merge (deepCopy $probes.liveness) $handler | toYaml | nindent 2 }}
+lifecycle:
+  preStop:
+    exec:
+      command: [/bin/bash, /etc/vllm-multinode/prestop.sh]
 {{- end }}

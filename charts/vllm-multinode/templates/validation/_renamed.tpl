@@ -7,7 +7,8 @@ Returns: JSON, a list of messages.
 */}}
 {{- define "vllm-multinode.rules.renamed" -}}
 {{- $problems := list -}}
-{{- range $old, $entry := .Files.Get "files/renamed.yaml" | fromYaml -}}
+{{- $renamed := include "vllm-multinode.parsed" (dict "what" "files/renamed.yaml" "yaml" (.Files.Get "files/renamed.yaml")) | fromJson -}}
+{{- range $old, $entry := $renamed -}}
 {{- $here := $.Values -}}
 {{- range $part := splitList "." $old -}}
 {{- $here = index (ternary $here dict (kindIs "map" $here)) $part -}}

@@ -1,7 +1,7 @@
-{{/* Where the weights come from, and what brings them there. */}}
+{{/* Where the weights come from, and how they get there. */}}
 
 {{/*
-What vLLM is told to serve: a name on the hub, a folder, or an address in an object store.
+The model argument of `vllm serve`: a name on the Hugging Face Hub, a folder, or an address in an object store.
 Usage: include "vllm-multinode.weightsModel" .
 Returns: the argument.
 */}}
@@ -14,7 +14,7 @@ Returns: the argument.
 {{- else if $weights.path -}}
 {{- $weights.path -}}
 {{- else if $weights.download.enabled -}}
-{{- /* A folder for each revision: pods of the last one still read theirs. */ -}}
+{{- /* Each revision has its own folder, as pods of the previous revision may still read theirs. */ -}}
 {{- printf "%s/%s/%s" $weights.mountPath (.Values.model.name | replace "/" "--") (.Values.model.revision | default "main" | replace "/" "--") -}}
 {{- else -}}
 {{- $weights.mountPath -}}
@@ -22,7 +22,7 @@ Returns: the argument.
 {{- end }}
 
 {{/*
-Whether each node brings its weights over the network before vLLM serves, at its own speed.
+Whether each node fetches its weights over the network, at its own speed, before vLLM serves.
 Usage: include "vllm-multinode.weightsAreRemote" .
 Returns: true or false.
 */}}
@@ -32,16 +32,16 @@ Returns: true or false.
 {{- end }}
 
 {{/*
-The claim that holds the weights.
+The name of the PersistentVolumeClaim with the weights.
 Usage: include "vllm-multinode.weightsClaim" .
-Returns: its name.
+Returns: the name.
 */}}
 {{- define "vllm-multinode.weightsClaim" -}}
 {{- .Values.weights.volume.claimName | default (printf "%s-weights" (include "vllm-multinode.fullname" .)) -}}
 {{- end }}
 
 {{/*
-Volumes of the weights, and of the scripts that bring them.
+The volumes of the weights and of the download's scripts.
 Usage: include "vllm-multinode.weightsVolumes" .
 Returns: YAML, a list, or nothing.
 */}}
@@ -66,15 +66,15 @@ Returns: YAML, a list, or nothing.
 {{- end }}
 
 {{/*
-The container that fills the volume, or waits until it is full, in the image and as the user of vLLM. It has no
-capabilities, also where vLLM has one.
+The container that fills the volume, or waits until it is full. It runs vLLM's image as vLLM's user, but never has
+capabilities, even where vLLM has some.
 Usage: include "vllm-multinode.weightsContainer" (dict "root" $ "script" "fill") | nindent 8
-Returns: YAML, a list of one.
+Returns: YAML, a list with one item.
 */}}
 {{- define "vllm-multinode.weightsContainer" -}}
 {{- $values := .root.Values -}}
 {{- $download := $values.weights.download -}}
-{{- $asked := dict
+{{- $specification := dict
       "model" $values.model.name "revision" ($values.model.revision | default "main")
       "path" (include "vllm-multinode.weightsModel" .root) "exclude" $download.exclude "hashes" $download.verifyHashes
       "seconds" $download.timeoutSeconds "backoff" $values.startup.backoffSeconds -}}
@@ -84,7 +84,7 @@ Returns: YAML, a list of one.
   command: [python3, -B, /etc/vllm-multinode-weights/{{ .script }}.py]
   env:
     - name: MULTINODE_WEIGHTS
-      value: {{ toJson $asked | quote }}
+      value: {{ toJson $specification | quote }}
     {{- if eq .script "fill" }}
     {{- $plain := dict "HOME" "/tmp" "HF_HOME" "/tmp/huggingface" "HF_XET_CHUNK_CACHE_SIZE_BYTES" "0" }}
     {{- with $values.weights.endpoint }}
@@ -102,7 +102,7 @@ Returns: YAML, a list of one.
   resources:
     requests: {cpu: 500m, memory: 1Gi}
   securityContext:
-    {{- mergeOverwrite (dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL"))) $values.security.containerSecurityContext | toYaml | nindent 4 }}
+    {{- include "vllm-multinode.containerSecurity" (dict "root" .root) | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError
   volumeMounts:
     - {name: weights-scripts, mountPath: /etc/vllm-multinode-weights, readOnly: true}
@@ -114,14 +114,36 @@ Returns: YAML, a list of one.
 {{- end }}
 
 {{/*
-The Job that fills the claim. Its name has a hash of all that it is: a Job can't be changed, and another revision is
-another Job.
-Usage: include "vllm-multinode.weightsJob" . | fromYaml
-Returns: YAML {name, spec}.
+The spec of the Job that fills the claim. A Job can't be changed, so its name holds a hash of its spec, and another revision
+is another Job. A failed container is restarted after longer and longer pauses. It continues with the files that are still
+missing, and by then the user may have corrected a Secret.
+Usage: include "vllm-multinode.weightsJob" .
+Returns: YAML, a map.
 */}}
 {{- define "vllm-multinode.weightsJob" -}}
-{{- $spec := include "vllm-multinode.weightsJobSpec" . -}}
-name: {{ printf "%s-weights-%s" (include "vllm-multinode.fullname" .) (sha256sum $spec | trunc 8) }}
-spec:
-  {{- $spec | nindent 2 }}
+{{- $fabric := include "vllm-multinode.fabric" . | fromJson -}}
+backoffLimit: 20
+template:
+  metadata:
+    labels:
+      {{- include "vllm-multinode.selectorLabels" . | nindent 6 }}
+      app.kubernetes.io/component: weights
+      sidecar.istio.io/inject: "false" # a Job with a service mesh's sidecar never completes
+    annotations:
+      linkerd.io/inject: disabled
+      checksum/scripts: {{ (.Files.Glob "files/weights/*.py").AsConfig | sha256sum }}
+  spec:
+    restartPolicy: OnFailure
+    {{- include "vllm-multinode.jobPod" . | nindent 4 }}
+    securityContext:
+      {{- include "vllm-multinode.podSecurity" (dict "root" . "fabric" $fabric) | nindent 6 }}
+    containers:
+      {{- include "vllm-multinode.weightsContainer" (dict "root" . "script" "fill") | nindent 6 }}
+    volumes:
+      - name: tmp
+        emptyDir: {}
+      {{- include "vllm-multinode.weightsVolumes" . | nindent 6 }}
+      {{- with .Values.extraVolumes }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
 {{- end }}
