@@ -360,7 +360,7 @@ def test_probe_of_a_worker_passes_when_its_leader_listens(tmp_path: Path, port: 
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
     pod.program("getent", "echo 127.0.0.1 STREAM")
     with listening(pod.env, port):
-        assert pod.run("follower-probe.sh") == (0, "")
+        assert pod.run("worker-probe.sh") == (0, "")
 
 
 def test_probe_of_a_worker_does_not_need_dns_once_it_has_started(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_probe_of_a_worker_does_not_need_dns_once_it_has_started(tmp_path: Path)
     assert pod.run("start.sh", "m")[0] == 0
     pod.program("getent", "exit 2")
     with listening(pod.env):
-        assert pod.run("follower-probe.sh") == (0, "")
+        assert pod.run("worker-probe.sh") == (0, "")
 
 
 def test_leader_is_looked_for_anew_when_a_container_starts_again(tmp_path: Path) -> None:
@@ -378,14 +378,14 @@ def test_leader_is_looked_for_anew_when_a_container_starts_again(tmp_path: Path)
     assert pod.run("start.sh", "m")[0] == 0
     pod.program("getent", "exit 2")
     assert pod.run("start.sh", "m")[0] == 1
-    code, said = pod.run("follower-probe.sh")
+    code, said = pod.run("worker-probe.sh")
     assert code == 1
     assert "does not resolve" in said
 
 
 def test_probe_of_a_worker_fails_when_its_leader_does_not_listen(tmp_path: Path) -> None:
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
-    code, said = pod.run("follower-probe.sh")
+    code, said = pod.run("worker-probe.sh")
     assert code == 1
     assert "listens neither on" in said
 

@@ -90,7 +90,7 @@ Returns: YAML, fields of a container.
 {{- define "vllm-multinode.health" -}}
 {{- $probes := .root.Values.probes -}}
 {{- $leader := dict "httpGet" (dict "path" "/health" "port" "http") -}}
-{{- $worker := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/follower-probe.sh")) -}}
+{{- $worker := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/worker-probe.sh")) -}}
 {{- $handler := ternary $leader $worker (eq .role "leader") -}}
 {{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 4) 5 -}}
 {{- $startup := dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" $periods -}}
