@@ -19,8 +19,8 @@ from vmn.core.values import Values, merged, nested, parse_values
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
     "model.maxTokens": {"to": "model.maxLength"},
-    "startup.budgetMinutes": {"to": "startup.budgetSeconds", "how": "In seconds, 60 times as many."},
-    "engine.legacy": {"how": "Leave it out: nothing reads it."},
+    "startup.budgetMinutes": {"to": "startup.budgetSeconds", "how": "Give it in seconds: 60 times as many."},
+    "engine.legacy": {"how": "Remove it: nothing reads it."},
     "runtime.image": {"to": "image.repository"},
     "auth.token": {"to": "auth.huggingFace.token", "secret": True},
     "probes.readiness.period": {"to": "probes.readiness.periodSeconds"},
@@ -28,27 +28,20 @@ PLANTED: Mapping[str, Mapping[str, Any]] = {
 MODEL = {"model": {"name": "deepseek-ai/DeepSeek-R1"}}
 REFUSED: Mapping[str, tuple[Any, str]] = {
     # key of an earlier version: (value, the message)
-    "model.maxTokens": (
-        4096,
-        "CHANGED: model.maxTokens is now model.maxLength. It has 4096. Write model.maxLength: 4096.",
-    ),
+    "model.maxTokens": (4096, "was renamed to model.maxLength (got 4096). Set model.maxLength: 4096."),
     "startup.budgetMinutes": (
         30,
-        "CHANGED: startup.budgetMinutes is now startup.budgetSeconds. It has 30. In seconds, 60 times as many.",
+        "was renamed to startup.budgetSeconds (got 30). Give it in seconds: 60 times as many.",
     ),
-    "engine.legacy": (False, "CHANGED: engine.legacy is gone. It has false. Leave it out: nothing reads it."),
-    "runtime.image": (
-        "a/b",
-        'CHANGED: runtime.image is now image.repository. It has "a/b". Write image.repository: "a/b".',
-    ),
+    "engine.legacy": (False, "was removed from this chart (got false). Remove it: nothing reads it."),
+    "runtime.image": ("a/b", 'was renamed to image.repository (got "a/b"). Set image.repository: "a/b".'),
     "auth.token": (
         "hf_x",
-        "CHANGED: auth.token is now auth.huggingFace.token. It has …. Write auth.huggingFace.token: ….",
+        'was renamed to auth.huggingFace.token (got "…"). Set auth.huggingFace.token: "…".',
     ),
     "probes.readiness.period": (
         7,
-        "CHANGED: probes.readiness.period is now probes.readiness.periodSeconds. It has 7. "
-        "Write probes.readiness.periodSeconds: 7.",
+        "was renamed to probes.readiness.periodSeconds (got 7). Set probes.readiness.periodSeconds: 7.",
     ),
 }
 NEW: Values = {
@@ -78,7 +71,7 @@ def test_helm_says_what_a_value_is_now(chart: Path, old: str, helm: Helm) -> Non
     with pytest.raises(HelmFailed) as failed:
         render(merged(MODEL, nested(old.split("."), value)), chart=chart, helm=helm)
     assert "1 problem(s) in the values" in failed.value.stderr
-    assert f"  - {message}\n" in failed.value.stderr
+    assert f"  - {old}: {message}\n" in failed.value.stderr
 
 
 def test_helm_says_all_of_them_at_once_and_hides_what_is_secret(chart: Path) -> None:

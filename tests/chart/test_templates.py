@@ -16,6 +16,8 @@ HELPERS = [file for file in TEMPLATES if file.suffix == ".tpl"]
 SCRIPTS = sorted((CHART / "files").glob("**/*.sh"))
 LOOK_AGAIN = 250
 """Lines of a file at which it probably has more than one subject."""
+RULES = "vllm-multinode.rules."
+"""How the names of defines with rules start."""
 DEFINE = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
 HEADED = re.compile(
     r'\{\{-?\s*/\*(?P<header>(?:(?!\*/).)*)\*/\s*-?\}\}\s*\{\{-?\s*define\s+"(?P<name>[^"]+)"', re.DOTALL
@@ -50,7 +52,19 @@ def test_every_define_has_a_header_with_usage_and_result(file: Path) -> None:
 
 def test_every_define_is_used() -> None:
     code = "".join(re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL) for file in TEMPLATES)
-    assert [name for name in defines() if not re.search(rf'include\s+"{re.escape(name)}"', code)] == []
+    unused = {name for name in defines() if not re.search(rf'include\s+"{re.escape(name)}"', code)}
+    assert unused == {f"{RULES}{section}" for section in sections()}
+
+
+def test_every_set_of_rules_is_asked() -> None:
+    assert {f"{RULES}{section}" for section in sections()} == {name for name in defines() if name.startswith(RULES)}
+
+
+def sections() -> list[str]:
+    """Return the sections of which validate.yaml asks the rules."""
+    text = (CHART / "templates" / "validation" / "validate.yaml").read_text(encoding="utf-8")
+    listed = re.search(r"range \$section := list (.*?) -}}", text)
+    return re.findall(r'"([^"]+)"', listed[1]) if listed else []
 
 
 def test_yaml_is_parsed_in_one_place_which_checks_the_result() -> None:

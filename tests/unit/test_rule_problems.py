@@ -6,12 +6,12 @@ import pytest
 
 from vmn.core.rules import render_problem, rule_problems
 
-HEAD = "Error: execution error at (vllm-multinode/templates/validate.yaml:1:4): \n"
-MESSAGE = """vllm-multinode: 3 problem(s) in the values:
-  - parallelism.tensor: 6 does not divide 8 GPUs. Use 1, 2, 4 or 8.
-  - service.name: "vllm" is the LeaderWorkerSet's name. Choose another.
-    It is taken.
-  - auth: both forms are set. Keep one.
+HEAD = "Error: execution error at (vllm-multinode/templates/validation/validate.yaml:14:4): \n"
+MESSAGE = """vllm-multinode: 4 problem(s) in the values:
+  - parallelism.tensor: does not divide 8 GPUs (got 6). Use 1, 2, 4 or 8.
+  - service.name: is the LeaderWorkerSet's name (got "vllm"). Use another name. It is taken.
+  - fabric.networks: is for RDMA: fabric.profile is tcp (got ["a (b)", "c"]). Remove it.
+  - auth: has another form. Keep one.
 
 Use --debug flag to render out invalid YAML
 """
@@ -21,10 +21,12 @@ def test_rule_problems_returns_key_value_reason_and_fix() -> None:
     found = rule_problems(HEAD + MESSAGE)
     assert [(item.key, item.value, item.reason, item.fix) for item in found] == [
         ("parallelism.tensor", "6", "does not divide 8 GPUs.", "Use 1, 2, 4 or 8."),
-        ("service.name", '"vllm"', "is the LeaderWorkerSet's name.", "Choose another. It is taken."),
-        ("auth", "both", "forms are set.", "Keep one."),
+        ("service.name", '"vllm"', "is the LeaderWorkerSet's name.", "Use another name. It is taken."),
+        ("fabric.networks", '["a (b)", "c"]', "is for RDMA: fabric.profile is tcp.", "Remove it."),
+        ("auth", "", "has another form.", "Keep one."),
     ]
-    assert found[2].message == "both forms are set. Keep one."
+    assert found[0].message == "does not divide 8 GPUs (got 6). Use 1, 2, 4 or 8."
+    assert found[3].message == "has another form. Keep one."
 
 
 @pytest.mark.parametrize("stderr", ["", "Error: values don't meet the specifications of the schema(s)\n"])

@@ -20,7 +20,9 @@ class Problem:
 
     @property
     def message(self) -> str:
-        """The problem as one sentence or two, without file and key."""
+        """The problem without file and key; of the chart's rules: what is wrong (got VALUE). What to do."""
+        if self.ring == "rules" and self.value:
+            return f"{self.reason.removesuffix('.')} (got {self.value}). {self.fix}".strip()
         return " ".join(part for part in (self.value, self.reason, self.fix) if part)
 
 

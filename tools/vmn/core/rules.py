@@ -7,40 +7,15 @@ import re
 from vmn.core.problem import Problem
 
 _HEAD = re.compile(r"vllm-multinode: (\d+) problem\(s\) in the values:\n")
-_ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<rest>.*)$")
-_CHANGED = re.compile(r"^  - (?P<reason>CHANGED: (?P<key>\S+) is (?:now [^\s]+|gone)\.) (?P<fix>.*)$")
-_VALUE = re.compile(r'^(?P<value>"(?:[^"\\]|\\.)*"|\[[^]]*\]|\{[^}]*\}|\S+) (?P<rest>.*)$')
+_ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<why>.*?)(?: \(got (?P<got>.*?)\))?\. (?P<fix>[A-Z].*)$", re.MULTILINE)
+"""A line of the message: ``key: what is wrong (got VALUE). What to do.``"""
 
 
 def rule_problems(stderr: str) -> list[Problem]:
     """Return the problems of the chart's own message, none when there is no such message."""
     head = _HEAD.search(stderr)
-    if not head:
-        return []
-    problems: list[Problem] = []
-    for line in stderr[head.end() :].splitlines():
-        changed = _CHANGED.match(line)
-        if changed:
-            problems.append(Problem(changed["key"], "", changed["reason"], changed["fix"], "rules"))
-            continue
-        item = _ITEM.match(line)
-        if not item:
-            if line.startswith("    ") and problems:  # a message goes on in the next line
-                last = problems[-1]
-                problems[-1] = Problem(last.key, last.value, last.reason, f"{last.fix} {line.strip()}".strip(), "rules")
-                continue
-            break
-        value, reason, fix = split(item["rest"])
-        problems.append(Problem(item["key"], value, reason, fix, "rules"))
-    return problems
-
-
-def split(text: str) -> tuple[str, str, str]:
-    """Split ``<value> <why>. <fix>``; what can't be told apart stays in the reason."""
-    found = _VALUE.match(text)
-    value, rest = (found["value"], found["rest"]) if found else ("", text)
-    reason, stop, fix = rest.partition(". ")
-    return value, reason + ("." if stop else ""), fix
+    items = _ITEM.finditer(stderr, head.end()) if head else ()
+    return [Problem(item["key"], item["got"] or "", f"{item['why']}.", item["fix"], "rules") for item in items]
 
 
 def render_problem(stderr: str) -> Problem:

@@ -1,27 +1,36 @@
-{{/* Rules on metrics, alerts and traces. A message is: key: value why. Fix. */}}
+{{/* Rules on metrics, alerts, and traces. */}}
 
 {{/*
-Rules on what monitoring can see.
+Problems with monitoring and tracing.
 Usage: include "vllm-multinode.rules.monitoring" . | fromJsonArray
-Returns: JSON, a list of messages.
+Returns: JSON, a list of problems.
 */}}
 {{- define "vllm-multinode.rules.monitoring" -}}
 {{- $problems := list -}}
 {{- $scrape := .Values.monitoring.podMonitor -}}
 {{- $rules := .Values.monitoring.rules -}}
-{{- $flags := .Values.engine.args -}}
+{{- $noStats := get .Values.engine.args "disable-log-stats" -}}
 {{- if and $rules.enabled (not $scrape.enabled) -}}
-{{- $problems = append $problems "monitoring.rules.enabled: true alerts on series that only the PodMonitor makes, and monitoring.podMonitor.enabled is false. Set both." -}}
+{{- $problems = append $problems (dict "key" "monitoring.rules.enabled" "got" true
+      "why" "needs series that only the PodMonitor collects, but monitoring.podMonitor.enabled is false"
+      "fix" "Enable both.") -}}
 {{- end -}}
-{{- if and $scrape.enabled (get $flags "disable-log-stats") -}}
-{{- $problems = append $problems "engine.args.disable-log-stats: true also takes the engine's series from /metrics, and monitoring.podMonitor.enabled is true. Leave it out." -}}
+{{- if and $scrape.enabled $noStats -}}
+{{- $problems = append $problems (dict "key" "engine.args.disable-log-stats" "got" $noStats
+      "why" "also removes the engine's series from /metrics, but monitoring.podMonitor.enabled is true"
+      "fix" "Remove it.") -}}
 {{- end -}}
-{{- if lt (int $rules.stalledSeconds) (int (mul 2 $scrape.intervalSeconds)) -}}
-{{- $problems = append $problems (printf "monitoring.rules.stalledSeconds: %d holds fewer than two scrapes of %d s, and no rate can be had from one. Use at least %d, or a smaller monitoring.podMonitor.intervalSeconds." (int $rules.stalledSeconds) (int $scrape.intervalSeconds) (mul 2 $scrape.intervalSeconds)) -}}
+{{- $least := int (mul 2 $scrape.intervalSeconds) -}}
+{{- if lt (int $rules.stalledSeconds) $least -}}
+{{- $problems = append $problems (dict "key" "monitoring.rules.stalledSeconds" "got" $rules.stalledSeconds
+      "why" (printf "spans fewer than two scrapes, which are %d seconds apart, so no rate can be computed" (int $scrape.intervalSeconds))
+      "fix" (printf "Use at least %d, or lower monitoring.podMonitor.intervalSeconds." $least)) -}}
 {{- end -}}
 {{- with .Values.tracing -}}
 {{- if and .detail (not .endpoint) -}}
-{{- $problems = append $problems (printf "tracing.detail: %s is without use while tracing.endpoint is unset. Set the collector's URL, or leave detail out." (toJson .detail)) -}}
+{{- $problems = append $problems (dict "key" "tracing.detail" "got" .detail
+      "why" "has no effect while tracing.endpoint is not set"
+      "fix" "Set tracing.endpoint to the collector's URL, or remove it.") -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

@@ -1,27 +1,27 @@
-{{/* Values of earlier versions. A message is: CHANGED: key is now another. Value, and what to write. */}}
+{{/* Values of earlier versions of the chart. */}}
 
 {{/*
-Rules on renamed and removed values, from renamed.yaml.
+Problems with values that were renamed or removed, as files/renamed.yaml lists them.
 Usage: include "vllm-multinode.rules.renamed" . | fromJsonArray
-Returns: JSON, a list of messages.
+Returns: JSON, a list of problems.
 */}}
 {{- define "vllm-multinode.rules.renamed" -}}
 {{- $problems := list -}}
 {{- $renamed := include "vllm-multinode.parsed" (dict "what" "files/renamed.yaml" "yaml" (.Files.Get "files/renamed.yaml")) | fromJson -}}
 {{- range $old, $entry := $renamed -}}
-{{- $here := $.Values -}}
+{{- $value := $.Values -}}
 {{- range $part := splitList "." $old -}}
-{{- $here = index (ternary $here dict (kindIs "map" $here)) $part -}}
+{{- $value = index (ternary $value dict (kindIs "map" $value)) $part -}}
 {{- end -}}
-{{- if not (kindIs "invalid" $here) -}}
-{{- $value := ternary "…" (toJson $here) (default false $entry.secret) -}}
-{{- $now := "is gone" -}}
-{{- $how := $entry.how | default "Leave it out." -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $got := ternary "…" $value (default false $entry.secret) -}}
+{{- $why := "was removed from this chart" -}}
+{{- $fix := $entry.how | default "Remove it." -}}
 {{- with $entry.to -}}
-{{- $now = printf "is now %s" . -}}
-{{- $how = $entry.how | default (printf "Write %s: %s." . $value) -}}
+{{- $why = printf "was renamed to %s" . -}}
+{{- $fix = $entry.how | default (printf "Set %s: %s." . (toRawJson $got)) -}}
 {{- end -}}
-{{- $problems = append $problems (printf "CHANGED: %s %s. It has %s. %s" $old $now $value $how) -}}
+{{- $problems = append $problems (dict "key" $old "got" $got "why" $why "fix" $fix) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

@@ -1,9 +1,9 @@
-{{/* Rules on the weights and the air gap. A message is: key: value why. Fix. */}}
+{{/* Rules on the source of the weights. */}}
 
 {{/*
-Rules on the source of the weights.
+Problems with weights: their volume and the download that fills it.
 Usage: include "vllm-multinode.rules.weights" . | fromJsonArray
-Returns: JSON, a list of messages.
+Returns: JSON, a list of problems.
 */}}
 {{- define "vllm-multinode.rules.weights" -}}
 {{- $problems := list -}}
@@ -12,101 +12,91 @@ Returns: JSON, a list of messages.
 {{- $volume := $weights.volume -}}
 {{- $download := $weights.download.enabled -}}
 {{- $inside := hasPrefix (printf "%s/" $weights.mountPath) (printf "%s/" $weights.path) -}}
+{{- $example := printf "%s/DeepSeek-R1" $weights.mountPath -}}
 {{- if eq $source "volume" -}}
 {{- if eq $volume.type "emptyDir" -}}
-{{- $problems = append $problems "weights.volume.type: emptyDir is empty when a pod starts, and source is volume. Use hostPath or persistentVolumeClaim." -}}
+{{- $problems = append $problems (dict "key" "weights.volume.type" "got" $volume.type
+      "why" "is empty when a pod starts, but weights.source is volume"
+      "fix" "Use hostPath or persistentVolumeClaim.") -}}
 {{- end -}}
 {{- if not (or $inside (and $download (not $weights.path))) -}}
-{{- $problems = append $problems (printf "weights.path: %q is no folder in mountPath, and vLLM stays offline with source volume. Use the checkpoint's folder, such as %s/DeepSeek-R1." ($weights.path | default "") $weights.mountPath) -}}
+{{- $problems = append $problems (dict "key" "weights.path" "got" $weights.path
+      "why" "must be a folder in weights.mountPath, as vLLM stays offline with weights.source volume"
+      "fix" (printf "Set the checkpoint's folder, such as %s." $example)) -}}
 {{- end -}}
 {{- else -}}
 {{- if and $weights.path (ne $source "image") -}}
-{{- $problems = append $problems (printf "weights.path: %q is not used with source %s. Leave it out, or set weights.source to volume." $weights.path $source) -}}
+{{- $problems = append $problems (dict "key" "weights.path" "got" $weights.path
+      "why" (printf "is not used with weights.source %s" $source)
+      "fix" "Remove it, or set weights.source to volume.") -}}
 {{- else if and $weights.path (not $inside) -}}
-{{- $problems = append $problems (printf "weights.path: %q is no folder in mountPath, where the image is. Use a folder such as %s/DeepSeek-R1, or leave it out." $weights.path $weights.mountPath) -}}
+{{- $problems = append $problems (dict "key" "weights.path" "got" $weights.path
+      "why" "must be a folder in weights.mountPath, where the image is mounted"
+      "fix" (printf "Use a folder such as %s, or leave it unset." $example)) -}}
 {{- end -}}
 {{- if $download -}}
-{{- $problems = append $problems (printf "weights.download.enabled: true fills a volume, and weights.source is %s. Set source to volume, or leave the download out." $source) -}}
+{{- $problems = append $problems (dict "key" "weights.download.enabled" "got" true
+      "why" (printf "fills a volume, but weights.source is %s" $source)
+      "fix" "Set weights.source to volume, or turn the download off.") -}}
 {{- end -}}
 {{- end -}}
 {{- if and $weights.endpoint (not $download) (ne $source "huggingFace") -}}
-{{- $problems = append $problems (printf "weights.endpoint: %q is not used, as nothing is downloaded. Leave it out, or set weights.download.enabled." $weights.endpoint) -}}
+{{- $problems = append $problems (dict "key" "weights.endpoint" "got" $weights.endpoint
+      "why" "is not used, as nothing is downloaded"
+      "fix" "Remove it, or set weights.download.enabled to true.") -}}
 {{- end -}}
 {{- if and $volume.create (not (and $download (eq $volume.type "persistentVolumeClaim"))) -}}
-{{- $problems = append $problems "weights.volume.create: true makes a claim that nothing fills. Set weights.volume.type to persistentVolumeClaim and weights.download.enabled to true, or name a claim that is full (claimName)." -}}
+{{- $problems = append $problems (dict "key" "weights.volume.create" "got" true
+      "why" "creates a claim that nothing fills"
+      "fix" "Set weights.volume.type to persistentVolumeClaim and weights.download.enabled to true, or name an existing claim in weights.volume.claimName.") -}}
 {{- end -}}
 {{- if and $volume.create (not $volume.size) -}}
-{{- $problems = append $problems "weights.volume.size: null is no size for the claim. Use the model's size and a tenth more (`vmn plan` prints it), such as 750Gi for DeepSeek-R1." -}}
+{{- $problems = append $problems (dict "key" "weights.volume.size" "got" $volume.size
+      "why" "is required with weights.volume.create"
+      "fix" "Use the checkpoint's size, which `vmn plan` prints, and a tenth more, such as 750Gi for DeepSeek-R1.") -}}
 {{- end -}}
 {{- if and $volume.storageClassName (not $volume.create) -}}
-{{- $problems = append $problems (printf "weights.volume.storageClassName: %q is for a claim that the chart makes. Leave it out, or set weights.volume.create." $volume.storageClassName) -}}
+{{- $problems = append $problems (dict "key" "weights.volume.storageClassName" "got" $volume.storageClassName
+      "why" "is used only for a claim that the chart creates"
+      "fix" "Remove it, or set weights.volume.create to true.") -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}
 
 {{/*
-Rules on weights in an image or an object store.
+Problems with weights in an image or in an object store.
 Usage: include "vllm-multinode.rules.stores" . | fromJsonArray
-Returns: JSON, a list of messages.
+Returns: JSON, a list of problems.
 */}}
 {{- define "vllm-multinode.rules.stores" -}}
 {{- $problems := list -}}
 {{- $weights := .Values.weights -}}
 {{- range $source, $key := dict "image" "reference" "objectStore" "uri" -}}
 {{- $value := index $weights $source $key -}}
+{{- $problem := dict "key" (printf "weights.%s.%s" $source $key) "got" ($value | default nil) -}}
 {{- if and (eq $weights.source $source) (not $value) -}}
-{{- $problems = append $problems (printf "weights.%s.%s: null is missing, and weights.source is %s. Set it." $source $key $source) -}}
+{{- $problems = append $problems (merge (dict
+      "why" (printf "is required with weights.source %s" $source)
+      "fix" "Set it, or choose another source.") $problem) -}}
 {{- else if and (ne $weights.source $source) $value -}}
-{{- $problems = append $problems (printf "weights.%s.%s: %q is not used with source %s. Leave it out, or set weights.source to %s." $source $key $value $weights.source $source) -}}
+{{- $problems = append $problems (merge (dict
+      "why" (printf "is not used with weights.source %s" $weights.source)
+      "fix" (printf "Remove it, or set weights.source to %s." $source)) $problem) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key := list "endpoint" "existingSecret" -}}
 {{- $value := index $weights.objectStore $key -}}
 {{- if and $value (not (hasPrefix "s3://" ($weights.objectStore.uri | default ""))) -}}
-{{- $problems = append $problems (printf "weights.objectStore.%s: %q is for S3, and weights.objectStore.uri is none of S3. Leave it out; access to Google's store comes with serviceAccount.annotations." $key $value) -}}
+{{- $problems = append $problems (dict "key" (printf "weights.objectStore.%s" $key) "got" $value
+      "why" "is used only for S3, but weights.objectStore.uri is not an address in S3"
+      "fix" "Remove it. Access to Google Cloud Storage comes with serviceAccount.annotations.") -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $weights.source "image") (semverCompare "<1.35.0-0" .Capabilities.KubeVersion.Version) -}}
-{{- $problems = append $problems (printf "weights.source: image needs image volumes, which Kubernetes has from 1.35 on, and this is %s, which drops them silently. Upgrade, or use a volume. (Without a cluster: helm template --kube-version.)" .Capabilities.KubeVersion.Version) -}}
-{{- end -}}
-{{- toJson $problems -}}
-{{- end }}
-
-{{/*
-Rules on a cluster without a way to the internet.
-Usage: include "vllm-multinode.rules.airGap" . | fromJsonArray
-Returns: JSON, a list of messages.
-*/}}
-{{- define "vllm-multinode.rules.airGap" -}}
-{{- $problems := list -}}
-{{- $values := .Values -}}
-{{- $weights := $values.weights -}}
-{{- if $values.airGap.enabled -}}
-{{- if and (eq $weights.source "huggingFace") (not $weights.endpoint) -}}
-{{- $problems = append $problems "weights.source: huggingFace downloads from the internet, and airGap.enabled is true. Use a volume, an image or an objectStore, or name a mirror of the hub in weights.endpoint." -}}
-{{- end -}}
-{{- if and $weights.download.enabled (not $weights.endpoint) -}}
-{{- $problems = append $problems "weights.download.enabled: true downloads from the internet, and airGap.enabled is true. Name a mirror of the hub in weights.endpoint, or fill the volume yourself." -}}
-{{- end -}}
-{{- if regexMatch "^https?://([^/]+[.])?(huggingface[.]co|hf[.]co|hf-mirror[.]com)(:|/|$)" ($weights.endpoint | default "") -}}
-{{- $problems = append $problems (printf "weights.endpoint: %q is on the internet, and airGap.enabled is true. Name a mirror of your own." $weights.endpoint) -}}
-{{- end -}}
-{{- if and (eq $weights.source "objectStore") (not $weights.objectStore.endpoint) -}}
-{{- $problems = append $problems "weights.objectStore.endpoint: null leads to Amazon's or Google's own address, and airGap.enabled is true. Name a store of your own, or the address of your private endpoint." -}}
-{{- end -}}
-{{- range $name, $value := pick $values.engine.env "HF_HUB_OFFLINE" "TRANSFORMERS_OFFLINE" -}}
-{{- if not (has (lower $value) (list "1" "true" "yes" "on")) -}}
-{{- $problems = append $problems (printf "engine.env.%s: %q allows downloads, and airGap.enabled is true. Leave it out." $name $value) -}}
-{{- end -}}
-{{- end -}}
-{{- $registry := $values.global.imageRegistry -}}
-{{- range $key := list "extraInitContainers" "extraContainers" -}}
-{{- range $container := index $values $key -}}
-{{- if and $registry (not (hasPrefix (printf "%s/" $registry) ($container.image | default ""))) -}}
-{{- $problems = append $problems (printf "%s: %q comes from another registry than global.imageRegistry, and airGap.enabled is true. Write it with %s/ in front." $key $container.image $registry) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
+{{- $kubernetes := .Capabilities.KubeVersion.Version -}}
+{{- if and (eq $weights.source "image") (semverCompare "<1.35.0-0" $kubernetes) -}}
+{{- $problems = append $problems (dict "key" "weights.source" "got" "image"
+      "why" (printf "requires Kubernetes 1.35 or newer: %s silently drops image volumes" $kubernetes)
+      "fix" "Upgrade the cluster, or use a volume. Without a cluster, pass --kube-version to helm template.") -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}
