@@ -17,7 +17,6 @@ from kit.paths import CHART, CI_VALUES, OVERLAYS
 from kit.render import HelmFailed, InvalidObjects, render
 from kit.samples import other_values
 from vmn.core.rules import rule_problems
-from vmn.core.schema import without_hints
 from vmn.core.values import merged, nested, parse_values
 
 pytestmark = pytest.mark.slow
@@ -33,7 +32,7 @@ def leaves() -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _read(schema: Path) -> dict[str, Any]:
-    loaded: Any = without_hints(json.loads(schema.read_text(encoding="utf-8")))
+    loaded: Any = json.loads(schema.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
 

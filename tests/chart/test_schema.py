@@ -13,18 +13,24 @@ from jsonschema import Draft7Validator
 from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
 from kit.paths import CHART, CHECKOUT
-from kit.render import HelmFailed, render
-from vmn.core.schema import known_keys, nearest, schema_problems, without_hints
+from kit.render import Helm, HelmFailed, render
+from vmn.core.schema import known_keys, nearest, schema_problems
 from vmn.core.values import Values, effective, leaves, merged, nested, parse_values
 
+PLAIN = {
+    *("$schema", "$comment", "title", "description", "type", "enum", "examples"),
+    *("properties", "required", "additionalProperties", "items", "uniqueItems", "minItems"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern"),
+}
+"""Keywords that every editor understands."""
 VALUES_BUDGET = 300
 """Lines of values.yaml, at most."""
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    """Return the chart's schema without its hints for Helm's messages."""
-    loaded: Any = without_hints(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+    """Return the chart's schema."""
+    loaded: Any = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
 
@@ -116,20 +122,36 @@ def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: 
     assert understood / tried > 0.9, f"{understood} of {tried}"
 
 
-def test_helm_names_the_allowed_keys_when_a_key_is_unknown(schema: dict[str, Any]) -> None:
-    path, node = next((path, node) for path, node in closed_objects(schema) if path)
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@pytest.mark.parametrize("path", ["", "group", "weights.volume"])
+def test_helm_names_an_unknown_key_and_its_place(path: str, helm: Helm) -> None:
     with pytest.raises(HelmFailed) as failed:
-        render(nested([*path.split("."), "typo"], 1), *_base())
-    assert "typo" in failed.value.stderr
-    assert sorted(node["properties"])[0] in failed.value.stderr
+        render(nested([*path.split("."), "tpyo"] if path else ["tpyo"], 1), *_base(), helm=helm)
+    assert (
+        f"at '{'/' if path else ''}{path.replace('.', '/')}': additional properties 'tpyo' not allowed"
+        in failed.value.stderr
+    )
 
 
-def test_helm_says_value_reason_and_fix_when_a_type_is_wrong() -> None:
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_helm_names_key_and_type_when_a_type_is_wrong(helm: Helm) -> None:
     with pytest.raises(HelmFailed) as failed:
-        render({"group": {"nodes": "two"}, "engine": {"backend": "rya"}}, *_base())
+        render({"group": {"nodes": "two"}, "engine": {"backend": "rya"}}, *_base(), helm=helm)
     assert "at '/group/nodes': got string, want integer" in failed.value.stderr
-    assert "'two' does not match pattern '^a whole number without quotes$'" in failed.value.stderr
-    assert "'rya' does not match pattern '^(mp|ray)$'" in failed.value.stderr
+    assert "at '/engine/backend': value must be one of 'mp', 'ray'" in failed.value.stderr
+
+
+def test_schema_is_plain(schema: dict[str, Any]) -> None:
+    """Editors and registries read it: no references, and no constructions that are there for a program's messages."""
+    assert keywords(schema) <= PLAIN
+
+
+def keywords(node: Any) -> set[str]:
+    """Return the keywords that a schema uses, at any depth."""
+    if not isinstance(node, dict):
+        return set()
+    inner = [node.get("items"), node.get("additionalProperties"), *node.get("properties", {}).values()]
+    return set(node).union(*(keywords(item) for item in inner))
 
 
 def _base() -> list[Any]:

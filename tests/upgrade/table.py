@@ -12,7 +12,6 @@ from kit.paths import CHART, CHECKOUT
 from kit.previous import Previous, previous
 from kit.render import HelmFailed, Manifests, render
 from kit.upgrades import Change, changes, summary
-from vmn.core.schema import without_hints
 from vmn.core.values import parse_values
 
 UPGRADING = CHART / "UPGRADING.md"
@@ -57,8 +56,8 @@ def values_text(before: Path, now: Path) -> str:
 
 
 def schema_of(chart: Path) -> Any:
-    """Return a chart's schema without its hints for Helm's messages."""
-    return without_hints(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
+    """Return a chart's schema."""
+    return json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
 
 
 def written(text: str, of: Previous, chart: Path = CHART) -> str:

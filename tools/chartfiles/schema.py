@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vmn.core.schema import HINT, RENAMED, is_hint, is_renamed, known_keys
+from vmn.core.schema import RENAMED, is_renamed
 from vmn.core.values import parse_values
 
 Schema = Mapping[str, Any]
@@ -16,7 +16,8 @@ COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 
 def generated_schema(source: str, renamed: str = "") -> str:
     """Return the JSON text for a source in YAML, and for the chart's ``renamed.yaml``."""
-    body = with_hints(with_renamed(parse_values(source), parse_values(renamed)))
+    known = with_renamed(parse_values(source), parse_values(renamed))
+    body = inlined(known, known)
     return (
         json.dumps({"$schema": body.pop("$schema"), "$comment": COMMENT, **body}, indent=2, ensure_ascii=False) + "\n"
     )
@@ -44,50 +45,18 @@ def with_renamed(source: Schema, renamed: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def with_hints(node: Any) -> Any:
-    """Return a schema whose errors, as Helm words them, say what to write instead.
-
-    Helm words an unknown key or a pattern without a fix. A constant is worded with its value: so an unknown key must
-    be a sentence that lists the allowed ones, and a text without the wanted form must be the form's description.
-    ``vmn.core.schema.without_hints`` takes both back.
-    """
+def inlined(node: Any, root: Schema) -> Any:
+    """Return a schema whose references are followed: editors show no description that stands beside a reference."""
     if isinstance(node, list):
-        return [with_hints(item) for item in node]
-    if not isinstance(node, dict):
+        return [inlined(item, root) for item in node]
+    if not isinstance(node, Mapping):
         return node
-    result = {key: with_hints(value) for key, value in node.items()}
-    if is_closed(node):
-        allowed = ", ".join(known_keys(node))
-        result["additionalProperties"] = {"$comment": HINT, "const": f"left out; allowed: {allowed}"}
-    if isinstance(node.get("pattern"), str) and "title" in node:
-        wrong = {"type": "string", "not": {"pattern": node["pattern"]}}
-        result["allOf"] = [{"$comment": HINT, "if": wrong, "then": {"const": node["title"]}}]
-    elif "type" in node and _form(node):
-        # Beside a type or an enum that does not fit nothing else is looked at; parts of an allOf are.
-        moved = [{"$comment": HINT, key: result.pop(key)} for key in ("type", "enum") if key in node]
-        result["allOf"] = [*moved, {"$comment": HINT, "pattern": f"^{_form(node)}$"}]
-    return result
-
-
-def _form(node: Schema) -> str:
-    """Return what to write where a text is wrong, for the pattern of a hint: Helm words it together with the text."""
-    kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
-    if "enum" in node:
-        return f"({'|'.join(str(choice) for choice in node['enum'] if choice is not None)})"
-    if "string" in kinds:
-        return ""
-    names = {
-        "integer": "a whole number without quotes",
-        "number": "a number without quotes",
-        "boolean": "(true|false) without quotes",
-    }
-    return next((form for kind, form in names.items() if kind in kinds), "")
+    return {key: inlined(value, root) for key, value in resolved(node, root).items() if key != "definitions"}
 
 
 def is_closed(node: Schema) -> bool:
     """Return whether a schema lists all keys that an object may have."""
-    additional = node.get("additionalProperties")
-    return (additional is False or is_hint(additional)) and isinstance(node.get("properties"), Mapping)
+    return node.get("additionalProperties") is False and isinstance(node.get("properties"), Mapping)
 
 
 def resolved(node: Schema, root: Schema) -> Schema:

@@ -10,7 +10,6 @@ from typing import Any
 
 from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
-from vmn.core.schema import without_hints
 from vmn.core.values import Values, merged
 
 
@@ -38,10 +37,9 @@ def cell(text: str) -> str:
 
 def values_table(schema: Schema, values: Values) -> str:
     """Return key, type, default and description of every value."""
-    plain: Any = without_hints(schema)
     rows = [
         (f"`{key}`", kind(leaf), default(lookup(values, key)), str(leaf.get("description", "")))
-        for key, leaf in schema_leaves(plain)
+        for key, leaf in schema_leaves(schema)
     ]
     return table(("Key", "Type", "Default", "Description"), rows)
 
