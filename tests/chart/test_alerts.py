@@ -89,7 +89,7 @@ CASES = [
     Case("VllmGroupRecreated", "workers", {created(uid, "vllm-0-1"): "1x30" for uid in "abcde"}, "10m"),
     Case("VllmGroupRecreated", "one pod, told by many", {created("a", instance=one): "1x30" for one in "abcde"}, "10m"),
     Case("VllmLoadingTooLong", "0.8 of 600 s", {of("up"): "0x30"}, "9m", WARNS),
-    Case("VllmLoadingTooLong", "made anew meanwhile", {of("up"): "0x9 _x12 0x9"}, "14m"),
+    Case("VllmLoadingTooLong", "recreated in between", {of("up"): "0x9 _x12 0x9"}, "14m"),
     Case("VllmLoadingTooLong", "serves in time", {of("up"): "0x12 1x20"}, "9m"),
     Case("VllmStalled", "no token", {RUNNING: "2x20", TOKENS: "100x20", PROMPTS: "50x20"}, "6m", CRIES),
     Case("VllmStalled", "tokens", {RUNNING: "2x20", TOKENS: "100+9x20", PROMPTS: "50x20"}, "6m"),
@@ -136,7 +136,7 @@ def test_alert_says_which_release_and_group_and_where_to_read_on(rule: Document,
     expected = {
         "labels": {**labels, "severity": "critical", "team": "inference"},
         "annotations": {
-            "summary": "default/vllm: group 0 has requests running and made no token for 120 s.",
+            "summary": "default/vllm: group 0 has running requests but has produced no token for 120 s.",
             "runbook_url": "https://github.com/vllm-multinode/vllm-multinode/blob/main/docs/observability.md#vllmstalled",
         },
     }

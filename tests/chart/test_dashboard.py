@@ -31,7 +31,7 @@ def dashboard() -> Document:
 
 
 def graphics(dashboard: Document) -> list[Document]:
-    """Return the panels that are no rows."""
+    """Return the panels without the rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 

@@ -31,9 +31,16 @@ def notes(folder: Path, values: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("fabric", "said"),
     [
-        (GIB, ["fabric.profile gib opens:", "- containers run as root with IPC_LOCK", "- hostPath volumes"]),
-        ({"profile": "mnnvl"}, ["fabric.profile mnnvl opens:", "share memory over NVLink"]),
-        ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is on"]),
+        (
+            GIB,
+            [
+                "fabric.profile gib has these effects on security:",
+                "- Containers run as root with IPC_LOCK",
+                "- Pods mount folders",
+            ],
+        ),
+        ({"profile": "mnnvl"}, ["fabric.profile mnnvl has these effects on security:", "share memory over NVLink"]),
+        ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is true"]),
     ],
 )
 def test_notes_say_what_the_fabric_opens(tmp_path: Path, fabric: Mapping[str, Any], said: list[str]) -> None:
@@ -44,5 +51,5 @@ def test_notes_say_what_the_fabric_opens(tmp_path: Path, fabric: Mapping[str, An
 def test_notes_of_tcp_open_nothing(tmp_path: Path) -> None:
     text = notes(tmp_path, {})
     assert "helm test" in text
-    assert "opens:" not in text
+    assert "effects on security" not in text
     assert "WARNING" not in text

@@ -1,18 +1,18 @@
-{{/* How monitoring finds this release's series. */}}
+{{/* Parts of alerts and recording rules. */}}
 
 {{/*
-Labels of the series that the PodMonitor makes: its job is the LeaderWorkerSet's name.
+Matchers for the series of this release. The PodMonitor sets their job to the LeaderWorkerSet's name.
 Usage: printf "up{%s}" (include "vllm-multinode.series" .)
-Returns: matchers of PromQL.
+Returns: matchers in PromQL.
 */}}
 {{- define "vllm-multinode.series" -}}
 namespace="{{ .Release.Namespace }}",job="{{ include "vllm-multinode.fullname" . }}"
 {{- end }}
 
 {{/*
-What every alert has: severity and labels, and the page that says what to do.
+Labels and annotations of an alert: its severity, its summary, and the page that describes what to do.
 Usage: include "vllm-multinode.alert" (dict "root" $ "name" "VllmDown" "severity" "critical" "summary" $text) | nindent 10
-Returns: YAML, labels and annotations of a rule.
+Returns: YAML, fields of a rule.
 */}}
 {{- define "vllm-multinode.alert" -}}
 {{- $rules := .root.Values.monitoring.rules -}}

@@ -1,11 +1,11 @@
-{{/* How groups are added and removed. */}}
+{{/* Autoscaling: how groups are added and removed. */}}
 
 {{/*
-Behaviour of the HorizontalPodAutoscaler, also of the one that KEDA makes. One group at a time, as each takes all of its
-nodes; and one goes only when it was not needed for half of the time that it has to start, at most an hour (Kubernetes'
-limit).
+Behavior of the HorizontalPodAutoscaler, which is also the one that KEDA creates. It adds and removes one group at a time, as
+each needs all of its nodes. It removes a group only after it was not needed for half of the startup budget, but at most an
+hour, which is Kubernetes' limit.
 Usage: include "vllm-multinode.scalingBehavior" . | nindent 4
-Returns: YAML.
+Returns: YAML, a map.
 */}}
 {{- define "vllm-multinode.scalingBehavior" -}}
 {{- $policies := list (dict "type" "Pods" "value" 1 "periodSeconds" 300) -}}
@@ -17,9 +17,9 @@ Returns: YAML.
 {{- end }}
 
 {{/*
-vLLM's metrics that are looked at, each with what a group may have of it.
+The metrics of vLLM that autoscaling uses, each with its target per group.
 Usage: include "vllm-multinode.scalingTargets" . | fromJson
-Returns: JSON, a map from the metric's name to the number.
+Returns: JSON, a map from metric to target.
 */}}
 {{- define "vllm-multinode.scalingTargets" -}}
 {{- $targets := dict "vllm:num_requests_waiting" .Values.autoscaling.waitingRequests -}}
