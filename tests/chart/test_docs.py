@@ -19,6 +19,8 @@ from vmn.core.values import parse_values
 
 NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
 """Guides whose commands ask for a release, nodes or files of the reader: only their keys and links are checked."""
+TELL_OF_REMOVED = (CHART / "UPGRADING.md", CHECKOUT / "CHANGELOG.md")
+"""Documents that may name values which were removed."""
 COMMANDED = [
     CHECKOUT / "README.md",
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
@@ -112,7 +114,11 @@ def test_keys_of_values_exist(file: Path) -> None:
     groups = {key.rsplit(".", depth)[0] for key in leaves for depth in range(key.count(".") + 1)}
     roots = {key.split(".")[0] for key in leaves}
     used = {name for name in dotted_names(file.read_text(encoding="utf-8")) if name.split(".")[0] in roots}
-    unknown = {name for name in used - {*leaves, *groups} if not any(name.startswith(f"{key}.") for key in maps)}
+    removed = (
+        parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8")) if file in TELL_OF_REMOVED else {}
+    )
+    known = {*leaves, *groups, *removed}
+    unknown = {name for name in used - known if not any(name.startswith(f"{key}.") for key in maps)}
     assert unknown == set()
 
 

@@ -39,7 +39,7 @@ def notes(folder: Path, values: Mapping[str, Any]) -> str:
                 "- Pods mount folders",
             ],
         ),
-        ({"profile": "mnnvl"}, ["fabric.profile mnnvl has these effects on security:", "share memory over NVLink"]),
+        ({"profile": "mnnvl"}, ["fabric.profile mnnvl has these effects", "share memory over NVLink"]),
         ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is true"]),
     ],
 )

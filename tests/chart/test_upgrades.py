@@ -1,4 +1,4 @@
-"""The contract of UPGRADING.md: what an upgrade from the release before changes, and what it never does."""
+"""The contract of UPGRADING.md: what an upgrade from the previous chart changes, and what it never changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
 from kit.previous import Previous, previous
 from kit.render import render
 from kit.upgrades import Change, rows
-from upgrade.table import UPGRADING, values_text, with_the_same_values, with_todays_values, written
+from upgrade.table import CHANGES, values_text, with_the_same_values, with_todays_values, written
 
 pytestmark = pytest.mark.slow
 
@@ -24,27 +24,27 @@ APPENDED = "\n# one line more\n"
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """Return a copy of the chart, to be changed."""
+    """Return a copy of the chart that a test can change."""
     return Path(shutil.copytree(CHART, tmp_path / CHART.name))
 
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the chart of which only the version is another."""
+    """Return a copy of the chart with another version."""
     chart = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("newer") / CHART.name))
     edited(chart / "Chart.yaml", r"(?m)^version: .*$", "version: 99.0.0")
     return chart
 
 
 def edited(file: Path, pattern: str, new: str) -> None:
-    """Replace what a pattern finds in a file, once, and not nowhere."""
+    """Replace the first match of a pattern in a file, which must have one."""
     text, count = re.subn(pattern, new, file.read_text(encoding="utf-8"), count=1)
     assert count == 1, f"{file.name} has no {pattern}"
     file.write_text(text, encoding="utf-8")
 
 
 def a_few() -> Previous:
-    """Return the release before with two of its values files."""
+    """Return the previous chart with two of its values files."""
     return replace(previous(), overlays=previous().overlays[:2])
 
 
@@ -75,13 +75,13 @@ def test_pod_templates_stay_the_same_when_the_script_of_helm_test_changes(copied
     assert before.one("ConfigMap", "vllm-test") != after.one("ConfigMap", "vllm-test")
 
 
-def test_release_before_is_whole() -> None:
+def test_previous_chart_is_complete() -> None:
     assert len(previous().commit) == 40
     assert list(render(None, previous().overlays[0], chart=previous().chart))
 
 
-def test_upgrading_lists_exactly_the_fields_that_change() -> None:
-    text = UPGRADING.read_text(encoding="utf-8")
+def test_table_lists_exactly_the_fields_that_change() -> None:
+    text = CHANGES.read_text(encoding="utf-8")
     assert "<!-- generated:upgrade -->" in text
     assert text == written(text, previous()), "please run make upgrading, and say in CHANGELOG.md what changed and why"
 
@@ -126,7 +126,7 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
 def test_a_change_that_is_not_listed_is_found(copied: Path, file: str, pattern: str, new: str, wanted: Change) -> None:
     edited(copied / file, pattern, new)
     of = a_few()
-    text = written(UPGRADING.read_text(encoding="utf-8"), of)
+    text = written(CHANGES.read_text(encoding="utf-8"), of)
     assert written(text, of, copied) != text
     for found in with_the_same_values(of, copied).values():
         assert wanted in found
@@ -134,7 +134,7 @@ def test_a_change_that_is_not_listed_is_found(copied: Path, file: str, pattern: 
 
 def test_a_listed_change_that_no_longer_happens_is_found(copied: Path) -> None:
     edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
-    listed = written(UPGRADING.read_text(encoding="utf-8"), a_few(), copied)
+    listed = written(CHANGES.read_text(encoding="utf-8"), a_few(), copied)
     assert "rollingUpdateConfiguration.maxSurge" in listed
     assert "rollingUpdateConfiguration.maxSurge" not in written(listed, a_few())
     assert "`rollout.maxSurge` (`0`, now `1`)" in listed
@@ -156,5 +156,5 @@ def test_rows_name_the_files_where_only_some_change() -> None:
     assert rows({"a": {one}, "b": {other}}) == [("Service", "`spec.type`", "all", "differs", "differs", "no")]
 
 
-def test_values_files_of_both_releases_are_compared() -> None:
+def test_values_files_of_both_charts_are_compared() -> None:
     assert {file.stem for file in OVERLAYS} <= set(with_todays_values(previous()))
