@@ -62,7 +62,7 @@ def test_start_fails_when_no_route_leads_to_the_leader(tmp_path: Path) -> None:
     (tmp_path / "none").write_text(ROUTES.splitlines()[0], encoding="utf-8")
     started = Started(tmp_path, MULTINODE_INTERFACE="auto", VLLM_HOST_IP="10.0.0.9", ROUTES=str(tmp_path / "none"))
     assert (started.code, started.said) == (1, [])
-    assert "there is no route to the leader at 10.0.0.9: set fabric.interface" in started.told
+    assert "no route leads to the leader at 10.0.0.9: set fabric.interface" in started.told
 
 
 def test_leader_without_an_address_is_left_to_the_start_script_to_tell(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_vendors_settings_are_taken_over_but_for_those_of_the_pod(tmp_path: Path
 def test_start_fails_when_the_vendors_script_is_not_on_the_node(tmp_path: Path) -> None:
     started = Started(tmp_path, MULTINODE_NCCL_SCRIPT="/usr/local/none/set.sh", VLLM_HOST_IP="10.0.0.9")
     assert (started.code, started.said) == (1, [])
-    assert "/usr/local/none/set.sh is not there" in started.told
+    assert "/usr/local/none/set.sh does not exist" in started.told
 
 
 @pytest.mark.parametrize(("own", "all_of_it"), [("", "/gib"), ("/cuda", "/gib:/cuda")])

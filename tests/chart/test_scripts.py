@@ -441,9 +441,9 @@ def test_start_fills_the_caches_from_a_bundle_once_and_keeps_times(tmp_path: Pat
 @pytest.mark.parametrize(
     ("says", "message"),
     [
-        ({"gpu": "NVIDIA H200"}, "is for v1-model on NVIDIA H200, and this is v1-model on none"),
-        ({"key": "v0-model"}, "is for v0-model on none, and this is v1-model on none"),
-        (None, "bundle.json is not there"),
+        ({"gpu": "NVIDIA H200"}, "is for v1-model on NVIDIA H200, but this is v1-model on none"),
+        ({"key": "v0-model"}, "is for v0-model on none, but this is v1-model on none"),
+        (None, "the cache bundle has no "),
     ],
 )
 def test_start_goes_on_without_a_bundle_that_does_not_fit(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# PID 1 of both roles. Runs start.sh, and adds what vLLM lacks as PID 1: SIGTERM ends it at any moment of a start, who
-# has lost another pod of the group ends, and a start that failed waits before its group is made anew and leaves its
-# reason in the termination message. The exit status stays vLLM's.
+# PID 1 of both roles. It runs start.sh and adds what vLLM lacks as PID 1: SIGTERM stops the container at any time
+# during a start, the container exits when another pod of the group is gone, and a failed start writes its reason to the
+# termination message and waits before the group is recreated. The exit status is vLLM's.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
@@ -13,8 +13,8 @@ source "$here/watch.sh"
 
 served=no signalled=no begun=$SECONDS
 
-# Tell vLLM to stop. Whoever serves may drain; nobody else has anything to lose, and Python swallows signals while it
-# imports.
+# Tell vLLM to stop. A serving leader may drain first. All others are killed after a second, as they have nothing to
+# lose and Python ignores signals while it imports modules.
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes
@@ -38,11 +38,11 @@ while :; do
   signalled=no
   wait "$engine"
   status=$?
-  [ "$signalled" = yes ] || break # else it was a signal that ended the wait
+  [ "$signalled" = yes ] || break # otherwise a signal ended the wait, not vLLM
 done
 [ -e "$goes_on" ] || exit "$status"
-if [ -s "$ended_for" ] && outlives_leader; then # no failure
-  while outlives_leader; do sleep 0.2; done # else Kubernetes warns of a hook that failed
+if [ -s "$ended_for" ] && outlives_leader; then # not a failure
+  while outlives_leader; do sleep 0.2; done # otherwise Kubernetes reports a failed hook
   exit "$status"
 fi
 
@@ -52,7 +52,7 @@ if [ -s "$ended_for" ]; then
 elif [ "$status" = 137 ] && out_of_memory; then
   reason+="; error: out of memory, the pod has reached its limit (resources.limits.memory)"
 fi
-sleep 0.5 # for the last lines to reach the log
+sleep 0.5 # until the last lines have reached the log
 leave_evidence "$reason"
 if [ "$served" = no ]; then
   trap 'kill "$pause"' TERM INT

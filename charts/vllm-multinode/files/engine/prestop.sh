@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Before SIGTERM. The leader serves on while load balancers look away; a worker lives on until its leader has drained,
-# as vLLM's workers stop at once and take every request in flight with them. Kubernetes' grace period bounds both.
+# Runs before SIGTERM. The leader keeps serving until load balancers have stopped sending requests. A worker waits until
+# its leader has drained: vLLM's workers exit at once, and with them all running requests. The grace period limits both.
 set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -13,7 +13,7 @@ if [ "$rank" = 0 ]; then
 fi
 
 closed=0
-patience=1 # for a leader whose pod is gone, and its address with it
+patience=1 # the leader's pod may be gone, and its address with it
 deadline=$((SECONDS + MULTINODE_PRESTOP_SECONDS + MULTINODE_DRAIN_SECONDS + 10))
 while [ "$closed" -lt 3 ] && [ "$SECONDS" -lt "$deadline" ]; do
   address=$(leader_address)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Turns itself into `vllm serve` with the arguments given, which are the same for both roles, and with what only this
-# pod knows: its rank, the leader's address, and --headless for workers.
+# Becomes `vllm serve` with the given arguments, which are the same for both roles, and with what differs between pods:
+# the rank, the leader's address, and --headless on workers.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
@@ -15,7 +15,8 @@ fail() {
   exit 1
 }
 
-# /dev/shm and /tmp outlive the container: what a killed vLLM left would fill it, and the leader may have moved.
+# /dev/shm and /tmp outlive the container. A killed vLLM leaves files in the one, and an old leader's address in the
+# other.
 find /dev/shm -mindepth 1 -delete 2>/dev/null || true
 rm -f "$leader_file"
 refuse_shared_cache
@@ -23,7 +24,7 @@ mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): 
 
 seed_cache
 
-# vLLM binds and connects to addresses, not to names; a name can also be new in DNS, or missing from it.
+# vLLM needs addresses, not names, and a new name may not be in DNS yet.
 await_leader_address || fail "the leader's name $LWS_LEADER_ADDRESS did not resolve in" \
   "$MULTINODE_LEADER_ADDRESS_SECONDS s: is the leader's pod there, and does DNS answer in this pod?"
 echo "$address" >"$leader_file"

@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # rank is common.sh's, engine is entrypoint.sh's
-# Run beside vLLM: tells when the group serves, and ends vLLM when the group is broken, which vLLM does not always see:
-# a worker waits for ever for an idle leader that is gone, a leader of a pipeline for a worker, a server for its engine.
+# Runs beside vLLM. It reports when the group serves, and kills vLLM when the group is broken, which vLLM does not
+# always notice: a worker waits forever for an idle leader that is gone, a pipeline's leader for a worker, a server for
+# its engine.
 
-tick=${MULTINODE_TICK:-1} # seconds between two looks; the tests have another
-ended_for=$(mktemp) # why vLLM was ended from here, nothing when it was not
-goes_on=$(mktemp) # gone once PID 1 has been told to stop
-closed_limit=5 # seconds in which a server that has closed its port must end
+tick=${MULTINODE_TICK:-1} # seconds between two checks; the tests use another interval
+ended_for=$(mktemp) # why this script has killed vLLM; empty if it has not
+goes_on=$(mktemp) # deleted once PID 1 has been told to stop
+closed_limit=5 # seconds until a server that has closed its port must have exited
 
 watch_group() {
   local first="" now host=127.0.0.1
@@ -27,15 +28,15 @@ watch_group() {
   watch_peers
 }
 
-# Once the group serves. Two signs of a pod that is gone: the kernel has closed its connection to torch's store at the
-# leader, which stays open as long as both processes live; or its node, which also refuses a closed port, is silent.
+# Watch the other pods once the group serves. A pod is gone if the kernel has closed its connection to torch's store on
+# the leader, which stays open while both processes live, or if its node does not even refuse a connection.
 watch_peers() {
   local known missing=0 listened=""
-  local -a address seen # of workers; the address from when it was first asked for, as the name goes with the pod
+  local -a address seen # by worker; addresses are kept, as a name is deleted with its pod
   known=$(connected_peers)
   while sleep "$tick"; do
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
-    if [ "$missing" = 2 ]; then # once may be a moment
+    if [ "$missing" = 2 ]; then # a single miss may be a race
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
       return
     fi
@@ -43,10 +44,10 @@ watch_peers() {
   done
 }
 
-# Print the addresses, as /proc has them, with which there is a connection of the leader's master port.
+# Print the peers, as addresses in /proc's form, of connections to the leader's master port.
 connected_peers() { sockets 01 "$MULTINODE_MASTER_PORT" | cut -d ' ' -f 1 | sort -u; }
 
-# Print the peer's address and the inode of each TCP socket in a STATE, as /proc has them, with PORT at either end.
+# Print the peer's address and the inode of each TCP socket in STATE with PORT at either end, in /proc's form.
 sockets() {
   local port own peer state inode _
   port=$(printf '%04X' "$2")
@@ -57,8 +58,8 @@ sockets() {
   done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 }
 
-# On the leader: end vLLM when a worker's node has been silent for too long. One that never answered is not judged: a
-# firewall may drop what it does not know.
+# On the leader: kill vLLM if a worker's node has not responded for too long. A node that has never responded does not
+# count, as a firewall may drop these connections.
 all_nodes_answer() {
   local worker silent
   [ "$MULTINODE_WORKER_LOSS_SECONDS" != 0 ] || return 0
@@ -75,9 +76,9 @@ all_nodes_answer() {
   done
 }
 
-# On the leader: end vLLM when it has closed its port by itself and lives on. Its engine is dead then, and vLLM waits for
-# that one's last processes as long as for a drain (shutdown.drainSeconds), while the port that they have inherited takes
-# connections which nobody answers.
+# On the leader: kill vLLM if it has closed its port by itself but does not exit. Its engine is dead then, and vLLM
+# waits for the engine's last processes as long as for a drain (shutdown.drainSeconds). These have inherited the port,
+# which accepts connections that never get an answer.
 still_serves() {
   # shellcheck disable=SC2034 # errors reads it
   local served=yes
@@ -89,7 +90,7 @@ still_serves() {
   fi
 }
 
-# Succeed when vLLM itself, not only a child of it, listens on its port.
+# Succeed if vLLM itself, and not only a child process, listens on its port.
 vllm_listens() {
   local open inode _
   open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
@@ -99,10 +100,10 @@ vllm_listens() {
   return 1
 }
 
-# Succeed on a worker while Kubernetes runs its prestop.sh: it waits for the leader to drain, and to leave first.
+# Succeed on a worker while Kubernetes runs its prestop.sh, which waits until the leader has drained and exited.
 outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
 
-# Say why, and end vLLM at once: who has lost a part of the group can answer nobody.
+# Print why, and kill vLLM: without a part of the group it can't answer any request.
 end_engine() {
   if outlives_leader; then say "$1"; else say "error: $1"; fi
   echo "$1" >"$ended_for"

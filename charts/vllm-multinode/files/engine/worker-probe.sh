@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Probe of a worker: its leader must listen, on the port where ranks find each other or on the API's. A worker that
-# has lost an idle leader would otherwise wait for ever, and look well.
+# Probe of a worker. It succeeds if the leader listens on the port where ranks meet or on the API's port. Without it, a
+# worker that has lost an idle leader would wait forever and look healthy.
 set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

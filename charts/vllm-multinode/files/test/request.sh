@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# helm test: ask the Service for its models and for one short completion, and show both. Needs bash alone.
+# Test of a release: request the list of models and one short completion from the Service, and print both. It needs only
+# bash.
 set -uo pipefail
 
-# Send METHOD PATH BODY, print the answer's body; fail unless its status is 200.
+# Send METHOD PATH BODY and print the response's body. Fail unless the status is 200.
 request() {
   local status line
   exec 3<>"/dev/tcp/$SERVICE_HOST/$SERVICE_PORT" || return

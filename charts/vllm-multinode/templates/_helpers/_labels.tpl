@@ -11,8 +11,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-Name, namespace, and labels of an object. Pods and selectors use selectorLabels instead: a label with the chart's version
-would recreate every group at each upgrade.
+Name, namespace, and labels of an object. Pods and selectors use selectorLabels instead: a label with the chart's
+version would recreate every group at each upgrade.
 Usage: include "vllm-multinode.metadata" (dict "root" $ "name" $name "labels" $more "annotations" $annotations) | nindent 2
 Returns: YAML, a map; "labels" and "annotations" can be left out.
 */}}

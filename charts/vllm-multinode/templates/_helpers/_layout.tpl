@@ -3,7 +3,8 @@
 {{/*
 The parallel sizes of a group. A size that is not set is derived from the group's nodes and GPUs.
 Usage: include "vllm-multinode.layout" . | fromJson
-Returns: JSON {tensor, pipeline, data, ranks (their product), gpus (of the group), dataLocal (data-parallel ranks per node)}.
+Returns: JSON {tensor, pipeline, data, ranks (their product), gpus (of the group), dataLocal (data-parallel ranks per
+node)}.
 */}}
 {{- define "vllm-multinode.layout" -}}
 {{- $group := .Values.group -}}

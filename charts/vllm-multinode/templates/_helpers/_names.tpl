@@ -10,7 +10,8 @@ Returns: the name; a rule limits its length.
 {{- end }}
 
 {{/*
-The name of the Service for clients. It must differ from the LeaderWorkerSet's name, which LWS gives to its headless Service.
+The name of the Service for clients. It must differ from the LeaderWorkerSet's name, which LWS gives to its headless
+Service.
 Usage: include "vllm-multinode.serviceName" .
 Returns: the name.
 */}}

@@ -1,8 +1,8 @@
 {{/* Security contexts. */}}
 
 {{/*
-The security context of a pod. Containers do not run as root unless the fabric needs it: IPC_LOCK has no effect for other
-users. When security.userId is null, the cluster chooses the user and the group, as OpenShift does.
+The security context of a pod. Containers do not run as root unless the fabric needs it: IPC_LOCK has no effect for
+other users. When security.userId is null, the cluster chooses the user and the group, as OpenShift does.
 Usage: include "vllm-multinode.podSecurity" (dict "root" $ "fabric" $fabric) | nindent 4
 Returns: YAML, a map.
 */}}

@@ -1,7 +1,8 @@
 {{/* The arguments of `vllm serve`, the same for both roles. */}}
 
 {{/*
-Command-line words for a map of flags: true becomes --flag, false --no-flag, null nothing, a list several words, a map JSON.
+Command-line words for a map of flags: true becomes --flag, false --no-flag, null nothing, a list several words, a map
+JSON.
 Usage: include "vllm-multinode.flags" $map | fromJsonArray
 Returns: JSON, a list of strings, sorted by flag.
 */}}
@@ -27,8 +28,8 @@ Returns: JSON, a list of strings, sorted by flag.
 {{- end }}
 
 {{/*
-All arguments: the model, then the flags. engine.args overrides the flags in $derived; a rule refuses the others there, as
-each has a value of its own.
+All arguments: the model, then the flags. engine.args overrides the flags in $derived; a rule refuses the others there,
+as each has a value of its own.
 Usage: include "vllm-multinode.arguments" . | nindent 4
 Returns: YAML, a list of strings.
 */}}

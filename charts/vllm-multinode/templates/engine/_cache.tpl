@@ -1,8 +1,8 @@
 {{/* The cache of compiled kernels and graphs, and the bundle that fills it. */}}
 
 {{/*
-The folder of the cache. What another image compiled, or was compiled for another model, can't be reused. The GPU is not part
-of the name, as every cache has it in its own keys.
+The folder of the cache. What another image compiled, or was compiled for another model, can't be reused. The GPU is not
+part of the name, as every cache has it in its own keys.
 Usage: include "vllm-multinode.cacheKey" .
 Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
 */}}
@@ -16,7 +16,8 @@ Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
 {{- end }}
 
 {{/*
-The volumes of the cache and of its bundle. A cache of type volumeClaimTemplate is missing here: LeaderWorkerSet adds it.
+The volumes of the cache and of its bundle. A cache of type volumeClaimTemplate is missing here: LeaderWorkerSet adds
+it.
 Usage: include "vllm-multinode.cacheVolumes" .
 Returns: YAML, a list, or nothing.
 */}}
@@ -38,7 +39,8 @@ Returns: YAML, a list, or nothing.
 {{- end }}
 
 {{/*
-Claims that LeaderWorkerSet creates for each pod. They outlive the pod, and its successor with the same name uses them again.
+Claims that LeaderWorkerSet creates for each pod. They outlive the pod, and its successor with the same name uses them
+again.
 Usage: include "vllm-multinode.volumeClaimTemplates" . | nindent 6
 Returns: YAML, a list, or nothing.
 */}}

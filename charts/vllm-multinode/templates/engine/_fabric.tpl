@@ -3,8 +3,8 @@
 {{/*
 The chosen profile, with what values decide. Whoever needs it asks once and hands it down: it is read from a file.
 Usage: include "vllm-multinode.fabric" . | fromJson
-Returns: JSON: the profile's keys, and `interface` (fabric.interface or the profile's default), `wrapped` (fabric.sh starts
-entrypoint.sh), and `volumes` ({folder on the node: name of its volume}).
+Returns: JSON: the profile's keys, and `interface` (fabric.interface or the profile's default), `wrapped` (fabric.sh
+starts entrypoint.sh), and `volumes` ({folder on the node: name of its volume}).
 */}}
 {{- define "vllm-multinode.fabric" -}}
 {{- $values := .Values.fabric -}}
@@ -42,8 +42,8 @@ Returns: JSON, a map.
 {{- end }}
 
 {{/*
-Annotations that attach pods to networks, and containers to devices. Google numbers the interfaces of its networks; an item
-of fabric.networks may name its interface after an @, as in Multus.
+Annotations that attach pods to networks, and containers to devices. Google numbers the interfaces of its networks; an
+item of fabric.networks may name its interface after an @, as in Multus.
 Usage: include "vllm-multinode.fabricAnnotations" (dict "root" $ "fabric" $fabric) | fromJson
 Returns: JSON, a map of strings.
 */}}
@@ -66,7 +66,8 @@ Returns: JSON, a map of strings.
 {{- end }}
 
 {{/*
-The fabric's daemon. It is an init container with restartPolicy Always, so that it starts before vLLM and stops after it.
+The fabric's daemon. It is an init container with restartPolicy Always, so that it starts before vLLM and stops after
+it.
 Usage: include "vllm-multinode.fabricDaemon" (dict "root" $ "fabric" $fabric) | nindent 4
 Returns: YAML, a list with one item, or nothing.
 */}}

@@ -57,8 +57,9 @@ Returns: JSON, a map of strings.
 {{- end }}
 
 {{/*
-Annotations of the pods that tell Kueue the topology domain of a group. For Kueue, the leader and the workers are two sets of
-pods, which it places independently unless both name the same group of sets. One pod alone is in one domain anyway.
+Annotations of the pods that tell Kueue the topology domain of a group. For Kueue, the leader and the workers are two
+sets of pods, which it places independently unless both name the same group of sets. One pod alone is in one domain
+anyway.
 Usage: include "vllm-multinode.topologyAnnotations" . | fromJson
 Returns: JSON, a map of strings.
 */}}

@@ -82,8 +82,8 @@ spec:
 {{- end }}
 
 {{/*
-The probes and the preStop hook of a role. The kubelet asks the leader for /health, which answers only after the weights are
-loaded. A worker's probe connects to its leader: vLLM's own workers wait forever for a leader that is gone.
+The probes and the preStop hook of a role. The kubelet asks the leader for /health, which answers only after the weights
+are loaded. A worker's probe connects to its leader: vLLM's own workers wait forever for a leader that is gone.
 Usage: include "vllm-multinode.health" (dict "root" $ "role" "leader") | nindent 4
 Returns: YAML, fields of a container.
 */}}

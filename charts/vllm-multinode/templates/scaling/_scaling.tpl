@@ -1,9 +1,9 @@
 {{/* Autoscaling: how groups are added and removed. */}}
 
 {{/*
-Behavior of the HorizontalPodAutoscaler, which is also the one that KEDA creates. It adds and removes one group at a time, as
-each needs all of its nodes. It removes a group only after it was not needed for half of the startup budget, but at most an
-hour, which is Kubernetes' limit.
+Behavior of the HorizontalPodAutoscaler, which is also the one that KEDA creates. It adds and removes one group at a
+time, as each needs all of its nodes. It removes a group only after it was not needed for half of the startup budget,
+but at most an hour, which is Kubernetes' limit.
 Usage: include "vllm-multinode.scalingBehavior" . | nindent 4
 Returns: YAML, a map.
 */}}

@@ -114,9 +114,9 @@ Returns: YAML, a list with one item.
 {{- end }}
 
 {{/*
-The spec of the Job that fills the claim. A Job can't be changed, so its name holds a hash of its spec, and another revision
-is another Job. A failed container is restarted after longer and longer pauses. It continues with the files that are still
-missing, and by then the user may have corrected a Secret.
+The spec of the Job that fills the claim. A Job can't be changed, so its name holds a hash of its spec, and another
+revision is another Job. A failed container is restarted after longer and longer pauses. It continues with the files
+that are still missing, and by then the user may have corrected a Secret.
 Usage: include "vllm-multinode.weightsJob" .
 Returns: YAML, a map.
 */}}
