@@ -1,4 +1,4 @@
-"""Documents are true: their commands fit the chart, their values render, their keys and links exist."""
+"""Documents are correct: their commands fit the chart, their values render, and their keys and links exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kit.render import HelmFailed, helm_program, render
 from vmn.core.values import parse_values
 
 NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
-"""Guides whose commands ask for a release, nodes or files of the reader: only their keys and links are checked."""
+"""Guides whose commands need a release, nodes, or files of the reader. Only their keys and links are checked."""
 TELL_OF_REMOVED = (CHART / "UPGRADING.md", CHECKOUT / "CHANGELOG.md")
 """Documents that may name values which were removed."""
 COMMANDED = [
@@ -26,7 +26,7 @@ COMMANDED = [
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
 ]
-"""Files of which every block is checked."""
+"""Files in which every block is checked."""
 DOCUMENTS = [
     *COMMANDED,
     *(CHECKOUT / "docs" / f"{name}.md" for name in NEEDS_A_RELEASE),
@@ -35,16 +35,16 @@ DOCUMENTS = [
 ]
 
 CHECKED = frozenset({"bash", "console", "yaml", "text"})
-"""Languages of blocks; ``text`` is what others print."""
+"""Languages of blocks. ``text`` is for output of other programs."""
 
 
 def titled(item: object) -> str:
-    """Return a block's or file's place, for the ids of tests."""
+    """Return the path of a file, or the place of a block, for the ids of tests."""
     return str(item.relative_to(CHECKOUT)) if isinstance(item, Path) else str(item)
 
 
 def blocks_in(*languages: str) -> list[Block]:
-    """Return the blocks in one of the languages, of all files whose blocks are checked."""
+    """Return the blocks in the given languages, from all files in which blocks are checked."""
     return [block for file in COMMANDED for block in blocks(file) if block.language in languages]
 
 
@@ -59,7 +59,7 @@ def test_every_block_is_in_a_language_that_is_checked() -> None:
 
 @pytest.fixture
 def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be where documents tell their readers to be: in the checkout, with helm on PATH."""
+    """Change to the checkout, with helm on PATH, as the documents tell their readers to."""
     monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
     monkeypatch.chdir(CHECKOUT)
 

@@ -1,4 +1,4 @@
-"""The schema, the values and what is generated from them belong together."""
+"""The schema, the values, and the files generated from them agree."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PLAIN = {
 }
 """Keywords that every editor understands."""
 SENTENCE = re.compile(r"^[A-Z`/].{7,}\.$", re.DOTALL)
-"""What a description looks like."""
+"""The form of a description."""
 VALUES_BUDGET = 250
-"""Lines of values.yaml, at most."""
+"""Maximum number of lines of values.yaml."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def values() -> Values:
 
 def test_generated_files_are_up_to_date() -> None:
     stale = [str(path.relative_to(CHECKOUT)) for path, text in generated().items() if path.read_text("utf-8") != text]
-    assert stale == [], "please run make generate"
+    assert stale == [], "run make generate"
 
 
 def test_schema_is_a_valid_draft_07_schema(schema: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def test_root_accepts_global(schema: dict[str, Any], values: Values) -> None:
     assert render({"global": {"anything": 1}}, *_base())
 
 
-def test_every_object_is_closed_unless_it_is_a_free_form_leaf(schema: dict[str, Any]) -> None:
+def test_every_map_is_closed_unless_it_is_a_passthrough(schema: dict[str, Any]) -> None:
     closed = {path for path, _ in closed_objects(schema)}
     groups = {
         ".".join(parts[:end])
@@ -109,13 +109,13 @@ def _typos(name: str) -> Iterator[str]:
 
 
 def unknown_keys(path: str, keys: set[str], schema: dict[str, Any]) -> list[str]:
-    """Return those of an object's keys that are refused as unknown, as often as they are; asked for all at once."""
+    """Return the keys of an object that are refused as unknown. All keys are tried at once."""
     here: dict[str, Any] = dict.fromkeys(keys, 1)
     found = schema_problems(nested(path.split("."), here) if path else here, schema)
     return sorted(item.key.removeprefix(f"{path}.") for item in found if item.reason == "unknown key.")
 
 
-def test_every_typo_of_one_character_is_refused_and_most_are_understood(schema: dict[str, Any]) -> None:
+def test_typos_of_one_character_are_refused_and_most_get_a_suggestion(schema: dict[str, Any]) -> None:
     understood, tried = 0, 0
     for path, node in closed_objects(schema):
         names = known_keys(node)
@@ -147,7 +147,7 @@ def test_helm_names_key_and_type_when_a_type_is_wrong(helm: Helm) -> None:
 
 
 def test_schema_is_plain(schema: dict[str, Any]) -> None:
-    """Editors and registries read it: no references, and no constructions that are there for a program's messages."""
+    """Editors and registries show it: it has no references, and nothing that only serves a program's messages."""
     assert keywords(schema) <= PLAIN
 
 

@@ -1,4 +1,4 @@
-"""House rules for the chart's templates and scripts."""
+"""Rules for the chart's templates and scripts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TEMPLATES = sorted(file for file in (CHART / "templates").rglob("*") if file.is_
 HELPERS = [file for file in TEMPLATES if file.suffix == ".tpl"]
 SCRIPTS = sorted((CHART / "files").glob("**/*.sh"))
 LOOK_AGAIN = 250
-"""Lines of a file at which it probably has more than one subject."""
+"""Number of lines at which a file probably has more than one subject."""
 RULES = "vllm-multinode.rules."
-"""How the names of defines with rules start."""
+"""Prefix of the defines with rules."""
 DEFINE = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
 HEADED = re.compile(
     r'\{\{-?\s*/\*(?P<header>(?:(?!\*/).)*)\*/\s*-?\}\}\s*\{\{-?\s*define\s+"(?P<name>[^"]+)"', re.DOTALL
@@ -34,7 +34,7 @@ def test_file_has_one_subject(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) < LOOK_AGAIN, "look again: is it one subject?"
 
 
-def test_every_define_is_in_the_charts_name_space() -> None:
+def test_every_define_has_the_charts_prefix() -> None:
     assert [name for name in defines() if not name.startswith("vllm-multinode.")] == []
 
 
@@ -56,23 +56,23 @@ def test_every_define_is_used() -> None:
     assert unused == {f"{RULES}{section}" for section in sections()}
 
 
-def test_every_set_of_rules_is_asked() -> None:
+def test_every_set_of_rules_is_checked() -> None:
     assert {f"{RULES}{section}" for section in sections()} == {name for name in defines() if name.startswith(RULES)}
 
 
 def sections() -> list[str]:
-    """Return the sections of which validate.yaml asks the rules."""
+    """Return the sections whose rules validate.yaml checks."""
     text = (CHART / "templates" / "validation" / "validate.yaml").read_text(encoding="utf-8")
     listed = re.search(r"range \$section := list (.*?) -}}", text)
     return re.findall(r'"([^"]+)"', listed[1]) if listed else []
 
 
-def test_yaml_is_parsed_in_one_place_which_checks_the_result() -> None:
+def test_yaml_is_parsed_only_where_the_result_is_checked() -> None:
     code = {file: re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL) for file in TEMPLATES}
     assert [file.name for file, text in code.items() if "fromYaml" in text] == ["_yaml.tpl"]
 
 
-def test_profiles_of_fabrics_are_read_once_per_object() -> None:
+def test_fabric_is_computed_at_most_once_per_template() -> None:
     for file in TEMPLATES:
         text = re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert text.count('include "vllm-multinode.fabric" ') <= 1, file.name

@@ -49,7 +49,7 @@ def a_few() -> Previous:
 
 
 @every_overlay
-def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: Path, newer: Path) -> None:
+def test_pod_templates_do_not_change_with_the_charts_version(file: Path, newer: Path) -> None:
     before, after = render(None, file), render(None, file, chart=newer)
     groups = [one.one("LeaderWorkerSet")["spec"] for one in (before, after)]
     assert groups[0] == groups[1]
@@ -57,7 +57,7 @@ def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: 
     assert changed == {"metadata.labels.helm.sh/chart"}
 
 
-def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
+def test_pod_templates_change_with_their_scripts(copied: Path) -> None:
     with (copied / "files" / "engine" / "start.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
     before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
@@ -67,7 +67,7 @@ def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
     ]
 
 
-def test_pod_templates_stay_the_same_when_the_script_of_helm_test_changes(copied: Path) -> None:
+def test_pod_templates_do_not_change_with_the_script_of_helm_test(copied: Path) -> None:
     with (copied / "files" / "test" / "request.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
     before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
@@ -83,10 +83,10 @@ def test_previous_chart_is_complete() -> None:
 def test_table_lists_exactly_the_fields_that_change() -> None:
     text = CHANGES.read_text(encoding="utf-8")
     assert "<!-- generated:upgrade -->" in text
-    assert text == written(text, previous()), "please run make upgrading, and say in CHANGELOG.md what changed and why"
+    assert text == written(text, previous()), "run make upgrading, and say in CHANGELOG.md what changed and why"
 
 
-def test_changelog_says_that_pods_restart_when_they_do() -> None:
+def test_changelog_says_when_pods_restart() -> None:
     changed = {**with_the_same_values(previous())}
     restarts = sorted(name for name, found in changed.items() if any(one.restarts for one in found))
     newest = re.split(r"(?m)^## ", (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8"))[1]
@@ -123,7 +123,7 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
     ],
     ids=["probe", "argument", "service", "default"],
 )
-def test_a_change_that_is_not_listed_is_found(copied: Path, file: str, pattern: str, new: str, wanted: Change) -> None:
+def test_change_is_found_when_it_is_not_listed(copied: Path, file: str, pattern: str, new: str, wanted: Change) -> None:
     edited(copied / file, pattern, new)
     of = a_few()
     text = written(CHANGES.read_text(encoding="utf-8"), of)
@@ -132,7 +132,7 @@ def test_a_change_that_is_not_listed_is_found(copied: Path, file: str, pattern: 
         assert wanted in found
 
 
-def test_a_listed_change_that_no_longer_happens_is_found(copied: Path) -> None:
+def test_listed_change_is_found_when_it_does_not_happen(copied: Path) -> None:
     edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
     listed = written(CHANGES.read_text(encoding="utf-8"), a_few(), copied)
     assert "rollingUpdateConfiguration.maxSurge" in listed
@@ -140,7 +140,7 @@ def test_a_listed_change_that_no_longer_happens_is_found(copied: Path) -> None:
     assert "`rollout.maxSurge` (`0`, now `1`)" in listed
 
 
-def test_new_values_and_other_defaults_are_named(copied: Path) -> None:
+def test_new_values_and_changed_defaults_are_named(copied: Path) -> None:
     assert values_text(CHART, CHART) == "New values: none. Other defaults: none."
     edited(copied / "values.schema.json", '"rollout": {', '"fresh": {"type": "string"}, "rollout": {')
     edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
@@ -148,7 +148,7 @@ def test_new_values_and_other_defaults_are_named(copied: Path) -> None:
     assert values_text(CHART, copied) == wanted
 
 
-def test_rows_name_the_files_where_only_some_change() -> None:
+def test_rows_name_the_files_when_only_some_change() -> None:
     one = Change("Service", "spec.type", False, "`A`", "`B`")
     other = Change("Service", "spec.type", False, "`A`", "`C`")
     assert rows({"a": {one}, "b": {one}}) == [("Service", "`spec.type`", "all", "`A`", "`B`", "no")]

@@ -1,4 +1,4 @@
-"""The values files of ``values/`` that ``vmn generate`` writes: which, and from what it is asked; and a picture."""
+"""The presets in ``values/``, with the arguments of ``vmn generate`` that write them, and a picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CATALOGUE: Mapping[str, str] = {
 
 
 def catalogue(folder: Path) -> dict[Path, str]:
-    """Return every generated values file of a folder, with the content that it should have.
+    """Return all presets with the content that they should have.
 
     Raises:
         LookupError: an entry fits nowhere.

@@ -1,4 +1,4 @@
-"""The chart's values.schema.json from its values.schema.yaml, and walking through it."""
+"""Write the chart's values.schema.json from its values.schema.yaml, and walk through it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 
 
 def generated_schema(source: str, renamed: str = "") -> str:
-    """Return the JSON text for a source in YAML, and for the chart's ``renamed.yaml``."""
+    """Return the JSON text for a source in YAML and the chart's ``renamed.yaml``."""
     known = with_renamed(parse_values(source), parse_values(renamed))
     body = inlined(known, known)
     return (
@@ -24,10 +24,10 @@ def generated_schema(source: str, renamed: str = "") -> str:
 
 
 def with_renamed(source: Schema, renamed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema that lets values of earlier versions pass, to the rule that says what has become of them.
+    """Return a schema that accepts values of earlier versions, so that a rule can refuse them by name.
 
     Raises:
-        ValueError: such a value is one of this version's as well.
+        ValueError: this version has such a value, too.
     """
     body: dict[str, Any] = copy.deepcopy(dict(source))
     for key, entry in renamed.items():
@@ -40,13 +40,13 @@ def with_renamed(source: Schema, renamed: Mapping[str, Any]) -> dict[str, Any]:
             here = here["properties"][group]
         if name in here["properties"] and not is_renamed(here["properties"][name]):
             raise ValueError(f"renamed.yaml: {key} is a value of this version")
-        about = f"Now {entry['to']}." if entry.get("to") else "No longer a value."
+        about = f"Renamed to {entry['to']}." if entry.get("to") else f"Removed. {entry.get('how', '')}".strip()
         here["properties"][name] = {"$comment": RENAMED, "description": about}
     return body
 
 
 def inlined(node: Any, root: Schema) -> Any:
-    """Return a schema whose references are followed: editors show no description that stands beside a reference."""
+    """Return a schema without references, as some editors ignore a description beside a reference."""
     if isinstance(node, list):
         return [inlined(item, root) for item in node]
     if not isinstance(node, Mapping):
@@ -55,12 +55,12 @@ def inlined(node: Any, root: Schema) -> Any:
 
 
 def is_closed(node: Schema) -> bool:
-    """Return whether a schema lists all keys that an object may have."""
+    """Return whether a schema lists all keys that a map may have."""
     return node.get("additionalProperties") is False and isinstance(node.get("properties"), Mapping)
 
 
 def resolved(node: Schema, root: Schema) -> Schema:
-    """Return a schema with its reference into ``definitions`` followed; what stands beside it wins."""
+    """Return a schema with its reference to ``definitions`` replaced. Keywords beside the reference take precedence."""
     if "$ref" not in node:
         return node
     name = str(node["$ref"]).removeprefix("#/definitions/")
@@ -69,7 +69,7 @@ def resolved(node: Schema, root: Schema) -> Schema:
 
 
 def schema_leaves(root: Schema, node: Schema | None = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Schema]]:
-    """Yield the dotted key and schema of every value that can be set; free-form maps count as one."""
+    """Yield the dotted key and the schema of every value. A passthrough counts as one value."""
     here = resolved(root if node is None else node, root)
     properties = here.get("properties")
     if isinstance(properties, Mapping) and properties:
@@ -81,7 +81,7 @@ def schema_leaves(root: Schema, node: Schema | None = None, path: tuple[str, ...
 
 
 def closed_objects(root: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield the dotted key (empty for the root) and schema of every closed object among the values."""
+    """Yield the dotted key (empty for the root) and the schema of every closed map."""
 
     def walk(node: Schema, path: tuple[str, ...]) -> Iterator[tuple[str, Schema]]:
         here = resolved(node, root)

@@ -1,4 +1,4 @@
-"""The generated tables of the READMEs."""
+"""The generated tables in the READMEs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmn.core.values import Values, merged
 
 
 def replaced(text: str, name: str, body: str) -> str:
-    """Return ``text`` with what is between the markers ``generated:<name>`` replaced, unchanged without markers."""
+    """Replace the text between the markers ``generated:<name>``. A text without markers is returned unchanged."""
     start, end = f"<!-- generated:{name} -->", f"<!-- /generated:{name} -->"
     if start not in text:
         return text
@@ -31,12 +31,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that fits a table's cell."""
+    """Return text in a form that fits in a cell."""
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
 
 
 def values_table(schema: Schema, values: Values) -> str:
-    """Return key, type, default and description of every value."""
+    """Return a table with key, type, default, and description of every value."""
     rows = [
         (f"`{key}`", kind(leaf), default(lookup(values, key)), str(leaf.get("description", "")))
         for key, leaf in schema_leaves(schema)
@@ -45,7 +45,7 @@ def values_table(schema: Schema, values: Values) -> str:
 
 
 def kind(leaf: Schema) -> str:
-    """Return a leaf's type as people read it."""
+    """Return the type of a value, for readers."""
     if "enum" in leaf:
         return " or ".join(f"`{choice}`" for choice in leaf["enum"] if choice is not None)
     types = leaf.get("type", [])
@@ -56,12 +56,12 @@ def kind(leaf: Schema) -> str:
 
 
 def default(value: object) -> str:
-    """Return a default as it would be written."""
+    """Return a default as it is written in a values file."""
     return "unset" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """Return a value by its dotted key, None when it is not there."""
+    """Return a value by its dotted key, or None if it does not exist."""
     here: Any = values
     for part in key.split("."):
         here = here.get(part) if isinstance(here, Mapping) else None
@@ -69,13 +69,13 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
 
 
 def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
-    """Return one row per overlay: the model, what it runs on, how it is spread and the context."""
+    """Return a table with one row per preset: the model, the nodes, the layout, and the context."""
     rows = [overlay_row(path, merged(defaults, values)) for path, values in sorted(overlays.items())]
     return table(("Model", "Nodes x GPUs", "Layout", "Context", "File"), rows)
 
 
 def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
-    """Return one overlay's row."""
+    """Return the row of a preset."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
     ways = ranks(values)
     layout = ", ".join(f"{name} {size}" for name, size in ways.items() if size > 1)
@@ -87,13 +87,13 @@ def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
 
 
 def gpu_of(name: str) -> str:
-    """Return the GPU that a file of the catalogue is for, in capitals; nothing for other files."""
+    """Return the GPU of a preset in capitals, or nothing for other files."""
     words = CATALOGUE.get(name, "").split()
     return words[words.index("--gpu") + 1].upper() if words else ""
 
 
 def ranks(values: Values) -> dict[str, int]:
-    """Return the ranks by kind of parallelism, with what is unset derived as the chart derives it."""
+    """Return the parallel sizes. A size that is not set is derived as in the chart."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
     data = lookup(values, "parallelism.data") or 1
     pipeline = lookup(values, "parallelism.pipeline") or (nodes if data == 1 else 1)

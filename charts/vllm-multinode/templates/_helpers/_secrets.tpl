@@ -32,7 +32,7 @@ Returns: YAML, a list with one item, or nothing.
 {{/*
 The name of the Secret with the Hugging Face token.
 Usage: include "vllm-multinode.huggingFaceSecret" .
-Returns: the name, or nothing when there is no token.
+Returns: the name, or nothing without a token.
 */}}
 {{- define "vllm-multinode.huggingFaceSecret" -}}
 {{- with .Values.auth.huggingFace -}}
