@@ -71,7 +71,7 @@ def is_shell(file: Path) -> bool:
 def yaml_folders() -> list[str]:
     """Return the plain YAML files and folders that are there (templates are not plain YAML)."""
     names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
-    names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "renamed.yaml", "ci")]
+    names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "files/renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
 
 

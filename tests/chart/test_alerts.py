@@ -1,4 +1,4 @@
-"""Each alert with series on which it fires, and with series on which it must not, by Prometheus' own promtool."""
+"""Each alert with series on which it fires and series on which it must not, checked by promtool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GUIDE = CHECKOUT / "docs" / "observability.md"
 
 
 def of(metric: str, group: int = 0, **labels: str) -> str:
-    """Return the name of a series that the PodMonitor makes."""
+    """Return the name of a series that the PodMonitor collects."""
     known = {"namespace": "default", "job": "vllm", "group": str(group), "pod": f"vllm-{group}", **labels}
     matchers = ",".join(f'{name}="{value}"' for name, value in known.items())
     return f"{metric}{{{matchers}}}"
@@ -57,7 +57,7 @@ RUNNING = engine("num_requests_running")
 
 @dataclass(frozen=True)
 class Case:
-    """Series, and how an alert must stand at a time."""
+    """Series, and the severities that an alert must have at a given time."""
 
     alert: str
     what: str
@@ -89,7 +89,7 @@ CASES = [
     Case("VllmGroupRecreated", "workers", {created(uid, "vllm-0-1"): "1x30" for uid in "abcde"}, "10m"),
     Case("VllmGroupRecreated", "one pod, told by many", {created("a", instance=one): "1x30" for one in "abcde"}, "10m"),
     Case("VllmLoadingTooLong", "0.8 of 600 s", {of("up"): "0x30"}, "9m", WARNS),
-    Case("VllmLoadingTooLong", "made anew meanwhile", {of("up"): "0x9 _x12 0x9"}, "14m"),
+    Case("VllmLoadingTooLong", "recreated in between", {of("up"): "0x9 _x12 0x9"}, "14m"),
     Case("VllmLoadingTooLong", "serves in time", {of("up"): "0x12 1x20"}, "9m"),
     Case("VllmStalled", "no token", {RUNNING: "2x20", TOKENS: "100x20", PROMPTS: "50x20"}, "6m", CRIES),
     Case("VllmStalled", "tokens", {RUNNING: "2x20", TOKENS: "100+9x20", PROMPTS: "50x20"}, "6m"),
@@ -120,7 +120,7 @@ def alerts(rule: Document) -> Iterator[Document]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}, {case.what}")
-def test_alert_fires_on_what_it_is_for_and_on_nothing_else(case: Case, rule: Document, tmp_path: Path) -> None:
+def test_alert_fires_only_on_its_own_condition(case: Case, rule: Document, tmp_path: Path) -> None:
     assert severities(tmp_path, rule, case.alert, case.series, case.at) == case.severities
 
 
@@ -130,13 +130,13 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not(rule: Document)
     assert {case.alert for case in CASES if not case.severities} == names
 
 
-def test_alert_says_which_release_and_group_and_where_to_read_on(rule: Document, tmp_path: Path) -> None:
+def test_alert_names_release_group_and_runbook(rule: Document, tmp_path: Path) -> None:
     series = {RUNNING: "2x20", TOKENS: "100x20", PROMPTS: "50x20"}
     labels = {"namespace": "default", "job": "vllm", "group": "0", "engine": "0"}
     expected = {
         "labels": {**labels, "severity": "critical", "team": "inference"},
         "annotations": {
-            "summary": "default/vllm: group 0 has requests running and made no token for 120 s.",
+            "summary": "default/vllm: group 0 has running requests but has produced no token for 120 s.",
             "runbook_url": "https://github.com/vllm-multinode/vllm-multinode/blob/main/docs/observability.md#vllmstalled",
         },
     }
@@ -145,7 +145,7 @@ def test_alert_says_which_release_and_group_and_where_to_read_on(rule: Document,
     assert "something else" in told(tmp_path, rule, "VllmStalled", series, "6m", expected)
 
 
-def test_promtool_has_nothing_to_say_against_the_rules(rule: Document, tmp_path: Path) -> None:
+def test_promtool_accepts_the_rules(rule: Document, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(yaml_of(rule["spec"]), encoding="utf-8")
     done = promtool("check", "rules", "--lint=all", "--lint-fatal", file)
@@ -158,7 +158,7 @@ def test_every_alert_has_a_section_in_the_guide(rule: Document) -> None:
     assert pages <= anchors(GUIDE.read_text(encoding="utf-8"))
 
 
-def test_alerts_link_to_a_page_of_ones_own_when_it_is_given() -> None:
+def test_alerts_link_to_the_users_runbook_when_it_is_set() -> None:
     values = {
         **VALUES,
         "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True, "runbookUrl": "https://w.example"}},
@@ -167,7 +167,7 @@ def test_alerts_link_to_a_page_of_ones_own_when_it_is_given() -> None:
     assert {entry["annotations"]["runbook_url"] for entry in alerts(own)} >= {"https://w.example#vllmdown"}
 
 
-def test_number_of_groups_is_not_alerted_on_when_an_autoscaler_has_it() -> None:
+def test_group_down_alert_is_left_out_when_an_autoscaler_sets_the_number() -> None:
     def names(replicas: int | None) -> set[str]:
         return {
             entry["alert"]
@@ -179,7 +179,7 @@ def test_number_of_groups_is_not_alerted_on_when_an_autoscaler_has_it() -> None:
     assert names(0) == names(None) - {"VllmDown"}
 
 
-def test_expressions_hold_no_other_release(rule: Document) -> None:
+def test_expressions_select_only_this_release(rule: Document) -> None:
     text = yaml_of(rule["spec"])
     selectors = re.findall(
         r"\b(?:vllm:\w+|vllm_multinode:[\w:]+|up|kube_pod_created)\{([^}]*)\}", text.replace('\\"', '"')

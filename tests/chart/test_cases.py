@@ -1,4 +1,4 @@
-"""Every wrong values file is refused with its message: by Helm alone, and by ``vmn validate``, which knows more."""
+"""Helm and ``vmn validate`` refuse every wrong values file with the expected message."""
 
 from __future__ import annotations
 
@@ -37,8 +37,18 @@ def test_helm_refuses_the_case_and_names_the_key(case: Path, helm: Helm) -> None
             assert item.key.partition("[")[0].rpartition(".")[2] in said, said
 
 
+@every_case
+def test_rules_report_one_problem_per_line_in_the_common_form(case: Path) -> None:
+    with pytest.raises(HelmFailed) as failed:
+        render(None, case)
+    _, head, listed = failed.value.stderr.partition(" problem(s) in the values:\n")
+    lines = listed.rstrip().removesuffix("\n\nUse --debug flag to render out invalid YAML").splitlines()
+    assert bool(head) == ("schema" not in {item.ring for item in expected(case)})
+    assert [line for line in lines if not re.match(r"^  - [\w.-]+: [a-z].* \(got .*\)\. [A-Z].*\.$", line)] == []
+
+
 @pytest.mark.parametrize("case", model_cases(), ids=name_of)
-def test_helm_renders_what_only_the_model_rules_out(case: Path) -> None:
+def test_helm_renders_what_only_the_model_ring_refuses(case: Path) -> None:
     assert render(None, case).one("LeaderWorkerSet")
 
 

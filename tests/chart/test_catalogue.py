@@ -1,4 +1,4 @@
-"""The catalogue of values files: each renders, is what its header says, and passes every ring."""
+"""The presets: each renders, matches its header, and passes all rings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 FILES = [*CATALOGUE, *(file for file in OVERLAYS if file.stem in ENTRIES)]
 
 
-def test_catalogue_is_what_is_in_the_folder() -> None:
+def test_catalogue_matches_the_folder() -> None:
     assert {file.stem for file in FILES} == set(ENTRIES)
 
 

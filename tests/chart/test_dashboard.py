@@ -1,4 +1,4 @@
-"""The dashboard: linted, readable for Prometheus, and in the ConfigMap that Grafana's sidecar looks for."""
+"""The dashboard: it passes a linter, Prometheus parses its queries, and Grafana's sidecar finds its ConfigMap."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ VARIABLES = {"namespace": "default", "job": "vllm", "group": ".*", "__rate_inter
 
 @pytest.fixture(scope="module")
 def dashboard() -> Document:
-    """Give the dashboard as the generator writes it."""
+    """Return the dashboard as the generator writes it."""
     loaded: Document = json.loads(dashboard_json())
     return loaded
 
 
 def graphics(dashboard: Document) -> list[Document]:
-    """Return the panels that are no rows."""
+    """Return the panels without the rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
@@ -39,7 +39,7 @@ def test_dashboard_passes_the_linter(dashboard: Document) -> None:
     assert problems(dashboard) == []
 
 
-def test_panels_lie_beside_each_other_and_not_on_each_other(dashboard: Document) -> None:
+def test_panels_do_not_overlap(dashboard: Document) -> None:
     places = [panel["gridPos"] for panel in dashboard["panels"]]
     cells = [
         (x, y)
@@ -52,7 +52,7 @@ def test_panels_lie_beside_each_other_and_not_on_each_other(dashboard: Document)
 
 
 @pytest.mark.slow
-def test_prometheus_reads_every_query(dashboard: Document, tmp_path: Path) -> None:
+def test_prometheus_parses_every_query(dashboard: Document, tmp_path: Path) -> None:
     texts = [*queries(dashboard, **VARIABLES).values()]
     assert len(texts) >= len(graphics(dashboard))
     assert syntax_errors(tmp_path, texts) == ""
@@ -105,7 +105,9 @@ JOB = '{job=~"$job"}'
         ("uneditable-dashboard-rule", lambda dashboard: dashboard.update(editable=True)),
     ],
 )
-def test_linter_finds_what_its_rules_are_for(rule: str, spoil: Callable[[Document], None], dashboard: Document) -> None:
+def test_linter_finds_violations_of_its_rules(
+    rule: str, spoil: Callable[[Document], None], dashboard: Document
+) -> None:
     bad = copy.deepcopy(dashboard)
     spoil(bad)
     assert {line.partition(":")[0] for line in problems(bad)} == {rule}

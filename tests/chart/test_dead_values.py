@@ -1,4 +1,4 @@
-"""No dead values: each one changes what is rendered, or is refused by a rule that reads it, somewhere."""
+"""No value is dead: each changes what is rendered, or is refused by a rule, with at least one values file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from kit.paths import CHART, CI_VALUES, OVERLAYS
 from kit.render import HelmFailed, InvalidObjects, render
 from kit.samples import other_values
 from vmn.core.values.helm_messages import rule_problems
-from vmn.core.values.schema import without_hints
 from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.slow
 TRIED_PER_FILE = 4
-"""Other values tried on top of one values file."""
+"""Number of other values to try with each values file."""
 PLACES = [*CI_VALUES, *OVERLAYS, *valid_cases()]
 
 
@@ -33,19 +32,19 @@ def leaves() -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _read(schema: Path) -> dict[str, Any]:
-    loaded: Any = without_hints(json.loads(schema.read_text(encoding="utf-8")))
+    loaded: Any = json.loads(schema.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
 
 
 @cache
 def read_values(file: Path) -> Mapping[str, Any]:
-    """Return the values of a file, read once for all keys."""
+    """Return the values of a file, which is read only once."""
     return parse_values(file.read_text(encoding="utf-8"))
 
 
 def nearest_first(key: str) -> list[Path]:
-    """Return all places, those first that set the value or, failing that, most of the parts that it lies in."""
+    """Return all values files, starting with those that set the value or most of the maps around it."""
     parts = key.split(".")
 
     def parts_set(place: Path) -> int:
@@ -69,9 +68,9 @@ def _changes(key: str, leaf: Mapping[str, Any], tried: list[str]) -> Iterator[bo
             try:
                 changed = list(render(nested(key.split("."), value), place)) != before
             except InvalidObjects:
-                changed = True  # a passthrough: what was made up here is no good Kubernetes, but it is rendered
+                changed = True  # a passthrough: the invented value is not valid in Kubernetes, but it is rendered
             except HelmFailed as error:
-                changed = bool(rule_problems(error.stderr))  # a rule reads it: it belongs to other values
+                changed = bool(rule_problems(error.stderr))  # a rule refuses it, as it does not fit the other values
                 tried.append(f"{place.name} with {value!r}: {error.stderr.strip()[-200:]}")
             else:
                 tried.append(f"{place.name} with {value!r}: no change")

@@ -1,4 +1,4 @@
-"""What fabric.sh does before the entrypoint: the vendor's script, the libraries, the interface to the leader."""
+"""fabric.sh, which runs before the entrypoint: the vendor's script, its libraries, and the interface to the leader."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ net1\t0000A8C0\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 net2\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 net3\t0002A8C0\t00000000\t0200\t0\t0\t0\t00FFFFFF\t0\t0\t0
 """
-"""As the kernel has it: a default route, 192.168.0.0/16, 192.168.1.0/24, and 192.168.2.0/24 which is down."""
+"""Routes in the kernel's form: the default, 192.168.0.0/16, 192.168.1.0/24, and 192.168.2.0/24, which is down."""
 SAY = 'env | grep -E "^(NCCL|GLOO|LD_LIB|VENDOR)" | sort; echo "arguments: $*"\n'
 
 
 class Started:
-    """fabric.sh beside the other scripts, with an entrypoint that says what it was given."""
+    """A run of fabric.sh beside the other scripts, with an entrypoint that prints its arguments and variables."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        """Run it to its end in a folder, as a leader unless the settings say otherwise."""
-        for file in [*(CHART / "files").glob("*.sh"), *(CHART / "files" / "fabric").glob("*.sh")]:
+        """Run it in a folder until it exits, as a leader unless the settings differ."""
+        for file in [*(CHART / "files" / "engine").glob("*.sh"), *(CHART / "files" / "fabric").glob("*.sh")]:
             shutil.copy(file, folder)
         (folder / "entrypoint.sh").write_text(SAY, encoding="utf-8")
         (folder / "routes").write_text(ROUTES, encoding="utf-8")
@@ -53,7 +53,7 @@ def test_interface_is_that_of_the_narrowest_route_to_the_leader(tmp_path: Path, 
     assert f"the way to the leader at {leader} is {interface}" in started.told
 
 
-def test_interface_that_the_user_sets_stays(tmp_path: Path) -> None:
+def test_interface_of_the_user_is_kept(tmp_path: Path) -> None:
     started = Started(tmp_path, MULTINODE_INTERFACE="auto", VLLM_HOST_IP="10.0.0.9", GLOO_SOCKET_IFNAME="bond0")
     assert "GLOO_SOCKET_IFNAME=bond0" in started.said
 
@@ -62,10 +62,10 @@ def test_start_fails_when_no_route_leads_to_the_leader(tmp_path: Path) -> None:
     (tmp_path / "none").write_text(ROUTES.splitlines()[0], encoding="utf-8")
     started = Started(tmp_path, MULTINODE_INTERFACE="auto", VLLM_HOST_IP="10.0.0.9", ROUTES=str(tmp_path / "none"))
     assert (started.code, started.said) == (1, [])
-    assert "there is no route to the leader at 10.0.0.9: set fabric.interface" in started.told
+    assert "no route leads to the leader at 10.0.0.9: set fabric.interface" in started.told
 
 
-def test_leader_without_an_address_is_left_to_the_start_script_to_tell(tmp_path: Path) -> None:
+def test_missing_leader_address_is_left_to_the_start_script(tmp_path: Path) -> None:
     started = Started(tmp_path, MULTINODE_INTERFACE="auto", LWS_WORKER_INDEX="1")
     assert (started.code, started.said) == (0, ["arguments: a word --flag"])
 
@@ -76,7 +76,7 @@ def test_interface_of_an_ipv6_leader_is_left_to_nccl_and_gloo(tmp_path: Path) ->
     assert "set fabric.interface" in started.told
 
 
-def test_vendors_settings_are_taken_over_but_for_those_of_the_pod(tmp_path: Path) -> None:
+def test_vendors_settings_apply_unless_the_pod_sets_them(tmp_path: Path) -> None:
     script = tmp_path / "set_nccl_env.sh"
     script.write_text('export NCCL_CROSS_NIC=0 NCCL_NET=other VENDOR="a $unset b"\nfalse\n', encoding="utf-8")
     started = Started(tmp_path, MULTINODE_NCCL_SCRIPT=str(script), NCCL_NET="it's $IB", VLLM_HOST_IP="10.0.0.9")
@@ -87,7 +87,7 @@ def test_vendors_settings_are_taken_over_but_for_those_of_the_pod(tmp_path: Path
 def test_start_fails_when_the_vendors_script_is_not_on_the_node(tmp_path: Path) -> None:
     started = Started(tmp_path, MULTINODE_NCCL_SCRIPT="/usr/local/none/set.sh", VLLM_HOST_IP="10.0.0.9")
     assert (started.code, started.said) == (1, [])
-    assert "/usr/local/none/set.sh is not there" in started.told
+    assert "/usr/local/none/set.sh does not exist" in started.told
 
 
 @pytest.mark.parametrize(("own", "all_of_it"), [("", "/gib"), ("/cuda", "/gib:/cuda")])

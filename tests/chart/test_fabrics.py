@@ -1,4 +1,4 @@
-"""Each fabric.profile against what its vendor's documents and manifests ask of a pod; every case names its source."""
+"""Each fabric.profile against what its vendor's documents require of a pod. Every case names its source."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TCPXO_DEVICES += ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/dmabuf_import_helpe
 
 @dataclass(frozen=True)
 class Profile:
-    """Values of ``fabric``, and what its vendor asks of both roles' pods.
+    """Values of ``fabric``, and what the vendor requires of the pods of both roles.
 
     Attributes:
         source: where the vendor says so.
         values: of ``fabric``.
         env: of vLLM's container.
-        limits: of vLLM's container, besides the GPUs.
+        limits: limits of vLLM's container other than GPUs.
         capabilities: that vLLM's container gets.
         root: whether it runs as root.
         mounts: path in the container -> folder of the node.
@@ -113,12 +113,12 @@ def container(manifests: Manifests, role: str) -> dict[str, Any]:
 
 
 def test_every_profile_of_the_chart_has_a_case() -> None:
-    assert set(PROFILES) == set(yaml.safe_load((CHART / "fabrics.yaml").read_text(encoding="utf-8")))
+    assert set(PROFILES) == set(yaml.safe_load((CHART / "files" / "fabrics.yaml").read_text(encoding="utf-8")))
 
 
 @every_profile
 @pytest.mark.parametrize("role", ROLES)
-def test_pod_has_what_the_vendor_asks_for(name: str, role: str) -> None:
+def test_pod_has_what_the_vendor_requires(name: str, role: str) -> None:
     asked, own = PROFILES[name], container(rendered(name), role)
     env = {item["name"]: item.get("value") for item in own["env"]}
     assert {key: env.get(key) for key in asked.env} == asked.env
@@ -131,7 +131,7 @@ def test_pod_has_what_the_vendor_asks_for(name: str, role: str) -> None:
 
 
 @every_profile
-def test_pod_mounts_the_folders_of_the_node_that_the_vendor_names_and_no_others(name: str) -> None:
+def test_pod_mounts_only_the_folders_that_the_vendor_names(name: str) -> None:
     manifests = rendered(name)
     spec = manifests.templates()["leader"]["spec"]
     folders = {item["name"]: item["hostPath"]["path"] for item in spec["volumes"] if "hostPath" in item}
@@ -144,12 +144,12 @@ def test_pod_mounts_the_folders_of_the_node_that_the_vendor_names_and_no_others(
 
 
 @every_profile
-def test_no_profile_but_tcp_can_fall_back_to_sockets(name: str) -> None:
+def test_only_tcp_can_use_sockets(name: str) -> None:
     env = {item["name"] for item in container(rendered(name), "leader")["env"]}
     assert bool(env & {"NCCL_NET", "NCCL_MNNVL_ENABLE"}) is (name != "tcp")
 
 
-def test_daemon_of_tcpxo_is_there_before_vllm_and_may_set_up_the_network() -> None:
+def test_daemon_of_tcpxo_starts_before_vllm_and_may_configure_the_network() -> None:
     template = rendered("gpudirect-tcpxo").templates()["worker"]
     daemon = template["spec"]["initContainers"][0]
     assert (daemon["name"], daemon["restartPolicy"]) == ("tcpxo-daemon", "Always")
@@ -174,7 +174,7 @@ def test_image_of_the_daemon_can_be_given_by_digest() -> None:
 
 
 @pytest.mark.parametrize(("name", "first"), [("gpudirect-tcpxo", 1), ("gib", 2)])
-def test_networks_of_google_get_the_interfaces_of_its_manifests(name: str, first: int) -> None:
+def test_googles_networks_get_the_interfaces_of_its_manifests(name: str, first: int) -> None:
     annotations = rendered(name).templates()["leader"]["metadata"]["annotations"]
     assert annotations["networking.gke.io/default-interface"] == "eth0"
     found = {
@@ -184,13 +184,13 @@ def test_networks_of_google_get_the_interfaces_of_its_manifests(name: str, first
     assert found == {"eth0": "default"} | {f"eth{first + index}": network for index, network in enumerate(networks)}
 
 
-def test_networks_of_multus_are_attached_and_the_interface_of_the_rendezvous_is_found() -> None:
+def test_multus_networks_are_attached_and_the_interface_is_detected() -> None:
     manifests = rendered("roce", networks=["rdma-0", "net/rdma-1@net7"])
     for role in ROLES:
         annotations = manifests.templates()[role]["metadata"]["annotations"]
         assert annotations["k8s.v1.cni.cncf.io/networks"] == "rdma-0,net/rdma-1@net7"
         assert container(manifests, role)["command"] == ["/bin/bash", "/etc/vllm-multinode/fabric.sh"]
-    assert "fabric.sh" in manifests.one("ConfigMap")["data"]
+    assert "fabric.sh" in manifests.one("ConfigMap", "vllm-scripts")["data"]
 
 
 def test_group_of_mnnvl_has_channels_of_one_compute_domain_in_one_nvlink_domain() -> None:
@@ -207,7 +207,7 @@ def test_group_of_mnnvl_has_channels_of_one_compute_domain_in_one_nvlink_domain(
         assert near["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-index"]
 
 
-def test_compute_domain_stays_as_it_is_when_the_number_of_groups_changes() -> None:
+def test_compute_domain_does_not_change_with_the_number_of_groups() -> None:
     fabric = {"profile": "mnnvl"}
     domains = [
         render({**MODEL, "fabric": fabric, "group": {"replicas": count}}).one("ComputeDomain") for count in (1, 2, None)
@@ -215,7 +215,7 @@ def test_compute_domain_stays_as_it_is_when_the_number_of_groups_changes() -> No
     assert domains[0] == domains[1] == domains[2], "its specification can't be changed"
 
 
-def test_claim_template_that_is_there_is_used_instead_of_a_compute_domain() -> None:
+def test_existing_claim_template_replaces_the_compute_domain() -> None:
     manifests = rendered("mnnvl", claimTemplate="rack-1")
     assert manifests.all("ComputeDomain") == []
     claims = manifests.templates()["leader"]["spec"]["resourceClaims"]
@@ -223,13 +223,13 @@ def test_claim_template_that_is_there_is_used_instead_of_a_compute_domain() -> N
 
 
 @pytest.mark.parametrize("name", ["tcp", "infiniband"])
-def test_pods_of_the_first_profiles_start_as_ever(name: str) -> None:
+def test_pods_of_tcp_and_rdma_profiles_start_without_the_fabric_script(name: str) -> None:
     manifests = rendered(name)
     assert container(manifests, "leader")["command"] == ["/bin/bash", "/etc/vllm-multinode/entrypoint.sh"]
-    assert "fabric.sh" not in manifests.one("ConfigMap")["data"]
+    assert "fabric.sh" not in manifests.one("ConfigMap", "vllm-scripts")["data"]
 
 
-def test_users_variables_win_over_a_profiles() -> None:
+def test_users_variables_take_precedence_over_a_profiles() -> None:
     manifests = render({**MODEL, "fabric": {"profile": "efa"}, "engine": {"env": {"NCCL_NET": "Socket"}}})
     env = {item["name"]: item.get("value") for item in container(manifests, "leader")["env"]}
     assert env["NCCL_NET"] == "Socket"

@@ -1,4 +1,4 @@
-"""Every plan that fits becomes values that pass all three rings and render."""
+"""Every plan that fits leads to values that pass all three rings and render."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kube-score over everything that the chart renders: content, but for a short list with reasons."""
+"""kube-score accepts everything that the chart renders, except for a short list with reasons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY = [*OVERLAYS, *CI_VALUES, *valid_cases()]
 
 
 @pytest.mark.parametrize("file", EVERY, ids=name_of)
-def test_kube_score_is_content_but_for_the_exceptions(file: Path) -> None:
+def test_kube_score_accepts_everything_but_the_exceptions(file: Path) -> None:
     assert complaints(render(None, file), exceptions()) == set()
 
 
@@ -26,7 +26,7 @@ def test_every_exception_is_needed_and_has_a_reason() -> None:
     assert all(len(reason) > 20 for reason in exceptions().values())
 
 
-def test_kube_score_sees_what_is_wrong_in_a_leaderworkersets_pods() -> None:
+def test_kube_score_checks_the_pods_of_a_leaderworkerset() -> None:
     values = {
         "model": {"name": "deepseek-ai/DeepSeek-R1"},
         "security": {"containerSecurityContext": {"privileged": True}},

@@ -1,4 +1,4 @@
-"""What lets Prometheus and a collector of traces see a release."""
+"""Objects with which Prometheus and a collector of traces observe a release."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def ports_from(values: Mapping[str, Any], direction: str) -> list[tuple[object, 
     return [(rule.get(peers), rule.get("ports")) for rule in policy["spec"][direction]]
 
 
-def test_network_policy_admits_who_scrapes_to_the_api_only() -> None:
+def test_network_policy_admits_scrapers_to_the_api_port_only() -> None:
     clients = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "metrics"}}}]
     watched = {"monitoring": {"podMonitor": {"enabled": True, "clients": clients}}}
     added = [rule for rule in ports_from(watched, "ingress") if rule not in ports_from({}, "ingress")]
     assert added == [(clients, [{"port": 8080}])]
 
 
-def test_network_policy_admits_nobody_when_there_are_no_clients() -> None:
+def test_network_policy_admits_no_scraper_when_there_are_no_clients() -> None:
     watched = {"monitoring": {"podMonitor": {"enabled": True, "clients": []}}}
     assert ports_from(watched, "ingress") == ports_from({}, "ingress")
 
@@ -44,7 +44,7 @@ def test_network_policy_admits_nobody_when_there_are_no_clients() -> None:
         ("https://otel.example", 443),
     ],
 )
-def test_network_policy_lets_traces_out_to_the_endpoints_port(endpoint: str, port: int) -> None:
+def test_network_policy_allows_traces_to_the_endpoints_port(endpoint: str, port: int) -> None:
     traced = {"tracing": {"endpoint": endpoint}}
     before = ports_from({}, "egress")
     assert [rule for rule in ports_from(traced, "egress") if rule not in before] == (
@@ -61,7 +61,7 @@ def test_pod_monitor_selects_the_leaders_pods() -> None:
     assert [endpoint["port"] for endpoint in spec["podMetricsEndpoints"]] == [port["name"] for port in ports]
 
 
-def test_nothing_of_the_pods_changes_when_only_monitoring_is_set() -> None:
+def test_pods_do_not_change_when_only_monitoring_is_set() -> None:
     names = ("podMonitor", "rules", "dashboard")
     watched = render({"model": MODEL, "monitoring": {name: {"enabled": True} for name in names}})
     assert watched.templates() == render({"model": MODEL}).templates()
@@ -78,14 +78,14 @@ def test_unknown_field_of_the_operators_kinds_is_found() -> None:
     assert "podMetricsEndpoint" in object_errors({**monitor, "spec": {**monitor["spec"], "podMetricsEndpoint": []}})[0]
 
 
-def test_scrape_refuses_what_it_does_not_understand(tmp_path: Any) -> None:
+def test_scrape_refuses_unknown_fields(tmp_path: Any) -> None:
     monitor = render({"model": MODEL, "monitoring": {"podMonitor": {"enabled": True}}}).one("PodMonitor")
     monitor = {**monitor, "spec": {**monitor["spec"], "sampleLimit": 7}}
     with pytest.raises(NotUnderstood, match="sampleLimit"):
         scrape(monitor, tmp_path / "pods.json")
 
 
-def test_pod_without_an_address_is_no_target() -> None:
+def test_pod_without_an_address_is_not_a_target() -> None:
     pod: dict[str, Any] = {
         "metadata": {"namespace": "a", "name": "vllm-0", "labels": {"x.example/y": "z"}},
         "spec": {"containers": [{"name": "vllm-leader", "ports": [{"name": "http", "containerPort": 8080}]}]},

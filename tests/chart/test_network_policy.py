@@ -1,4 +1,4 @@
-"""The NetworkPolicy as a table of connections: docs/security.md has the same one."""
+"""The NetworkPolicy as a table of connections, which is also in docs/security.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def manifests(**values: Any) -> Manifests:
 
 
 def ends(rendered: Manifests) -> Mapping[str, Peer]:
-    """Return who may talk, by the names of the table."""
+    """Return the ends of connections, by their names in the table."""
     job = rendered.one("Job")["spec"]["template"]["metadata"]["labels"]
     other = pod(render(MODEL, release="other"), "worker")
     return {
@@ -99,7 +99,7 @@ def test_connections_are_allowed_and_denied_as_the_table_says(name: str) -> None
     assert [(*row[:4], verdict) for row, verdict in zip(rows, found, strict=True)] == rows
 
 
-def test_without_the_policy_anybody_reaches_the_ranks() -> None:
+def test_every_pod_reaches_the_ranks_when_there_is_no_policy() -> None:
     rendered = manifests(networkPolicy={"enabled": False})
     assert rendered.all("NetworkPolicy") == []
     peers, policies = ends(rendered), manifests().all("NetworkPolicy")
@@ -107,7 +107,7 @@ def test_without_the_policy_anybody_reaches_the_ranks() -> None:
     assert allowed(policies, stranger) == [True], "a policy holds for the pods that it selects, and for no others"
 
 
-def test_two_releases_reach_each_other_when_both_policies_say_so() -> None:
+def test_two_releases_reach_each_other_when_both_policies_allow_it() -> None:
     def policy(peer: str) -> dict[str, Any]:
         selector = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": peer}}}
         ports = [{"port": 5600}]

@@ -1,4 +1,4 @@
-"""What ``helm install`` prints at its end."""
+"""NOTES, which ``helm install`` prints at its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIB = {"profile": "gib", "networks": ["rdma-0"]}
 
 
 def notes(folder: Path, values: Mapping[str, Any]) -> str:
-    """Return NOTES, from an install that needs no cluster."""
+    """Return NOTES from an installation without a cluster."""
     file = folder / "values.yaml"
     file.write_text(json.dumps({**MODEL, **values}), encoding="utf-8")
     command = [str(helm_program()), "install", "vllm", str(CHART), "--dry-run=client", "--values", str(file)]
@@ -31,18 +31,27 @@ def notes(folder: Path, values: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("fabric", "said"),
     [
-        (GIB, ["fabric.profile gib opens:", "- containers run as root with IPC_LOCK", "- hostPath volumes"]),
-        ({"profile": "mnnvl"}, ["fabric.profile mnnvl opens:", "share memory over NVLink"]),
-        ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is on"]),
+        (
+            GIB,
+            [
+                "fabric.profile gib has these effects on security:",
+                "- Containers run as root with IPC_LOCK",
+                "- Pods mount folders",
+            ],
+        ),
+        ({"profile": "mnnvl"}, ["fabric.profile mnnvl has these effects", "share memory over NVLink"]),
+        ({"hostNetwork": True, "interface": "auto"}, ["WARNING: fabric.hostNetwork is true"]),
     ],
 )
-def test_notes_say_what_the_fabric_opens(tmp_path: Path, fabric: Mapping[str, Any], said: list[str]) -> None:
+def test_notes_list_the_effects_of_a_fabric_on_security(
+    tmp_path: Path, fabric: Mapping[str, Any], said: list[str]
+) -> None:
     text = notes(tmp_path, {"fabric": fabric})
     assert [words for words in said if words not in text] == []
 
 
-def test_notes_of_tcp_open_nothing(tmp_path: Path) -> None:
+def test_notes_have_no_security_effects_when_the_fabric_is_tcp(tmp_path: Path) -> None:
     text = notes(tmp_path, {})
     assert "helm test" in text
-    assert "opens:" not in text
+    assert "effects on security" not in text
     assert "WARNING" not in text

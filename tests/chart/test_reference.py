@@ -1,4 +1,4 @@
-"""The reference guide's names work as they stand there, and none of its faults is left."""
+"""The names of the reference guide work unchanged, and none of its faults remains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_release_vllm_has_the_names_of_the_guide(file: Path) -> None:
 
 
 @both
-def test_no_service_is_called_like_the_group_or_plainly_vllm(file: Path) -> None:
+def test_service_name_is_neither_the_groups_nor_vllm(file: Path) -> None:
     for release in ("vllm", "other"):
         names = {service["metadata"]["name"] for service in render(None, file, release=release).all("Service")}
         assert not names & {"vllm", release}, "LWS makes a headless Service of that name, and VLLM_PORT breaks vLLM"
@@ -67,7 +67,7 @@ def test_model_and_layout_are_those_of_the_guide(file: Path) -> None:
 
 
 @both
-def test_no_fault_of_the_guide_is_left(file: Path) -> None:
+def test_faults_of_the_guide_are_fixed(file: Path) -> None:
     manifests = render(None, file)
     text = json.dumps(list(manifests))
     assert "ray_init.sh" not in text
@@ -89,7 +89,7 @@ def test_no_fault_of_the_guide_is_left(file: Path) -> None:
 
 
 @both
-def test_context_is_more_than_the_guides_4096(file: Path) -> None:
+def test_context_is_longer_than_the_guides_4096(file: Path) -> None:
     argv = " ".join(arguments(containers(render(None, file))["leader"])).replace("=", " ").split()
     if "--max-model-len" in argv:
         assert int(argv[argv.index("--max-model-len") + 1]) > 4096

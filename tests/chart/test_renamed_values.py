@@ -1,4 +1,4 @@
-"""Values of earlier versions are refused by name, with what to write: by Helm, and by ``vmn validate``."""
+"""Helm and ``vmn validate`` refuse values of earlier versions by name, and say what to set instead."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vmn.core.values.yaml import Values, merged, nested, parse_values
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
     "model.maxTokens": {"to": "model.maxLength"},
-    "startup.budgetMinutes": {"to": "startup.budgetSeconds", "how": "In seconds, 60 times as many."},
-    "engine.legacy": {"how": "Leave it out: nothing reads it."},
+    "startup.budgetMinutes": {"to": "startup.budgetSeconds", "how": "Give it in seconds: 60 times as many."},
+    "engine.legacy": {"how": "Remove it: nothing reads it."},
     "runtime.image": {"to": "image.repository"},
     "auth.token": {"to": "auth.huggingFace.token", "secret": True},
     "probes.readiness.period": {"to": "probes.readiness.periodSeconds"},
@@ -28,27 +28,20 @@ PLANTED: Mapping[str, Mapping[str, Any]] = {
 MODEL = {"model": {"name": "deepseek-ai/DeepSeek-R1"}}
 REFUSED: Mapping[str, tuple[Any, str]] = {
     # key of an earlier version: (value, the message)
-    "model.maxTokens": (
-        4096,
-        "CHANGED: model.maxTokens is now model.maxLength. It has 4096. Write model.maxLength: 4096.",
-    ),
+    "model.maxTokens": (4096, "was renamed to model.maxLength (got 4096). Set model.maxLength: 4096."),
     "startup.budgetMinutes": (
         30,
-        "CHANGED: startup.budgetMinutes is now startup.budgetSeconds. It has 30. In seconds, 60 times as many.",
+        "was renamed to startup.budgetSeconds (got 30). Give it in seconds: 60 times as many.",
     ),
-    "engine.legacy": (False, "CHANGED: engine.legacy is gone. It has false. Leave it out: nothing reads it."),
-    "runtime.image": (
-        "a/b",
-        'CHANGED: runtime.image is now image.repository. It has "a/b". Write image.repository: "a/b".',
-    ),
+    "engine.legacy": (False, "was removed from this chart (got false). Remove it: nothing reads it."),
+    "runtime.image": ("a/b", 'was renamed to image.repository (got "a/b"). Set image.repository: "a/b".'),
     "auth.token": (
         "hf_x",
-        "CHANGED: auth.token is now auth.huggingFace.token. It has …. Write auth.huggingFace.token: ….",
+        'was renamed to auth.huggingFace.token (got "…"). Set auth.huggingFace.token: "…".',
     ),
     "probes.readiness.period": (
         7,
-        "CHANGED: probes.readiness.period is now probes.readiness.periodSeconds. It has 7. "
-        "Write probes.readiness.periodSeconds: 7.",
+        "was renamed to probes.readiness.periodSeconds (got 7). Set probes.readiness.periodSeconds: 7.",
     ),
 }
 NEW: Values = {
@@ -62,10 +55,10 @@ NEW: Values = {
 
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the chart in which values have been renamed, as ``make generate`` makes it."""
+    """Return a copy of the chart with renamed values, as ``make generate`` writes it."""
     copied = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("renamed") / CHART.name))
     renamed = yaml_of(PLANTED)
-    (copied / "renamed.yaml").write_text(renamed, encoding="utf-8")
+    (copied / "files" / "renamed.yaml").write_text(renamed, encoding="utf-8")
     source = (copied / "values.schema.yaml").read_text(encoding="utf-8")
     (copied / "values.schema.json").write_text(generated_schema(source, renamed), encoding="utf-8")
     return copied
@@ -73,15 +66,15 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])
 @pytest.mark.parametrize("old", REFUSED)
-def test_helm_says_what_a_value_is_now(chart: Path, old: str, helm: Helm) -> None:
+def test_helm_names_the_new_value_when_an_old_one_is_set(chart: Path, old: str, helm: Helm) -> None:
     value, message = REFUSED[old]
     with pytest.raises(HelmFailed) as failed:
         render(merged(MODEL, nested(old.split("."), value)), chart=chart, helm=helm)
     assert "1 problem(s) in the values" in failed.value.stderr
-    assert f"  - {message}\n" in failed.value.stderr
+    assert f"  - {old}: {message}\n" in failed.value.stderr
 
 
-def test_helm_says_all_of_them_at_once_and_hides_what_is_secret(chart: Path) -> None:
+def test_helm_reports_all_old_values_at_once_and_hides_secrets(chart: Path) -> None:
     values: Values = dict(MODEL)
     for old, (value, _) in REFUSED.items():
         values = merged(values, nested(old.split("."), value))
@@ -92,7 +85,7 @@ def test_helm_says_all_of_them_at_once_and_hides_what_is_secret(chart: Path) -> 
 
 
 @pytest.mark.parametrize("old", REFUSED)
-def test_vmn_says_what_a_value_is_now(chart: Path, tmp_path: Path, old: str) -> None:
+def test_vmn_names_the_new_value_when_an_old_one_is_set(chart: Path, tmp_path: Path, old: str) -> None:
     value, message = REFUSED[old]
     file = tmp_path / "values.yaml"
     file.write_text(yaml_of(merged(MODEL, nested(old.split("."), value))), encoding="utf-8")
@@ -100,7 +93,7 @@ def test_vmn_says_what_a_value_is_now(chart: Path, tmp_path: Path, old: str) -> 
     assert (found.key, found.ring, found.message) == (old, "rules", message)
 
 
-def test_vmn_says_it_together_with_what_the_schema_refuses(chart: Path, tmp_path: Path) -> None:
+def test_vmn_reports_old_values_together_with_schema_problems(chart: Path, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(yaml_of({"model": {**MODEL["model"], "maxTokens": 1, "typo": 1}}), encoding="utf-8")
     found = {item.key: item for item in values_problems(chart, file, helm=str(helm_program()))}
@@ -109,20 +102,20 @@ def test_vmn_says_it_together_with_what_the_schema_refuses(chart: Path, tmp_path
 
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])
-def test_the_new_keys_render(chart: Path, helm: Helm) -> None:
+def test_new_keys_render(chart: Path, helm: Helm) -> None:
     assert render(NEW, chart=chart, helm=helm).one("LeaderWorkerSet")
 
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])
-def test_an_old_key_that_is_null_says_nothing(chart: Path, helm: Helm) -> None:
+def test_old_key_is_accepted_when_it_is_null(chart: Path, helm: Helm) -> None:
     assert render(merged(NEW, {"engine": {"legacy": None}}), chart=chart, helm=helm).one("LeaderWorkerSet")
 
 
-def test_an_old_key_is_in_no_table_of_values(chart: Path) -> None:
+def test_tables_of_values_leave_out_old_keys(chart: Path) -> None:
     assert not set(PLANTED) & keys(chart)
 
 
-def test_a_key_of_this_version_can_not_be_renamed() -> None:
+def test_generator_refuses_to_rename_a_key_of_this_version() -> None:
     source = (CHART / "values.schema.yaml").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match=r"group\.nodes is a value of this version"):
         generated_schema(source, "group.nodes: {to: group.size}")
@@ -134,25 +127,25 @@ def keys(chart: Path) -> set[str]:
 
 
 def lost(old: set[str], new: set[str], renamed: Mapping[str, object]) -> set[str]:
-    """Return the keys that were there and are neither there, with keys of their own or without, nor listed."""
+    """Return the old keys that are neither keys or maps of the new version, nor listed."""
     there = {key for key in old if any(name.startswith(f"{key}.") for name in new)}
     return {key for key in old - new - there if not any(key == name or key.startswith(f"{name}.") for name in renamed)}
 
 
-def test_every_value_of_the_release_before_is_there_or_listed() -> None:
-    renamed = parse_values((CHART / "renamed.yaml").read_text(encoding="utf-8"))
-    assert lost(keys(previous().chart), keys(CHART), renamed) == set(), "list them in renamed.yaml"
+def test_every_value_of_the_previous_chart_exists_or_is_listed() -> None:
+    renamed = parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
+    assert lost(keys(previous().chart), keys(CHART), renamed) == set(), "list them in files/renamed.yaml"
 
 
-def test_every_listed_value_leads_to_one_of_today() -> None:
-    renamed = parse_values((CHART / "renamed.yaml").read_text(encoding="utf-8"))
+def test_every_listed_value_leads_to_an_existing_one() -> None:
+    renamed = parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
     for old, entry in renamed.items():
         assert isinstance(entry, dict), old
         assert set(entry) <= {"to", "how", "secret"}, old
         assert "to" in entry or "how" in entry, f"{old}: say what to do"
-        assert "to" not in entry or entry["to"] in keys(CHART), f"{old}: {entry.get('to')} is no value"
+        assert "to" not in entry or entry["to"] in keys(CHART), f"{old}: {entry.get('to')} is not a value"
         assert str(entry.get("how", ".")).endswith("."), f"{old}: a sentence"
 
 
-def test_a_value_that_is_lost_without_a_word_is_found() -> None:
+def test_removed_value_is_found_when_it_is_not_listed() -> None:
     assert lost({"a.b", "a.c", "d.e", "g"}, {"a.b", "g.h"}, {"d": {"to": "f"}}) == {"a.c"}

@@ -1,4 +1,4 @@
-"""Every overlay and every ci values file renders, the same each time and with either Helm."""
+"""Every values file renders, and renders the same each time and with either version of Helm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = {
 }
 
 
-def test_there_are_overlays_and_ci_values_to_test() -> None:
+def test_presets_and_ci_values_exist() -> None:
     assert OVERLAYS
     assert CI_VALUES
     assert valid_cases()
@@ -58,7 +58,7 @@ def test_every_object_has_the_common_labels_and_its_namespace(file: Path) -> Non
 
 
 @every_file
-def test_selectors_hold_no_version(file: Path) -> None:
+def test_selectors_contain_no_version(file: Path) -> None:
     manifests = render(None, file)
     selectors = [service["spec"]["selector"] for service in manifests.all("Service")]
     for kind, key in (("NetworkPolicy", "podSelector"), ("PodDisruptionBudget", "selector")):

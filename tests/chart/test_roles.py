@@ -1,4 +1,4 @@
-"""Leader and worker are one pod template, but for what their roles need."""
+"""Leader and worker share one pod template, except for what their roles need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALLOWED = (
     r"metadata\.labels\.(?:app\.kubernetes\.io/component|role|.*/role)",
     r"spec\.containers\[vllm-(?:leader|worker)\]",
 )
-"""Paths at which the two templates may differ as a whole; inside the containers see below."""
+"""Paths at which the two templates may differ. Fields of the containers follow below."""
 ALLOWED_IN_CONTAINER = (
     r"name",
     r"ports(?:\[.*)?",
@@ -27,7 +27,7 @@ every_file = pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *valid_case
 
 
 @every_file
-def test_worker_differs_from_leader_only_in_what_its_role_needs(file: Path) -> None:
+def test_worker_differs_from_leader_only_by_role(file: Path) -> None:
     templates = render(None, file).templates()
     outside = changed_paths(templates["leader"], templates["worker"])
     assert [path for path in outside if not any(re.fullmatch(form, path) for form in ALLOWED)] == []

@@ -1,4 +1,4 @@
-"""What the chart's scripts do, offline; the engine tier runs them with vLLM."""
+"""The chart's scripts without vLLM. The engine tier runs them with vLLM."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ print("started", flush=True)
 signal.alarm(int(os.environ["CLOSES_AFTER"]))
 time.sleep(60)
 '"""
-"""Closes its port when it is told to, or by itself, and lives on; a child still holds it."""
+"""Closes its port on a signal or by itself, but does not exit, while a child still holds the port."""
 
 SERVES = DRAINS.replace("time.sleep(6)", "pass")
-"""Ends at once."""
+"""Exits at once."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def mounts_of_its_own() -> None:
-    """Skip where the tests may not make a mount namespace."""
+    """Skip the tests where mount namespaces can't be created."""
     done = subprocess.run([*namespace(), "mount", "-t", "tmpfs", "none", "/dev/shm"], capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"start.sh empties /dev/shm, and this user may not make one of its own: {done.stderr.decode()}")
@@ -97,7 +97,7 @@ def command_line(said: str) -> str:
     ],
     ids=["one node", "leader", "worker", "data-parallel leader", "data-parallel worker"],
 )
-def test_start_adds_what_only_this_pod_knows(tmp_path: Path, settings: dict[str, Any], added: str) -> None:
+def test_start_adds_what_differs_between_pods(tmp_path: Path, settings: dict[str, Any], added: str) -> None:
     pod = Pod(tmp_path, **settings)
     pod.program("getent", "echo 127.0.0.1 STREAM")
     code, said = pod.run("start.sh", "some/model", "--port", "8080")
@@ -126,7 +126,7 @@ def test_start_empties_shared_memory(tmp_path: Path) -> None:
     ],
     ids=["leader unknown", "cache not writable", "no Ray"],
 )
-def test_start_fails_loudly_and_in_time(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_start_fails_with_a_message_and_in_time(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     code, said = Pod(tmp_path, **settings).run("start.sh", "m")
     assert code == 1
     assert message in said
@@ -134,7 +134,7 @@ def test_start_fails_loudly_and_in_time(tmp_path: Path, settings: dict[str, Any]
 
 
 @pytest.mark.parametrize(("cluster", "served"), [("exit 0", True), ("exit 3", False)], ids=["formed", "failed"])
-def test_start_runs_vllm_only_on_a_ray_cluster_that_formed(tmp_path: Path, cluster: str, served: bool) -> None:
+def test_start_runs_vllm_only_when_the_ray_cluster_has_formed(tmp_path: Path, cluster: str, served: bool) -> None:
     pod = Pod(tmp_path, MULTINODE_BACKEND="ray")
     pod.program("ray-cluster", f'echo "ray-cluster $*"; {cluster}')
     code, said = pod.run("start.sh", "m")
@@ -142,7 +142,7 @@ def test_start_runs_vllm_only_on_a_ray_cluster_that_formed(tmp_path: Path, clust
     assert (code == 0, "\nvllm serve m\n" in said) == (served, served)
 
 
-def test_start_makes_a_worker_of_ray_nothing_but_that(tmp_path: Path) -> None:
+def test_start_runs_only_a_ray_worker_when_the_backend_is_ray(tmp_path: Path) -> None:
     pod = Pod(tmp_path, MULTINODE_BACKEND="ray", LWS_WORKER_INDEX=1)
     pod.program("getent", "echo 10.0.0.7 STREAM")
     pod.program("ray-cluster", 'echo "ray-cluster $*"; exit 4')
@@ -152,14 +152,14 @@ def test_start_makes_a_worker_of_ray_nothing_but_that(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 7])
-def test_entrypoint_keeps_the_exit_status_and_says_it(tmp_path: Path, status: int) -> None:
+def test_entrypoint_keeps_and_reports_the_exit_status(tmp_path: Path, status: int) -> None:
     code, said = Pod(tmp_path, f"exit {status}", LWS_GROUP_SIZE=1).run("entrypoint.sh", "m")
     assert code == status
     assert f"vllm serve ended with exit status {status} after" in said
     assert "(served: no)" in said
 
 
-def test_entrypoint_leaves_the_first_error_in_the_termination_message(tmp_path: Path) -> None:
+def test_entrypoint_writes_the_first_error_to_the_termination_message(tmp_path: Path) -> None:
     noise = "for i in $(seq 2000); do echo INFO line $i; done"
     pod = Pod(tmp_path, f"echo 'core.py ValueError: the cause'; {noise}; echo last words; exit 3", LWS_GROUP_SIZE=1)
     code, said = pod.run("entrypoint.sh", "m")
@@ -172,7 +172,7 @@ def test_entrypoint_leaves_the_first_error_in_the_termination_message(tmp_path: 
     assert len(message.encode()) < 4096
 
 
-def test_entrypoint_waits_when_a_start_failed_and_not_when_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_entrypoint_waits_when_a_start_failed_but_not_on_sigterm(tmp_path: Path) -> None:
     pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_BACKOFF_SECONDS=3)
     start = time.monotonic()
     assert pod.run("entrypoint.sh", "m")[0] == 7
@@ -195,7 +195,7 @@ def test_entrypoint_ends_a_start_that_ignores_sigterm(tmp_path: Path) -> None:
         assert 0.5 < time.monotonic() - start < 6
 
 
-def test_entrypoint_lets_a_leader_that_serves_drain(tmp_path: Path) -> None:
+def test_entrypoint_lets_a_serving_leader_drain(tmp_path: Path) -> None:
     with Pod(tmp_path, DRAINS, LWS_GROUP_SIZE=1).start("entrypoint.sh", "m") as process:
         wait_for(process, "started")
         terminate(process)
@@ -216,7 +216,7 @@ def test_entrypoint_ends_a_worker_whose_leader_was_replaced(tmp_path: Path) -> N
         assert process.wait(10) == 128 + signal.SIGKILL
 
 
-def test_entrypoint_keeps_logs_of_failures_and_tells_the_next_start_of_them(tmp_path: Path) -> None:
+def test_entrypoint_keeps_logs_of_failures_and_the_next_start_reports_them(tmp_path: Path) -> None:
     pod = Pod(tmp_path, "echo ValueError: the cause; exit 7", LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
     assert "earlier failure" not in pod.run("entrypoint.sh", "m")[1]
     (log,) = (tmp_path / "failures").iterdir()
@@ -232,7 +232,7 @@ def test_entrypoint_keeps_logs_of_failures_and_tells_the_next_start_of_them(tmp_
     assert "an earlier failure" not in other.run("entrypoint.sh", "m")[1]
 
 
-def test_failure_tells_of_itself_and_not_of_the_one_before(tmp_path: Path) -> None:
+def test_failure_reports_its_own_error_and_not_a_past_one(tmp_path: Path) -> None:
     for code in (7, 8):
         script = "exit 8" if code == 8 else "echo ValueError: the first cause; exit 7"
         assert Pod(tmp_path, script, LWS_GROUP_SIZE=1).run("entrypoint.sh", "m")[0] == code
@@ -253,7 +253,7 @@ def test_entrypoint_keeps_the_latest_five_logs_of_a_group(tmp_path: Path) -> Non
     assert names[0] == "vllm-0.vllm.ns.rank-0.20260104T000000Z.log"
 
 
-def test_entrypoint_stays_quiet_where_it_can_keep_no_log(tmp_path: Path) -> None:
+def test_entrypoint_reports_nothing_when_it_can_not_keep_logs(tmp_path: Path) -> None:
     code, said = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_FAILURES="/proc/none").run("entrypoint.sh", "m")
     assert code == 7
     assert "/proc/none" not in said
@@ -294,7 +294,7 @@ def test_entrypoint_ends_a_server_that_has_closed_its_port_by_itself(tmp_path: P
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_worker_whose_leader_has_drained_leaves_no_failure_and_lets_its_hook_end(tmp_path: Path, rank: int) -> None:
+def test_worker_exits_without_a_failure_when_its_leader_has_drained(tmp_path: Path, rank: int) -> None:
     port = free_port()
     hook = """bash -c 'sleep 8; echo hook has ended' prestop.sh &\n"""
     settings = {"LWS_WORKER_INDEX": rank, "MULTINODE_MASTER_PORT": port, "MULTINODE_DRAIN_SECONDS": 1}
@@ -313,7 +313,7 @@ def test_worker_whose_leader_has_drained_leaves_no_failure_and_lets_its_hook_end
 
 @contextmanager
 def listening_leader(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a leader that serves and has a master port, and give that."""
+    """Run a serving leader, and return the socket of its master port."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         pod = Pod(folder, SERVES, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
@@ -323,7 +323,7 @@ def listening_leader(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]
 
 
 @pytest.mark.parametrize("settings", [{}, {"MULTINODE_WORKER_LOSS_SECONDS": 0}], ids=["watched", "not watched"])
-def test_entrypoint_ends_a_leader_that_has_lost_a_worker_s_node(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_entrypoint_ends_a_leader_when_a_workers_node_is_lost(tmp_path: Path, settings: dict[str, Any]) -> None:
     with leader_whose_worker_vanishes(tmp_path, "Connection refused", **settings) as process:
         if settings:
             with pytest.raises(subprocess.TimeoutExpired):
@@ -334,7 +334,7 @@ def test_entrypoint_ends_a_leader_that_has_lost_a_worker_s_node(tmp_path: Path, 
             assert process.wait(10) == 128 + signal.SIGKILL
 
 
-def test_entrypoint_does_not_judge_a_worker_that_never_answered(tmp_path: Path) -> None:
+def test_entrypoint_ignores_a_worker_that_has_never_responded(tmp_path: Path) -> None:
     with leader_whose_worker_vanishes(tmp_path, "No route to host") as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(7)
@@ -343,7 +343,7 @@ def test_entrypoint_does_not_judge_a_worker_that_never_answered(tmp_path: Path) 
 
 @contextmanager
 def leader_whose_worker_vanishes(folder: Path, first: str, **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a leader that serves; a dial to its worker is answered in the given way for a while, then not at all."""
+    """Run a serving leader whose worker's node responds in the given way for a while, and then not at all."""
     pod = Pod(folder, SERVES, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", MULTINODE_DRAIN_SECONDS=1, **settings)
     pod.program("getent", 'if [ "$2" = vllm-0-1.vllm.ns ]; then echo 10.9.9.9 STREAM; fi')
     until = time.time() + 3
@@ -356,42 +356,42 @@ def leader_whose_worker_vanishes(folder: Path, first: str, **settings: Any) -> I
 
 
 @pytest.mark.parametrize("port", ["MULTINODE_MASTER_PORT", "MULTINODE_PORT"])
-def test_probe_of_a_worker_passes_when_its_leader_listens(tmp_path: Path, port: str) -> None:
+def test_worker_probe_passes_when_the_leader_listens(tmp_path: Path, port: str) -> None:
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
     pod.program("getent", "echo 127.0.0.1 STREAM")
     with listening(pod.env, port):
-        assert pod.run("follower-probe.sh") == (0, "")
+        assert pod.run("worker-probe.sh") == (0, "")
 
 
-def test_probe_of_a_worker_does_not_need_dns_once_it_has_started(tmp_path: Path) -> None:
+def test_worker_probe_works_without_dns_once_the_worker_has_started(tmp_path: Path) -> None:
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
     pod.program("getent", "echo 127.0.0.1 STREAM")
     assert pod.run("start.sh", "m")[0] == 0
     pod.program("getent", "exit 2")
     with listening(pod.env):
-        assert pod.run("follower-probe.sh") == (0, "")
+        assert pod.run("worker-probe.sh") == (0, "")
 
 
-def test_leader_is_looked_for_anew_when_a_container_starts_again(tmp_path: Path) -> None:
+def test_leader_is_resolved_again_when_a_container_restarts(tmp_path: Path) -> None:
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1)
     pod.program("getent", "echo 127.0.0.1 STREAM")
     assert pod.run("start.sh", "m")[0] == 0
     pod.program("getent", "exit 2")
     assert pod.run("start.sh", "m")[0] == 1
-    code, said = pod.run("follower-probe.sh")
+    code, said = pod.run("worker-probe.sh")
     assert code == 1
     assert "does not resolve" in said
 
 
-def test_probe_of_a_worker_fails_when_its_leader_does_not_listen(tmp_path: Path) -> None:
+def test_worker_probe_fails_when_the_leader_does_not_listen(tmp_path: Path) -> None:
     pod = Pod(tmp_path, LWS_WORKER_INDEX=1, MULTINODE_MASTER_PORT=free_port())
-    code, said = pod.run("follower-probe.sh")
+    code, said = pod.run("worker-probe.sh")
     assert code == 1
     assert "listens neither on" in said
 
 
 @pytest.mark.parametrize("serves", [True, False])
-def test_prestop_of_a_leader_waits_only_when_it_serves(tmp_path: Path, serves: bool) -> None:
+def test_prestop_of_a_leader_waits_only_when_the_leader_serves(tmp_path: Path, serves: bool) -> None:
     pod = Pod(tmp_path)
     start = time.monotonic()
     if serves:
@@ -414,7 +414,7 @@ def test_prestop_of_a_worker_waits_until_its_leader_has_drained(tmp_path: Path) 
 
 
 def bundle(folder: Path, **says: str) -> Path:
-    """Make a bundle of caches with one file, of long ago."""
+    """Create a cache bundle with one old file."""
     kernel = folder / "bundle/cache/triton/kernel.so"
     kernel.parent.mkdir(parents=True)
     kernel.write_text("compiled")
@@ -424,7 +424,7 @@ def bundle(folder: Path, **says: str) -> Path:
     return folder / "bundle"
 
 
-def test_start_fills_the_caches_from_a_bundle_once_and_keeps_times(tmp_path: Path) -> None:
+def test_start_fills_the_cache_from_a_bundle_once_and_keeps_times(tmp_path: Path) -> None:
     root = tmp_path / "cache/v1-model"
     pod = Pod(tmp_path, LWS_GROUP_SIZE=1, MULTINODE_BUNDLE=bundle(tmp_path), MULTINODE_CACHE=root)
     code, said = pod.run("start.sh", "m")
@@ -441,12 +441,12 @@ def test_start_fills_the_caches_from_a_bundle_once_and_keeps_times(tmp_path: Pat
 @pytest.mark.parametrize(
     ("says", "message"),
     [
-        ({"gpu": "NVIDIA H200"}, "is for v1-model on NVIDIA H200, and this is v1-model on none"),
-        ({"key": "v0-model"}, "is for v0-model on none, and this is v1-model on none"),
-        (None, "bundle.json is not there"),
+        ({"gpu": "NVIDIA H200"}, "is for v1-model on NVIDIA H200, but this is v1-model on none"),
+        ({"key": "v0-model"}, "is for v0-model on none, but this is v1-model on none"),
+        (None, "the cache bundle has no "),
     ],
 )
-def test_start_goes_on_without_a_bundle_that_does_not_fit(
+def test_start_continues_without_a_bundle_that_does_not_match(
     tmp_path: Path, says: dict[str, str] | None, message: str
 ) -> None:
     made = bundle(tmp_path, **(says or {}))

@@ -1,6 +1,6 @@
-"""The one snapshot: the objects of each values file, and what vLLM is told per role and overlay.
+"""The only snapshot: the objects of each values file, and what vLLM receives for each role and preset.
 
-`pytest tests/chart/test_semantic_core.py --snapshot-update` writes it anew; read the difference before it is kept.
+`pytest tests/chart/test_semantic_core.py --snapshot-update` rewrites it. Read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kit.render import render
 
 
 def core(file: Path) -> dict[str, Any]:
-    """Return size, arguments, names of environment variables and resources."""
+    """Return sizes, arguments, names of environment variables, and resources."""
     manifests = render(None, file)
     spec = manifests.one("LeaderWorkerSet")["spec"]
     roles: dict[str, Any] = {}
@@ -32,10 +32,10 @@ def core(file: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
-def test_semantic_core_is_the_same_as_before(file: Path, snapshot: SnapshotAssertion) -> None:
+def test_semantic_core_is_unchanged(file: Path, snapshot: SnapshotAssertion) -> None:
     assert core(file) == snapshot
 
 
 @pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *valid_cases()], ids=name_of)
-def test_inventory_is_the_same_as_before(file: Path, snapshot: SnapshotAssertion) -> None:
+def test_inventory_is_unchanged(file: Path, snapshot: SnapshotAssertion) -> None:
     assert sorted(f"{kind}/{name}" for kind, name in render(None, file).inventory()) == snapshot

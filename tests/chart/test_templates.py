@@ -1,8 +1,9 @@
-"""House rules for the chart's templates and scripts."""
+"""Rules for the chart's templates and scripts."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from kit.paths import CHART, name_of
+from kit.render import HelmFailed, render
 
-HELPERS = sorted((CHART / "templates").glob("**/*.tpl"))
-SCRIPTS = sorted((CHART / "files").glob("**/*.sh")) if (CHART / "files").is_dir() else []
-HELPER_BUDGET = 150
-"""Lines of a helper file, at most."""
+TEMPLATES = sorted(file for file in (CHART / "templates").rglob("*") if file.is_file())
+HELPERS = [file for file in TEMPLATES if file.suffix == ".tpl"]
+SCRIPTS = sorted((CHART / "files").glob("**/*.sh"))
+LOOK_AGAIN = 250
+"""Number of lines at which a file probably has more than one subject."""
+RULES = "vllm-multinode.rules."
+"""Prefix of the defines with rules."""
 DEFINE = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
 HEADED = re.compile(
     r'\{\{-?\s*/\*(?P<header>(?:(?!\*/).)*)\*/\s*-?\}\}\s*\{\{-?\s*define\s+"(?P<name>[^"]+)"', re.DOTALL
@@ -26,33 +31,66 @@ def defines() -> dict[str, Path]:
     return {name: file for file in HELPERS for name in DEFINE.findall(file.read_text(encoding="utf-8"))}
 
 
-@pytest.mark.parametrize("file", HELPERS, ids=name_of)
-def test_helper_file_stays_short(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) < HELPER_BUDGET
+@pytest.mark.parametrize("file", [*TEMPLATES, *SCRIPTS], ids=name_of)
+def test_file_has_one_subject(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) < LOOK_AGAIN, "look again: is it one subject?"
 
 
-def test_every_define_is_in_the_charts_name_space() -> None:
+def test_every_define_has_the_charts_prefix() -> None:
     assert [name for name in defines() if not name.startswith("vllm-multinode.")] == []
 
 
 @pytest.mark.parametrize("file", HELPERS, ids=name_of)
-def test_every_define_has_a_header_with_its_usage(file: Path) -> None:
+def test_every_define_has_a_header_with_usage_and_result(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     headers = {match["name"]: match["header"] for match in HEADED.finditer(text)}
-    bad = [name for name in DEFINE.findall(text) if "Usage:" not in headers.get(name, "")]
-    assert bad == [], "wanted a comment with what it is, `Usage:` and what it returns"
+    bad = [
+        name
+        for name in DEFINE.findall(text)
+        if not re.search(rf'\S.*\nUsage: .*"{re.escape(name)}".*\nReturns: ', headers.get(name, ""), re.DOTALL)
+    ]
+    assert bad == [], "wanted a comment with what it is, `Usage:`, and `Returns:`"
 
 
-def test_every_define_is_used_twice_or_from_another_file() -> None:
-    files = {file: file.read_text(encoding="utf-8") for file in (CHART / "templates").rglob("*") if file.is_file()}
-    bad = []
-    for name, home in defines().items():
-        call = re.compile(rf'(?:include|template)\s+"{re.escape(name)}"')
-        code = {file: re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL) for file, text in files.items()}
-        uses = {file: len(call.findall(text)) for file, text in code.items()}
-        if sum(uses.values()) < 2 and not any(count for file, count in uses.items() if file != home):
-            bad.append(name)
-    assert bad == [], "inline what is used once"
+def test_every_define_is_used() -> None:
+    code = "".join(re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL) for file in TEMPLATES)
+    unused = {name for name in defines() if not re.search(rf'include\s+"{re.escape(name)}"', code)}
+    assert unused == {f"{RULES}{section}" for section in sections()}
+
+
+def test_every_set_of_rules_is_checked() -> None:
+    assert {f"{RULES}{section}" for section in sections()} == {name for name in defines() if name.startswith(RULES)}
+
+
+def sections() -> list[str]:
+    """Return the sections whose rules validate.yaml checks."""
+    text = (CHART / "templates" / "validation" / "validate.yaml").read_text(encoding="utf-8")
+    listed = re.search(r"range \$section := list (.*?) -}}", text)
+    return re.findall(r'"([^"]+)"', listed[1]) if listed else []
+
+
+def test_yaml_is_parsed_only_where_the_result_is_checked() -> None:
+    code = {file: re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL) for file in TEMPLATES}
+    assert [file.name for file, text in code.items() if "fromYaml" in text] == ["_yaml.tpl"]
+
+
+def test_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    chart = Path(shutil.copytree(CHART, tmp_path / CHART.name))
+    (chart / "files" / "fabrics.yaml").write_text("tcp: [", encoding="utf-8")
+    with pytest.raises(HelmFailed) as failed:
+        render({"model": {"name": "a/b"}}, chart=chart)
+    assert "files/fabrics.yaml is not valid YAML: " in failed.value.stderr
+
+
+def test_sentences_of_problems_are_built_in_one_place() -> None:
+    found = [file.name for file in TEMPLATES if "(got " in file.read_text(encoding="utf-8")]
+    assert found == ["validate.yaml"]
+
+
+def test_fabric_is_computed_at_most_once_per_template() -> None:
+    for file in TEMPLATES:
+        text = re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert text.count('include "vllm-multinode.fabric" ') <= 1, file.name
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=name_of)

@@ -1,4 +1,4 @@
-"""The contract of UPGRADING.md: what an upgrade from the release before changes, and what it never does."""
+"""The contract of UPGRADING.md: what an upgrade from the previous chart changes, and what it never changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
 from kit.previous import Previous, previous
 from kit.render import render
 from kit.upgrades import Change, rows
-from upgrade.table import UPGRADING, values_text, with_the_same_values, with_todays_values, written
+from upgrade.table import CHANGES, values_text, with_the_same_values, with_todays_values, written
 
 pytestmark = pytest.mark.slow
 
@@ -24,32 +24,32 @@ APPENDED = "\n# one line more\n"
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """Return a copy of the chart, to be changed."""
+    """Return a copy of the chart that a test can change."""
     return Path(shutil.copytree(CHART, tmp_path / CHART.name))
 
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the chart of which only the version is another."""
+    """Return a copy of the chart with another version."""
     chart = Path(shutil.copytree(CHART, tmp_path_factory.mktemp("newer") / CHART.name))
     edited(chart / "Chart.yaml", r"(?m)^version: .*$", "version: 99.0.0")
     return chart
 
 
 def edited(file: Path, pattern: str, new: str) -> None:
-    """Replace what a pattern finds in a file, once, and not nowhere."""
+    """Replace the first match of a pattern in a file, which must have one."""
     text, count = re.subn(pattern, new, file.read_text(encoding="utf-8"), count=1)
     assert count == 1, f"{file.name} has no {pattern}"
     file.write_text(text, encoding="utf-8")
 
 
 def a_few() -> Previous:
-    """Return the release before with two of its values files."""
+    """Return the previous chart with two of its values files."""
     return replace(previous(), overlays=previous().overlays[:2])
 
 
 @every_overlay
-def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: Path, newer: Path) -> None:
+def test_pod_templates_do_not_change_with_the_charts_version(file: Path, newer: Path) -> None:
     before, after = render(None, file), render(None, file, chart=newer)
     groups = [one.one("LeaderWorkerSet")["spec"] for one in (before, after)]
     assert groups[0] == groups[1]
@@ -57,8 +57,8 @@ def test_pod_templates_stay_the_same_when_only_the_charts_version_changes(file: 
     assert changed == {"metadata.labels.helm.sh/chart"}
 
 
-def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
-    with (copied / "files" / "start.sh").open("a", encoding="utf-8") as script:
+def test_pod_templates_change_with_their_scripts(copied: Path) -> None:
+    with (copied / "files" / "engine" / "start.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
     before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
     assert changed_paths(before.templates(), after.templates()) == [
@@ -67,18 +67,26 @@ def test_pod_templates_change_when_a_script_does(copied: Path) -> None:
     ]
 
 
-def test_release_before_is_whole() -> None:
+def test_pod_templates_do_not_change_with_the_script_of_helm_test(copied: Path) -> None:
+    with (copied / "files" / "test" / "request.sh").open("a", encoding="utf-8") as script:
+        script.write(APPENDED)
+    before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
+    assert before.one("LeaderWorkerSet") == after.one("LeaderWorkerSet")
+    assert before.one("ConfigMap", "vllm-test") != after.one("ConfigMap", "vllm-test")
+
+
+def test_previous_chart_is_complete() -> None:
     assert len(previous().commit) == 40
     assert list(render(None, previous().overlays[0], chart=previous().chart))
 
 
-def test_upgrading_lists_exactly_the_fields_that_change() -> None:
-    text = UPGRADING.read_text(encoding="utf-8")
+def test_table_lists_exactly_the_fields_that_change() -> None:
+    text = CHANGES.read_text(encoding="utf-8")
     assert "<!-- generated:upgrade -->" in text
-    assert text == written(text, previous()), "please run make upgrading, and say in CHANGELOG.md what changed and why"
+    assert text == written(text, previous()), "run make upgrading, and say in CHANGELOG.md what changed and why"
 
 
-def test_changelog_says_that_pods_restart_when_they_do() -> None:
+def test_changelog_says_when_pods_restart() -> None:
     changed = {**with_the_same_values(previous())}
     restarts = sorted(name for name, found in changed.items() if any(one.restarts for one in found))
     newest = re.split(r"(?m)^## ", (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8"))[1]
@@ -89,19 +97,19 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
     ("file", "pattern", "new", "wanted"),
     [
         (
-            "templates/_health.tpl",
+            "templates/engine/_pod.tpl",
             '"timeoutSeconds" 5',
             '"timeoutSeconds" 6',
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].startupProbe.timeoutSeconds", True, "`5`", "`6`"),
         ),
         (
-            "templates/_arguments.tpl",
+            "templates/engine/_arguments.tpl",
             '"revision" ',
             '"seed" 0 "revision" ',
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].args.--seed", True, "-", "`0`"),
         ),
         (
-            "templates/service.yaml",
+            "templates/engine/service.yaml",
             "name: http",
             "name: api",
             Change("Service", "spec.ports[http]", False, '`{"name": "http", "port": 8080, "targetP…`', "-"),
@@ -115,24 +123,24 @@ def test_changelog_says_that_pods_restart_when_they_do() -> None:
     ],
     ids=["probe", "argument", "service", "default"],
 )
-def test_a_change_that_is_not_listed_is_found(copied: Path, file: str, pattern: str, new: str, wanted: Change) -> None:
+def test_change_is_found_when_it_is_not_listed(copied: Path, file: str, pattern: str, new: str, wanted: Change) -> None:
     edited(copied / file, pattern, new)
     of = a_few()
-    text = written(UPGRADING.read_text(encoding="utf-8"), of)
+    text = written(CHANGES.read_text(encoding="utf-8"), of)
     assert written(text, of, copied) != text
     for found in with_the_same_values(of, copied).values():
         assert wanted in found
 
 
-def test_a_listed_change_that_no_longer_happens_is_found(copied: Path) -> None:
+def test_listed_change_is_found_when_it_does_not_happen(copied: Path) -> None:
     edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
-    listed = written(UPGRADING.read_text(encoding="utf-8"), a_few(), copied)
+    listed = written(CHANGES.read_text(encoding="utf-8"), a_few(), copied)
     assert "rollingUpdateConfiguration.maxSurge" in listed
     assert "rollingUpdateConfiguration.maxSurge" not in written(listed, a_few())
     assert "`rollout.maxSurge` (`0`, now `1`)" in listed
 
 
-def test_new_values_and_other_defaults_are_named(copied: Path) -> None:
+def test_new_values_and_changed_defaults_are_named(copied: Path) -> None:
     assert values_text(CHART, CHART) == "New values: none. Other defaults: none."
     edited(copied / "values.schema.json", '"rollout": {', '"fresh": {"type": "string"}, "rollout": {')
     edited(copied / "values.yaml", "maxSurge: 0", "maxSurge: 1")
@@ -140,7 +148,7 @@ def test_new_values_and_other_defaults_are_named(copied: Path) -> None:
     assert values_text(CHART, copied) == wanted
 
 
-def test_rows_name_the_files_where_only_some_change() -> None:
+def test_rows_name_the_files_when_only_some_change() -> None:
     one = Change("Service", "spec.type", False, "`A`", "`B`")
     other = Change("Service", "spec.type", False, "`A`", "`C`")
     assert rows({"a": {one}, "b": {one}}) == [("Service", "`spec.type`", "all", "`A`", "`B`", "no")]
@@ -148,5 +156,5 @@ def test_rows_name_the_files_where_only_some_change() -> None:
     assert rows({"a": {one}, "b": {other}}) == [("Service", "`spec.type`", "all", "differs", "differs", "no")]
 
 
-def test_values_files_of_both_releases_are_compared() -> None:
+def test_values_files_of_both_charts_are_compared() -> None:
     assert {file.stem for file in OVERLAYS} <= set(with_todays_values(previous()))

@@ -78,7 +78,7 @@ def test_images_ends_with_1_when_the_chart_refuses_the_values(run: Run) -> None:
     done = run(CASES / "invalid" / "air-gap-with-the-hub.yaml")
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert "huggingFace downloads from the internet" in done.stderr
+    assert "downloads from the internet" in done.stderr
 
 
 def test_images_ends_with_3_when_helm_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

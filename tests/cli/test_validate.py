@@ -47,8 +47,8 @@ def test_validate_prints_every_rule_when_the_chart_refuses(run: Run) -> None:
     result = run("tensor: 3\nname: bad\n")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "my.yaml::$.tensor  must divide 4 GPUs (got 3). Use 1, 2 or 4.",
-        'my.yaml::$.name  must be a model (got "bad"). Give the model\'s name.',
+        "my.yaml::$.tensor  does not divide 4 GPUs (got 3). Use 1, 2 or 4.",
+        'my.yaml::$.name  is not a model (got "bad"). Set the model\'s name.',
         "2 problems in 1 file",
     ]
 

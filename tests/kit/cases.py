@@ -1,4 +1,4 @@
-"""Values files that must be refused, and what they expect: ``# expect: ring=… key=… text="…"``."""
+"""Values files as test cases. A wrong one has lines such as ``# expect: ring=… key=… text="…"``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIELDS = ("ring", "key", "text")
 
 @dataclass(frozen=True)
 class Expected:
-    """Who refuses, which key, and a part of the message."""
+    """The ring that refuses a value, its key, and a part of the message."""
 
     ring: str
     key: str
@@ -28,7 +28,7 @@ def invalid_cases() -> list[Path]:
 
 
 def model_cases() -> list[Path]:
-    """Return the values files that render, and that the model's own rules must refuse."""
+    """Return the values files that render, but that the model ring must refuse."""
     return sorted((CASES / "model").glob("*.yaml"))
 
 
@@ -38,7 +38,7 @@ def valid_cases() -> list[Path]:
 
 
 def expected(case: Path) -> list[Expected]:
-    """Return what a case expects.
+    """Return the problems that a case expects.
 
     Raises:
         ValueError: it expects nothing, or a line has not exactly ring, key and text.

@@ -1,4 +1,4 @@
-"""Where two objects differ."""
+"""Differences between two objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def changed_paths(one: Any, other: Any) -> list[str]:
-    """Return the paths at which two objects differ; items of lists go by their name where they have one."""
+    """Return the paths at which two objects differ. Items of lists are identified by their name if they have one."""
     return sorted(_changed(one, other, ""))
 
 

@@ -1,4 +1,4 @@
-"""Whether NetworkPolicies allow a connection, as cyclonus, an implementation of their semantics, says."""
+"""Ask cyclonus, which implements the semantics of NetworkPolicies, whether they allow a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.render import Manifests
 from localcluster.programs import program
 
 LIMIT = 60
-"""Seconds; it takes less than one."""
+"""Limit in seconds. A run takes less than one."""
 VERDICT = re.compile(r"^\| IS ALLOWED\? \|\s+(TRUE|FALSE)", re.MULTILINE)
 
 
@@ -26,9 +26,9 @@ class Peer:
     """An end of a connection.
 
     Attributes:
-        labels: of the pod.
-        namespace: of the pod; None for an address outside of the cluster.
-        namespace_labels: besides the name, which Kubernetes sets.
+        labels: labels of the pod.
+        namespace: namespace of the pod, or None for an address outside the cluster.
+        namespace_labels: labels of the namespace, without the name that Kubernetes sets.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Peer:
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
 
     def seen(self, address: str) -> Mapping[str, Any]:
-        """Return it as cyclonus takes it."""
+        """Return the peer in cyclonus' form."""
         if self.namespace is None:
             return {"Internal": None, "IP": address}
         labels = {"kubernetes.io/metadata.name": self.namespace, **self.namespace_labels}
@@ -46,7 +46,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Flow:
-    """A connection from a peer to another's port."""
+    """A connection from one peer to a port of another."""
 
     source: Peer
     target: Peer
@@ -62,7 +62,7 @@ def pod(manifests: Manifests, role: str) -> Peer:
 
 
 def allowed(policies: Sequence[Mapping[str, Any]], flows: Sequence[Flow]) -> list[bool]:
-    """Return for each connection whether the policies allow it, at both ends."""
+    """Return for each connection whether the policies of both ends allow it."""
     traffic = [
         {
             **{"Source": flow.source.seen("192.0.2.1"), "Destination": flow.target.seen("198.51.100.2")},

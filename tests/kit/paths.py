@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths in the checkout."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"
 CASES = CHECKOUT / "tests" / "cases"
 OVERLAYS = [CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "llama-405b", "tiny-cpu")]
-"""The reference guide's models and the local cluster's, which go through every test."""
+"""Presets for the models of the reference guide and of the local cluster, which every test uses."""
 CATALOGUE = sorted({*(CHECKOUT / "values").glob("*.yaml")} - {*OVERLAYS})
-"""The other values files, which are generated like the guide's two."""
+"""All other presets."""
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 
 def name_of(path: object) -> str:
-    """Return a file's name without its suffix, for the ids of parametrised tests."""
+    """Return a file's name without its suffix, for the ids of parametrized tests."""
     return path.stem if isinstance(path, Path) else str(path)

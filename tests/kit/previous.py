@@ -1,4 +1,4 @@
-"""The release before this tree: its chart and its values files, out of an archive, as a clone may have no history."""
+"""The previous chart and its values files, from an archive, as a clone may have no history."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kit.paths import CHECKOUT
 from vmn.adapters.archives import unpack
 
 ARCHIVE = CHECKOUT / "tests" / "upgrade" / "previous.tar.gz"
-"""Written by ``make previous REF=…``, with ``git archive``, which puts the commit into the archive."""
+"""Written by ``make previous REF=…`` with ``git archive``, which stores the commit in the archive."""
 
 
 @dataclass(frozen=True)
 class Previous:
-    """What a release had."""
+    """The chart and the values files of a commit."""
 
     chart: Path
     overlays: list[Path]
@@ -34,17 +34,17 @@ class Previous:
 
 @cache
 def previous() -> Previous:
-    """Return the release before, unpacked for the rest of the session."""
+    """Return the previous chart, unpacked for the rest of the session."""
     folder = tempfile.TemporaryDirectory(prefix="vllm-multinode-previous-")
     atexit.register(folder.cleanup)
     return unpacked(ARCHIVE, Path(folder.name))
 
 
 def unpacked(archive: Path, folder: Path) -> Previous:
-    """Return what an archive of ``make previous`` has, unpacked into a folder.
+    """Unpack an archive of ``make previous`` to a folder.
 
     Raises:
-        ValueError: it is no such archive.
+        ValueError: it is not such an archive.
     """
     try:
         with tarfile.open(archive) as tar:

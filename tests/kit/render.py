@@ -1,4 +1,4 @@
-"""Rendering the chart as users do, each combination once per session, with every object checked."""
+"""Render the chart as users do, each combination once per session, and check every object."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from localcluster.programs import program
 
 Helm = Literal["helm", "helm3"]
 RENDER_LIMIT = 60
-"""Seconds; a render takes about 0.2."""
+"""Limit in seconds. A render takes about 0.2."""
 
 
 class HelmFailed(Exception):  # noqa: N818 - reads as what happened
-    """Helm refused; ``stderr`` is all that it said."""
+    """Helm failed. ``stderr`` holds its output."""
 
     def __init__(self, stderr: str) -> None:
-        """Keep what Helm said."""
+        """Keep the output of Helm."""
         super().__init__(stderr)
         self.stderr = stderr
 
@@ -44,7 +44,7 @@ class Manifests:
     documents: Sequence[Document] = field(repr=False)
 
     def __iter__(self) -> Iterator[Document]:
-        """Go over all objects."""
+        """Iterate over all objects."""
         return iter(self.documents)
 
     def all(self, kind: str) -> list[Document]:
@@ -69,13 +69,13 @@ class Manifests:
 
 @cache
 def helm_program(helm: Helm = "helm") -> Path:
-    """Return a pinned Helm, built when the cache has it not."""
+    """Return a pinned Helm, which is built if the cache lacks it."""
     return program(helm)
 
 
 @cache
 def tree_digest(folder: Path) -> str:
-    """Return a digest of a folder's content; computed once per session."""
+    """Return a digest of a folder's content, which is computed once per session."""
     digest = hashlib.sha256()
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes() + b"\0")
@@ -98,17 +98,17 @@ def render(
     """Return what ``helm template`` renders, after checking every object against its schema.
 
     Args:
-        values: values on top of all files.
-        values_files: values files, the last one wins.
+        values: values that override all files.
+        values_files: values files, of which later ones take precedence.
         release: the release's name.
         namespace: its namespace.
         helm: Helm 4 or Helm 3.
-        show_only: templates, all by default.
-        api_versions: API groups that the cluster is said to have.
+        show_only: templates to render; all by default.
+        api_versions: API groups that the cluster is assumed to have.
         chart: the chart's folder.
 
     Raises:
-        HelmFailed: Helm refused the values.
+        HelmFailed: Helm refuses the values.
         InvalidObjects: an object has errors.
     """
     text = yaml_of(values)
@@ -128,7 +128,7 @@ def render(
 
 
 def helm_template(chart: Path, options: Sequence[str], values: str, *, release: str, namespace: str, helm: Helm) -> str:
-    """Run ``helm template`` once, not cached.
+    """Run ``helm template`` without the cache.
 
     Raises:
         HelmFailed: it failed.
@@ -138,7 +138,7 @@ def helm_template(chart: Path, options: Sequence[str], values: str, *, release: 
         overrides.write_text(values, encoding="utf-8")
         command = [str(helm_program(helm)), "template", release, str(chart), "--namespace", namespace, *options]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
-        env |= {"HOME": folder, "GOGC": "off"}  # Helm ends before its garbage matters: a third less processor time
+        env |= {"HOME": folder, "GOGC": "off"}  # without garbage collection, Helm takes a third less processor time
         done = subprocess.run(
             [*command, "--values", str(overrides)],
             capture_output=True,
@@ -153,5 +153,5 @@ def helm_template(chart: Path, options: Sequence[str], values: str, *, release: 
 
 
 def yaml_of(values: Mapping[str, Any] | None) -> str:
-    """Return values as YAML (of which JSON is a part)."""
+    """Return values as YAML, of which JSON is a subset."""
     return json.dumps(values or {}, indent=1)

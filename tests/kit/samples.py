@@ -11,7 +11,7 @@ TEXTS = ("other", "other.example/name", "10Gi", "/other/path", "1h", "http://oth
 
 
 def other_values(leaf: Mapping[str, Any], now: object, root: Mapping[str, Any]) -> list[Any]:
-    """Return values unlike ``now`` that the leaf's schema accepts, the likeliest first."""
+    """Return values other than ``now`` that the schema accepts, the most likely ones first."""
     validator = Draft7Validator({**leaf, "definitions": root.get("definitions", {})})
     found: list[Any] = []
     for candidate in _candidates(leaf, now, root):
@@ -59,7 +59,7 @@ def _of_kind(kind: str, leaf: Mapping[str, Any], now: object, root: Mapping[str,
 
 
 def _with_properties(leaf: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield objects with what is required, and with one more property each."""
+    """Yield objects with the required properties and one more each."""
     first = {
         key: next(iter(other_values(inner, None, root)), None) for key, inner in leaf.get("properties", {}).items()
     }

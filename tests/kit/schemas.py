@@ -1,4 +1,4 @@
-"""Every rendered object against Kubernetes' own schemas and LeaderWorkerSet's, offline and closed."""
+"""Validate rendered objects against the schemas of Kubernetes and of custom resources, offline and strictly."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from localcluster.monitoring import kinds
 from localcluster.programs import chart_of
 
 KUBERNETES = "1.36"
-"""The Kubernetes of the local cluster."""
+"""Version of Kubernetes in the local cluster."""
 LWS_CRD = "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
 UNCHECKED: Mapping[str, str] = {
     "resource.nvidia.com/v1beta1": "the DRA driver's resources are checked by the tests that look at them",
 }
-"""API groups whose schemas are not at hand, with the reason why that is all right."""
+"""API groups without a schema here, with the reason why that is acceptable."""
 MONITORING = "monitoring.coreos.com/v1"
 PUBLISHED: Mapping[str, str] = {
     "gateway.networking.k8s.io/v1": "gateway-api",
     "inference.networking.k8s.io/v1": "inference-extension",
     "keda.sh/v1alpha1": "keda",
 }
-"""API groups whose definitions the local cluster has from their makers, by their name there."""
+"""API groups whose definitions the local cluster gets from their projects, by their name there."""
 POD_TEMPLATE = "io.k8s.api.core.v1.PodTemplateSpec"
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ _known: dict[str, list[str]] = {}
 
 
 def object_errors(document: Document) -> list[str]:
-    """Return what a schema says against an object, each with kind, name and path; of equal objects it is asked once."""
+    """Return the schema errors of an object, with its kind and name. Equal objects are validated once."""
     text = json.dumps(document, sort_keys=True)
     if text not in _known:
         _known[text] = _object_errors(document)
@@ -129,12 +129,12 @@ def _validator(crd: Document, api: str) -> Any:
     """Return a closed validator of one version of a custom resource."""
     version = next(version for version in crd["spec"]["versions"] if api == f"{crd['spec']['group']}/{version['name']}")
     schema = closed(version["schema"]["openAPIV3Schema"])
-    schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own, left open in every CRD
+    schema["properties"]["metadata"] = {"type": "object"}  # every CRD leaves it to Kubernetes
     return Draft7Validator(schema)
 
 
 def closed(schema: Any) -> Any:
-    """Return an OpenAPI schema whose objects allow no key that they do not list."""
+    """Return an OpenAPI schema whose objects allow only the keys that they list."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""What kube-score has against rendered objects, with the project's exceptions."""
+"""Complaints of kube-score about rendered objects, with the project's exceptions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from localcluster.programs import program
 
 EXCEPTIONS = CHECKOUT / ".ci" / "kube-score.yaml"
 LIMIT = 60
-"""Seconds; it takes less than one."""
+"""Limit in seconds. A run takes less than one."""
 WORST = 5
 """Grades up to this are warnings (5) and critical (1); kube-score's own exit status counts the critical ones."""
 UNKNOWN = ("ComputeDomain",)
 
 
 def exceptions() -> Mapping[str, str]:
-    """Return the checks that are left out, each with its reason."""
+    """Return the checks to leave out, each with its reason."""
     found: dict[str, str] = yaml.safe_load(EXCEPTIONS.read_text(encoding="utf-8"))
     return found
 
 
 def complaints(documents: Iterable[Mapping[str, Any]], left_out: Iterable[str] = ()) -> set[tuple[str, str]]:
-    """Return object and check of everything that kube-score is not content with."""
+    """Return object and check of every complaint."""
     text = yaml.safe_dump_all([item for document in documents for item in known(document)])
     command = [str(program("kube-score")), "score", "--kubernetes-version", "v1.36", "--output-format", "json"]
     command += [word for name in left_out for word in ("--ignore-test", name)]
@@ -43,7 +43,7 @@ def complaints(documents: Iterable[Mapping[str, Any]], left_out: Iterable[str] =
 
 
 def known(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return an object as kinds that kube-score knows: a LeaderWorkerSet's pods as two StatefulSets."""
+    """Return an object in kinds that kube-score knows. A LeaderWorkerSet becomes two StatefulSets."""
     if document["kind"] in UNKNOWN:
         return []
     if document["kind"] != "LeaderWorkerSet":

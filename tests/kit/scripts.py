@@ -1,4 +1,4 @@
-"""The chart's scripts, run as a pod would run them, with a program of the test in the place of vLLM."""
+"""Run the chart's scripts as a pod does, with a program of the test in place of vLLM."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from kit.paths import CHART
 
-SCRIPTS = CHART / "files"
+SCRIPTS = CHART / "files" / "engine"
 LIMIT = 40
-"""Seconds that a script may take."""
+"""Limit of a script in seconds."""
 OWN_SHARED_MEMORY = 'mount -t tmpfs none /dev/shm && touch /dev/shm/left-over && exec "$@"'
-"""start.sh empties /dev/shm: it gets one of its own."""
+"""start.sh empties /dev/shm, so it gets its own."""
 
 
 class Pod:
-    """Settings and programs of a pod; ``vllm`` is a script of the test."""
+    """Settings and programs of a pod, in which ``vllm`` is a script of the test."""
 
     def __init__(self, folder: Path, vllm: str = 'echo "vllm $*"', **settings: object) -> None:
-        """Make a pod.
+        """Create a pod.
 
         Args:
             folder: a temporary folder.
@@ -59,13 +59,13 @@ class Pod:
         }
 
     def program(self, name: str, text: str) -> None:
-        """Put a program on the pod's PATH."""
+        """Add a program to the pod's PATH."""
         path = self.programs / name
         path.write_text(f"#!{shutil.which('bash')}\n{text}\n", encoding="utf-8")
         path.chmod(0o755)
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a script, with a /dev/shm of its own."""
+        """Start a script with its own /dev/shm."""
         inside = ["bash", "-c", OWN_SHARED_MEMORY, "shm", "bash", str(SCRIPTS / script), *arguments]
         return subprocess.Popen(
             [*namespace(), *inside],
@@ -77,14 +77,14 @@ class Pod:
         )
 
     def run(self, script: str, *arguments: str) -> tuple[int, str]:
-        """Run a script to its end and return its exit status and all that it said."""
+        """Run a script until it exits, and return its exit status and output."""
         with self.start(script, *arguments) as process:
             said, _ = process.communicate(timeout=LIMIT)
         return process.returncode, said
 
 
 def namespace() -> list[str]:
-    """Return the start of a command line that gives a command mounts and a /proc of its own, as PID 1."""
+    """Return a command prefix that runs a command as PID 1 with its own mounts and /proc."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *user, "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 
@@ -96,7 +96,7 @@ def terminate(process: subprocess.Popen[str]) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+    """Return a TCP port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
@@ -104,6 +104,6 @@ def free_port() -> int:
 
 @contextmanager
 def listening(env: Mapping[str, str], name: str = "MULTINODE_PORT") -> Iterator[socket.socket]:
-    """Listen on a port that the pod's settings name."""
+    """Listen on the port in one of the pod's settings."""
     with socket.create_server(("127.0.0.1", int(env[name]))) as server:
         yield server

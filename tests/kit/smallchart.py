@@ -30,10 +30,10 @@ VALUES = "engine: {maxLength: null, backend: mp, trust: false}\ntensor: 2\ngpus:
 RULES = """{{- $problems := list }}
 {{- if ne 0 (mod (int .Values.gpus) (int .Values.tensor)) }}
 {{- $problems = append $problems
-  (printf "tensor: must divide %d GPUs (got %d). Use 1, 2 or 4." (int .Values.gpus) (int .Values.tensor)) }}
+  (printf "tensor: does not divide %d GPUs (got %d). Use 1, 2 or 4." (int .Values.gpus) (int .Values.tensor)) }}
 {{- end }}
 {{- if eq .Values.name "bad" }}
-{{- $problems = append $problems "name: must be a model (got \\"bad\\"). Give the model's name." }}
+{{- $problems = append $problems "name: is not a model (got \\"bad\\"). Set the model's name." }}
 {{- end }}
 {{- if $problems }}
 {{- fail (printf "\\nvllm-multinode: %d problem(s) in the values:\\n  - %s\\n"

@@ -1,4 +1,4 @@
-"""What the chart's start script makes of a rendered pod: the words that reach ``vllm``."""
+"""The command line that the chart's start script builds for a rendered pod."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRINT = f"""exec {sys.executable} -c 'import json, sys; print("{MARK}" + json.du
 
 
 def vllm_words(manifests: Manifests, rank: int) -> list[str]:
-    """Return the words that the start script of a rendered pod gives to ``vllm``, none when it does not call it.
+    """Return the arguments that the start script passes to ``vllm``, none if it does not run it.
 
     Args:
         manifests: a rendered chart.

@@ -1,4 +1,4 @@
-"""What an upgrade changes: fields of rendered objects, put together over values files, as a table."""
+"""What an upgrade changes: fields of rendered objects over several values files, as a table."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from kit.diff import changed_paths
 from kit.render import Manifests
 
 OF_THE_VERSION = frozenset({"metadata.labels.helm.sh/chart", "metadata.labels.app.kubernetes.io/version"})
-"""Labels that change with each version of the chart, in no pod template and no selector."""
+"""Labels that change with each version of the chart. Pod templates and selectors do not have them."""
 ROLES = ("leader", "worker")
 POD = re.compile(r"spec\.leaderWorkerTemplate\.(leader|worker)Template\.")
 TOPOLOGY = "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology"
 REMAKES = ("spec.leaderWorkerTemplate", "spec.networkConfig", TOPOLOGY)
-"""What LeaderWorkerSet puts into a revision (pkg/utils/revision of 0.9), or into the leaders' StatefulSet: another one
-makes all groups anew."""
+"""Fields that LeaderWorkerSet copies to a revision (pkg/utils/revision of 0.9) or to the leaders' StatefulSet. A change
+of them recreates all groups."""
 SHOWN = 40
-"""Characters of a value in the table."""
+"""Maximum number of characters of a value in the table."""
 
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """A field of an object that differs, with its values as they are shown."""
+    """A field that differs, with its values as the table shows them."""
 
     kind: str
     field: str
     restarts: bool
-    """LeaderWorkerSet makes all groups anew for it."""
+    """Whether the change recreates all groups."""
     before: str = ""
     after: str = ""
 
 
 def changes(before: Manifests, after: Manifests) -> set[Change]:
-    """Return the fields at which two renderings of a release differ, but for the labels of the chart's version."""
+    """Return the fields at which two renderings differ, except for labels with the chart's version."""
     old, new = (_by_name(manifests) for manifests in (before, after))
     found: set[Change] = set()
     for key in {*old, *new}:
@@ -49,7 +49,7 @@ def changes(before: Manifests, after: Manifests) -> set[Change]:
 
 
 def rows(by_file: Mapping[str, set[Change]]) -> list[tuple[str, ...]]:
-    """Return a row per field: which values files it changes for, from what to what, and whether pods restart."""
+    """Return one row per field: the values files, the old and the new value, and whether pods restart."""
     fields = sorted({(one.kind, one.field, one.restarts) for found in by_file.values() for one in found})
     return [_row(kind, field, restarts, by_file) for kind, field, restarts in fields]
 
@@ -63,7 +63,7 @@ def _row(kind: str, field: str, restarts: bool, by_file: Mapping[str, set[Change
 
 
 def summary(title: str, by_file: Mapping[str, set[Change]]) -> str:
-    """Return the table with its title, or a sentence when nothing changes."""
+    """Return the table with its title, or a sentence if nothing changes."""
     found = rows(by_file)
     if not found:
         return f"{title}: no field changes."
@@ -73,7 +73,7 @@ def summary(title: str, by_file: Mapping[str, set[Change]]) -> str:
 def _by_name(manifests: Manifests) -> dict[tuple[str, str], dict[str, Any]]:
     found = {(one["kind"], one["metadata"]["name"]): _readable(one) for one in manifests}
     for one in found.values():
-        one["metadata"].setdefault("annotations", {})  # so that the first one has a path of its own
+        one["metadata"].setdefault("annotations", {})  # so that a first annotation has a path of its own
     return found
 
 
@@ -96,7 +96,7 @@ def _differing(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 
 def _readable(node: Any) -> Any:
-    """Return an object whose containers have their arguments by flag: a new one would else move all after it."""
+    """Return an object with arguments by flag, so that a new flag does not shift all that follow."""
     if isinstance(node, list):
         return [_readable(item) for item in node]
     if not isinstance(node, Mapping):
@@ -108,7 +108,7 @@ def _readable(node: Any) -> Any:
 
 
 def by_flag(words: Sequence[str]) -> dict[str, str]:
-    """Return a command line's words by the flag that they belong to; those before the first flag under nothing."""
+    """Return the words of a command line by flag. Words before the first flag have an empty key."""
     found: dict[str, str] = {}
     flag = ""
     for word in map(str, words):
@@ -121,7 +121,7 @@ def by_flag(words: Sequence[str]) -> dict[str, str]:
 
 
 def _shown(document: Any, path: str) -> str:
-    """Return the value at a path of ``changed_paths``, shortened; a dash where there is none."""
+    """Return the value at a path of ``changed_paths``, shortened, or a dash if it does not exist."""
     value = _at(document, path)
     if value is None:
         return "-"
@@ -131,7 +131,7 @@ def _shown(document: Any, path: str) -> str:
 
 
 def _at(node: Any, path: str) -> Any:
-    """Follow a path; keys may have dots, so the longest key that fits is taken."""
+    """Follow a path. Keys may contain dots, so the longest matching key is used."""
     if not path:
         return node
     if isinstance(node, Mapping):

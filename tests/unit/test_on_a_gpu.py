@@ -49,7 +49,7 @@ def test_pod_is_the_rendered_leader_but_for_sizes_and_paths(tmp_path: Path) -> N
     assert (pod.port, pod.env["VLLM_HOST_IP"], pod.env["LWS_GROUP_SIZE"]) == (8080, "10.0.0.1", "1")
     assert pod.env["HOME"] == f"{folder}/cache/v0.32.0-tiny/home"
     scripts = {file.name: file.read_text(encoding="utf-8") for file in (folder / "scripts").iterdir()}
-    assert scripts == manifests.one("ConfigMap")["data"]
+    assert scripts == manifests.one("ConfigMap", "vllm-scripts")["data"]
 
 
 def test_pod_is_refused_when_the_backend_is_not_ray(tmp_path: Path) -> None:

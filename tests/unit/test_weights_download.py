@@ -166,8 +166,8 @@ def test_hub_that_is_away_for_a_while_is_asked_again(hub: SmallHub, tmp_path: Pa
     with container.start() as process:
         assert process.stdout
         first = process.stdout.readline()
-        assert "try 1 failed: " in first
-        assert "the next one in 5 s" in first
+        assert "attempt 1 failed: " in first
+        assert "the next one starts in 5 s" in first
         with hub.served(("127.0.0.1", port)):
             said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, said
@@ -215,13 +215,13 @@ def test_index_that_names_a_file_that_is_not_there_is_told(hub: SmallHub, contai
     (hub.folder / SHARDS[1]).unlink()
     code, said = container.run()
     assert code == 1
-    assert f"{INDEX} names 1 files that the model does not have, or that were left out, such as {SHARDS[1]}" in said
+    assert f"{INDEX} lists 1 files that the repository lacks or that were left out, such as {SHARDS[1]}" in said
 
 
 def test_model_without_weights_is_told(hub: SmallHub, tmp_path: Path, endpoint: str) -> None:
     code, said = Container(tmp_path / "models", endpoint, exclude=["*.safetensors", "*.bin", "*.pth"]).run()
     assert code == 1
-    assert "there are no weights among the 2 files" in said
+    assert "none of the 2 downloaded files contains weights" in said
 
 
 def test_folder_of_another_revision_is_left_alone(tmp_path: Path, endpoint: str, container: Container) -> None:
@@ -278,5 +278,5 @@ def test_waiting_pod_tells_the_progress_and_goes_on_when_all_is_there(container:
 def test_waiting_pod_gives_up_when_the_time_is_over(tmp_path: Path) -> None:
     code, said = Container(tmp_path / "models", "none", seconds=0.5).run("wait")
     assert code == 1
-    assert "is not complete after 0 s (weights.download.timeoutSeconds): nobody has begun to fill it." in said
+    assert "is not complete after 0 s (weights.download.timeoutSeconds): no pod has started to fill it." in said
     assert "the container ends in 0 s (startup.backoffSeconds)" in said

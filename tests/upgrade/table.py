@@ -1,4 +1,4 @@
-"""``make upgrading``: what an upgrade from the release before changes, between markers in UPGRADING.md."""
+"""``make upgrading``: what an upgrade from the previous chart changes, between markers in changes.md."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from kit.paths import CHART, CHECKOUT
 from kit.previous import Previous, previous
 from kit.render import HelmFailed, Manifests, render
 from kit.upgrades import Change, changes, summary
-from vmn.core.values.schema import without_hints
 from vmn.core.values.yaml import parse_values
 
 UPGRADING = CHART / "UPGRADING.md"
+"""What users read before an upgrade."""
+CHANGES = CHECKOUT / "tests" / "upgrade" / "changes.md"
+"""The table."""
 
 
 def with_the_same_values(of: Previous, chart: Path = CHART) -> dict[str, set[Change]]:
-    """Return what changes when only the chart does: each values file as the release before had it."""
+    """Return what changes when only the chart does, for each values file of the previous chart."""
     return {file.stem: _changes(render(None, file, chart=of.chart), file, chart) for file in of.overlays}
 
 
 def with_todays_values(of: Previous, chart: Path = CHART) -> dict[str, set[Change]]:
-    """Return what changes when the values files of this tree are taken as well; those that both have."""
+    """Return what changes when the chart and the values file do, for each values file that both have."""
     today = {file.name: CHECKOUT / "values" / file.name for file in of.overlays}
     return {
         file.stem: _changes(render(None, file, chart=of.chart), today[file.name], chart)
@@ -57,12 +59,12 @@ def values_text(before: Path, now: Path) -> str:
 
 
 def schema_of(chart: Path) -> Any:
-    """Return a chart's schema without its hints for Helm's messages."""
-    return without_hints(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
+    """Return a chart's schema."""
+    return json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
 
 
 def written(text: str, of: Previous, chart: Path = CHART) -> str:
-    """Return UPGRADING.md's text with the table as it should be."""
+    """Return the text of changes.md with the table as it should be."""
     return replaced(text, "upgrade", body(of, chart))
 
 
@@ -70,16 +72,16 @@ def _changes(before: Manifests, file: Path, chart: Path) -> set[Change]:
     try:
         return changes(before, render(None, file, chart=chart))
     except HelmFailed as error:
-        raise AssertionError(f"{file.name} of the release before is refused: {error.stderr}") from error
+        raise AssertionError(f"{file.name} of the previous chart is refused: {error.stderr}") from error
 
 
 def main() -> None:
     """Write the table."""
-    old = UPGRADING.read_text(encoding="utf-8")
+    old = CHANGES.read_text(encoding="utf-8")
     new = written(old, previous())
     if new != old:
-        UPGRADING.write_text(new, encoding="utf-8")
-        print(f"wrote {UPGRADING.relative_to(CHECKOUT)}")
+        CHANGES.write_text(new, encoding="utf-8")
+        print(f"wrote {CHANGES.relative_to(CHECKOUT)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m chartfiles``: write what is generated, or say what is out of date."""
+"""``python -m chartfiles``: write all generated files, or report which are out of date."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"
 DASHBOARD = CHART / "dashboards" / "vllm-multinode.json"
 PICTURE = CHECKOUT / "docs" / "deepseek-r1.svg"
-"""The ledger of two nodes, in ``docs/planner.md``."""
+"""The memory of two nodes, which ``docs/planner.md`` shows."""
 
 
 def generated() -> Mapping[Path, str]:
-    """Return every file that has something generated, with the content that it should have."""
-    source, renamed = (CHART / name for name in ("values.schema.yaml", "renamed.yaml"))
+    """Return all files with generated content, and the content that they should have."""
+    source, renamed = (CHART / name for name in ("values.schema.yaml", "files/renamed.yaml"))
     schema = generated_schema(source.read_text(encoding="utf-8"), renamed.read_text(encoding="utf-8"))
     values = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     written = catalogue(CHECKOUT / "values")
@@ -46,13 +46,13 @@ def generated() -> Mapping[Path, str]:
 
 
 @click.command()
-@click.option("--verify", is_flag=True, help="Write nothing; fail when a file is out of date.")
+@click.option("--verify", is_flag=True, help="Write nothing, and fail if a file is out of date.")
 def main(verify: bool) -> None:
-    """Write the chart's JSON schema, the dashboard, the values files, a picture and the READMEs' tables."""
+    """Write the chart's JSON schema, its dashboard, the presets, a picture, and the tables in the READMEs."""
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text("utf-8") != text]
     if verify:
         for path in stale:
-            click.echo(f"{path.relative_to(CHECKOUT)} is out of date: please run make generate", err=True)
+            click.echo(f"{path.relative_to(CHECKOUT)} is out of date: run make generate", err=True)
         sys.exit(1 if stale else 0)
     for path, text in generated().items():
         if path in stale:

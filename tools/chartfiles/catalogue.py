@@ -1,4 +1,4 @@
-"""The presets of ``values/`` that ``vmn generate`` writes: which, and for what hardware; and a picture of a plan."""
+"""The presets in ``values/``, with the requests of ``vmn generate`` that write them, and a picture."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CATALOGUE: Mapping[str, PlanRequest] = {
 
 
 def catalogue(folder: Path) -> dict[Path, str]:
-    """Return the path and the content of every generated preset.
+    """Return all presets with the content that they should have.
 
     Raises:
         LookupError: no layout fits a request.

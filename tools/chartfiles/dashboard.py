@@ -20,12 +20,12 @@ UID = "vllm-multinode"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SERIES = 'namespace="$namespace",job=~"$job",group=~"$group"'
 LEADERS = 'namespace="$namespace",pod=~"$job-[0-9]+"'
-"""The leaders' pods, as kube-state-metrics names them."""
+"""Selects the leaders' pods in kube-state-metrics."""
 WINDOW = "[$__rate_interval]"
 WIDTH = 24
 """Columns of Grafana's grid."""
 HEIGHT = 8
-"""Rows of it for a panel."""
+"""Rows of the grid per panel."""
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -34,12 +34,12 @@ class Panel:
     """A panel.
 
     Attributes:
-        title: what it shows.
+        title: what the panel shows.
         says: how to read it.
-        unit: of Grafana's list.
-        queries: legend -> PromQL.
-        width: columns.
-        single: one number instead of a course.
+        unit: one of Grafana's units.
+        queries: PromQL by legend.
+        width: in columns.
+        single: the latest number instead of a graph over time.
     """
 
     title: str
@@ -57,7 +57,7 @@ def quantiles(metric: str) -> dict[str, str]:
 
 
 def by_group(expression: str, more: str = "") -> str:
-    """Return a sum by group, and by more labels."""
+    """Return a sum by group, and by additional labels."""
     return f"sum by (group{more}) ({expression})"
 
 
@@ -74,16 +74,16 @@ def gauge(metric: str) -> str:
 ROWS: Mapping[str, Sequence[Panel]] = {
     "Groups": (
         Panel(
-            "Groups that serve",
-            "Leaders whose /metrics answers. Less than group.replicas: a group is down or starting.",
+            "Serving groups",
+            "Leaders whose /metrics responds. If there are fewer than group.replicas, a group is down or starting.",
             "none",
             {"serving": f"count(up{{{SERIES}}} == 1) or vector(0)"},
             width=4,
             single=True,
         ),
         Panel(
-            "Requests that run",
-            "In vLLM's batches, over all groups.",
+            "Running requests",
+            "Requests in vLLM's batches, over all groups.",
             "none",
             {"running": f"sum({gauge('num_requests_running')})"},
             width=4,
@@ -91,13 +91,13 @@ ROWS: Mapping[str, Sequence[Panel]] = {
         ),
         Panel(
             "Serving",
-            "1 while a group's leader answers.",
+            "1 while a group's leader responds.",
             "none",
             {"group {{group}}": f"max by (group) (up{{{SERIES}}})"},
         ),
         Panel(
-            "Start-up",
-            "Seconds from the leader's pod until it was ready, of the last start (kube-state-metrics).",
+            "Startup",
+            "Seconds from the start of the leader's pod until it was ready, for the latest start (kube-state-metrics).",
             "s",
             {
                 "{{pod}}": f"max by (pod) (kube_pod_status_ready_time{{{LEADERS}}} - on (namespace, pod, uid)"
@@ -106,8 +106,8 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             width=4,
         ),
         Panel(
-            "Made anew",
-            "Times in an hour that a group got a new leader (kube-state-metrics).",
+            "Recreated",
+            "How often a group was recreated within an hour (kube-state-metrics).",
             "none",
             {
                 "{{pod}}": "count by (pod) (max by (namespace, pod, uid)"
@@ -119,7 +119,7 @@ ROWS: Mapping[str, Sequence[Panel]] = {
     "Requests": (
         Panel(
             "Running and waiting",
-            "Waiting requests that stay: more groups, or a larger max-num-seqs if the KV cache has room.",
+            "If requests keep waiting, add groups, or raise max-num-seqs if the KV cache has room.",
             "none",
             {
                 "running, group {{group}}": by_group(gauge("num_requests_running")),
@@ -127,32 +127,34 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             },
         ),
         Panel(
-            "Ends",
-            "Requests a second by the reason of their end: stop, length, abort (the client left), error.",
+            "Finished requests",
+            "Requests per second, by the reason they finished: stop, length, abort (the client left), or error.",
             "reqps",
             {"{{finished_reason}}": f"sum by (finished_reason) ({rate('request_success')})"},
         ),
         Panel(
-            "Answers",
-            "HTTP answers a second by status.",
+            "Responses",
+            "HTTP responses per second, by status.",
             "reqps",
             {"{{status}}": f"sum by (status) (rate(http_requests_total{{{SERIES}}}{WINDOW}))"},
         ),
         Panel(
             "First token",
-            "Seconds from a request until its first token.",
+            "Seconds from a request to its first token.",
             "s",
             quantiles("time_to_first_token_seconds"),
         ),
         Panel(
             "Between tokens", "Seconds between two tokens of an answer.", "s", quantiles("inter_token_latency_seconds")
         ),
-        Panel("Whole answer", "Seconds from a request until its end.", "s", quantiles("e2e_request_latency_seconds")),
+        Panel(
+            "Whole answer", "Seconds from a request to its last token.", "s", quantiles("e2e_request_latency_seconds")
+        ),
     ),
     "Engine": (
         Panel(
             "Tokens",
-            "Tokens a second. None while requests run: a rank is stuck.",
+            "Tokens per second. If there are none while requests are running, a rank is stuck.",
             "none",
             {
                 "prompt, group {{group}}": by_group(rate("prompt_tokens")),
@@ -161,31 +163,31 @@ ROWS: Mapping[str, Sequence[Panel]] = {
         ),
         Panel(
             "KV cache in use",
-            "Share of the KV cache, of each data-parallel rank. Near 100 % requests wait or are preempted.",
+            "Share of each data-parallel rank's KV cache. Near 100 %, requests wait or are preempted.",
             "percentunit",
             {"group {{group}}, rank {{engine}}": f"max by (group, engine) ({gauge('kv_cache_usage_perc')})"},
         ),
         Panel(
             "Prefix cache",
-            "Share of the prompts' tokens that were cached.",
+            "Share of prompt tokens that were found in the cache.",
             "percentunit",
             {"group {{group}}": f"{by_group(rate('prefix_cache_hits'))} / {by_group(rate('prefix_cache_queries'))}"},
         ),
         Panel(
             "Preemptions",
-            "Requests a second that lost their KV cache and start over: it is too small for what runs.",
+            "Requests per second that lost their KV cache and start over. The cache is then too small for the load.",
             "reqps",
             {"group {{group}}": by_group(rate("num_preemptions"))},
         ),
         Panel(
             "Time in the queue",
-            "Seconds until a request was taken into work.",
+            "Seconds from a request until vLLM started to process it.",
             "s",
             quantiles("request_queue_time_seconds"),
         ),
         Panel(
-            "Tokens in a step",
-            "Mean tokens of an engine's step: how well it batches.",
+            "Tokens per step",
+            "Mean number of tokens per step of the engine. It shows how well requests are batched.",
             "none",
             {
                 "group {{group}}": f"{by_group(f'rate(vllm:iteration_tokens_total_sum{{{SERIES}}}{WINDOW})')}"
@@ -201,7 +203,7 @@ def dashboard_json() -> str:
     built = (
         dashboard.Dashboard("vLLM on several nodes")
         .uid(UID)
-        .description("Groups, requests and engine of vllm-multinode's releases. Written by make generate.")
+        .description("Groups, requests, and engine of releases of vllm-multinode. Written by make generate.")
         .tags(["vllm", "vllm-multinode"])
         .readonly()
         .refresh("30s")
@@ -242,7 +244,7 @@ def variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 def graphic(panel: Panel) -> stat.Panel | timeseries.Panel:
     """Return a panel in Grafana's types."""
-    shape = number() if panel.single else course()
+    shape = number() if panel.single else graph()
     shape = shape.title(panel.title).description(panel.says).unit(panel.unit).datasource(SOURCE)
     shape = shape.span(panel.width).height(HEIGHT)
     for letter, (legend, query) in zip("ABCDEF", panel.queries.items(), strict=False):
@@ -253,12 +255,12 @@ def graphic(panel: Panel) -> stat.Panel | timeseries.Panel:
 
 
 def number() -> stat.Panel:
-    """Return the form of all single numbers: the last one."""
+    """Return the options of a panel with a single number: the latest one."""
     return stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
-def course() -> timeseries.Panel:
-    """Return the form of all courses."""
+def graph() -> timeseries.Panel:
+    """Return the options of a panel with a graph over time."""
     legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
     return (
         timeseries.Panel()

@@ -1,4 +1,4 @@
-"""The generated tables of the READMEs."""
+"""The generated tables in the READMEs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 from chartfiles.catalogue import CATALOGUE
 from chartfiles.schema import Schema, schema_leaves
 from vmn.core.values.layout import layout_of
-from vmn.core.values.schema import without_hints
 from vmn.core.values.yaml import Values, merged
 
 
 def replaced(text: str, name: str, body: str) -> str:
-    """Return ``text`` with what is between the markers ``generated:<name>`` replaced, unchanged without markers."""
+    """Replace the text between the markers ``generated:<name>``. A text without markers is returned unchanged."""
     start, end = f"<!-- generated:{name} -->", f"<!-- /generated:{name} -->"
     if start not in text:
         return text
@@ -33,22 +32,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that fits a table's cell."""
+    """Return text in a form that fits in a cell."""
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
 
 
 def values_table(schema: Schema, values: Values) -> str:
-    """Return key, type, default and description of every value."""
-    plain: Any = without_hints(schema)
+    """Return a table with key, type, default, and description of every value."""
     rows = [
         (f"`{key}`", kind(leaf), default(lookup(values, key)), str(leaf.get("description", "")))
-        for key, leaf in schema_leaves(plain)
+        for key, leaf in schema_leaves(schema)
     ]
     return table(("Key", "Type", "Default", "Description"), rows)
 
 
 def kind(leaf: Schema) -> str:
-    """Return a leaf's type as people read it."""
+    """Return the type of a value, for readers."""
     if "enum" in leaf:
         return " or ".join(f"`{choice}`" for choice in leaf["enum"] if choice is not None)
     types = leaf.get("type", [])
@@ -59,12 +57,12 @@ def kind(leaf: Schema) -> str:
 
 
 def default(value: object) -> str:
-    """Return a default as it would be written."""
+    """Return a default as it is written in a values file."""
     return "unset" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """Return a value by its dotted key, None when it is not there."""
+    """Return a value by its dotted key, or None if it does not exist."""
     here: Any = values
     for part in key.split("."):
         here = here.get(part) if isinstance(here, Mapping) else None
@@ -72,13 +70,13 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
 
 
 def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
-    """Return one row per overlay: the model, what it runs on, how it is spread and the context."""
+    """Return a table with one row per preset: the model, the nodes, the layout, and the context."""
     rows = [overlay_row(path, merged(defaults, values)) for path, values in sorted(overlays.items())]
     return table(("Model", "Nodes x GPUs", "Layout", "Context", "File"), rows)
 
 
 def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
-    """Return one overlay's row."""
+    """Return the row of a preset."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
     chosen = layout_of(values)
     sizes = {"tensor": chosen.tensor, "pipeline": chosen.pipeline, "data": chosen.data}
@@ -91,6 +89,6 @@ def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
 
 
 def gpu_of(name: str) -> str:
-    """Return the GPU that a preset is for, in capitals; empty for files that are not generated."""
+    """Return the GPU of a preset in capitals, or nothing for other files."""
     request = CATALOGUE.get(name)
     return request.gpu.upper() if request else ""

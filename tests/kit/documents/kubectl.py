@@ -90,7 +90,7 @@ def _of_a_pod(options: Options) -> None:
     wanted = options.first("-c", "--container")
     assert wanted in containers, f"{pod} has {sorted(containers)}"
     mounts = {one["mountPath"] for one in containers[wanted]["volumeMounts"]}
-    scripts = {f"/etc/vllm-multinode/{file}" for file in release().one("ConfigMap")["data"]}
+    scripts = {f"/etc/vllm-multinode/{file}" for file in release().one("ConfigMap", "vllm-scripts")["data"]}
     for path in re.findall(r"(?<![\w.])/[\w./-]+", " ".join(inside)):
         assert path in mounts | scripts | OF_THE_SYSTEM, f"{path} is not in the pod: {sorted(mounts | scripts)}"
 

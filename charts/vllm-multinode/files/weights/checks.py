@@ -1,4 +1,4 @@
-"""Whether files are what the hub says, and a checkpoint what its index says."""
+"""Checks of files against the Hub, and of a checkpoint against its index."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from hub import File
 
 BLOCK = 16 * 2**20
-"""Bytes that are read at once."""
+"""Bytes to read at a time."""
 INDEX = ".safetensors.index.json"
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 SEE = "see weights.download.exclude"
 
 
 def check(path: Path, file: File, *, hashes: bool) -> str | None:
-    """Return what is wrong with a file that was downloaded."""
+    """Return what is wrong with a downloaded file, or None."""
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"has {size} bytes, and the hub says {file.size}"
@@ -35,9 +35,9 @@ def check(path: Path, file: File, *, hashes: bool) -> str | None:
 
 
 def index_problem(folder: Path, names: Sequence[str]) -> str | None:
-    """Return why vLLM could not read the files of a checkpoint."""
+    """Return why vLLM could not load the files of a checkpoint, or None."""
     if not any(name.endswith(WEIGHTS) for name in names):
-        return f"there are no weights among the {len(names)} files that were not left out: {SEE}, and model.name."
+        return f"none of the {len(names)} downloaded files contains weights: {SEE}, and check model.name."
     for name in names:
         if not name.endswith(INDEX):
             continue
@@ -45,7 +45,7 @@ def index_problem(folder: Path, names: Sequence[str]) -> str | None:
         missing = sorted({str(Path(name).parent / shard) for shard in shards} - set(names))
         if missing:
             return (
-                f"{name} names {len(missing)} files that the model does not have, or that were left out, such as "
-                f"{missing[0]}: {SEE}, or tell the model's owner."
+                f"{name} lists {len(missing)} files that the repository lacks or that were left out, such as "
+                f"{missing[0]}: {SEE}, or report it to the model's owner."
             )
     return None

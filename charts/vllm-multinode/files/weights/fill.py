@@ -1,7 +1,7 @@
-"""Fill a folder with a model of the Hugging Face hub: once, resumable, checked, and with its progress in the log.
+"""Download a model from the Hugging Face Hub to a folder, once, with checks, and with the progress in the log.
 
-Runs in vLLM's image with its huggingface_hub (1.31 or newer), which downloads a file under another name and renames it:
-what was interrupted begins again with the files that are not there yet.
+The script runs in vLLM's image with its huggingface_hub (1.31 or newer), which downloads a file under a temporary name
+and then renames it. An interrupted download therefore continues with the files that are still missing.
 """
 
 from __future__ import annotations
@@ -14,37 +14,49 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from checks import check, index_problem
-from folder import MARKER, STATUS, Asked, Problem, gib, give_up, is_complete, locked, say, torn_files, write
+from folder import (
+    MARKER,
+    STATUS,
+    DownloadError,
+    DownloadSpec,
+    gib,
+    give_up,
+    is_complete,
+    locked,
+    say,
+    torn_files,
+    write,
+)
 from hub import TEMPORARY, File, Hub, Snapshot, Unreachable
 from progress import Progress
 
 AT_ONCE = 8
-"""Files: what huggingface_hub's own snapshot_download takes."""
+"""Number of files in parallel, as in huggingface_hub's own snapshot_download."""
 PAUSES = (5, 15, 60, 120, 300)
-"""Seconds before the next try, the last one again and again."""
+"""Seconds before the next attempts. The last one repeats."""
 LEFT_OVER = re.compile(r"\.[0-9a-f]{8}\.incomplete$")
-"""Temporary files that huggingface_hub 2 never takes up again: a killed download leaves them on the disk."""
+"""Temporary files of a killed download, which huggingface_hub 2 never continues."""
 JOURNAL = ".vllm-multinode.checked"
-"""Files that were compared with their hashes, with size and time of change: not read again after an interruption."""
+"""Lists verified files with size and modification time, so that they are not read again after an interruption."""
 
 
 class Filling:
-    """One model into one folder."""
+    """A download of one model to one folder."""
 
-    def __init__(self, asked: Asked) -> None:
-        """Keep what is asked for."""
-        self.asked = asked
-        self.hub = Hub(asked)
-        self.journal = asked.path / JOURNAL
+    def __init__(self, spec: DownloadSpec) -> None:
+        """Start with nothing downloaded."""
+        self.spec = spec
+        self.hub = Hub(spec)
+        self.journal = spec.path / JOURNAL
         self.checked: set[str] = set()
 
     def run(self) -> None:
-        """Download until all is there: the network's errors are tried again until the time is over.
+        """Download until all files are complete, and retry after errors of the network until the timeout.
 
         Raises:
-            Problem: trying again does not help, or the time is over.
+            DownloadError: a retry does not help, or the timeout has passed.
         """
-        deadline, tries = time.monotonic() + self.asked.seconds, 0
+        deadline, tries = time.monotonic() + self.spec.seconds, 0
         while True:
             try:
                 return self._once()
@@ -52,13 +64,13 @@ class Filling:
                 pause = PAUSES[min(tries, len(PAUSES) - 1)]
                 tries += 1
                 if time.monotonic() + pause >= deadline:
-                    raise Problem(
-                        f"{self.asked.name} is not complete after {self.asked.seconds:.0f} s "
-                        f"(weights.download.timeoutSeconds). The last error, which may pass: {error}"
+                    raise DownloadError(
+                        f"{self.spec.name} is not complete after {self.spec.seconds:.0f} s "
+                        f"(weights.download.timeoutSeconds). The last error, which may be temporary: {error}"
                     ) from error
-                text = f"try {tries} failed: {error}; the next one in {pause} s"
+                text = f"attempt {tries} failed: {error}; the next one starts in {pause} s"
                 say(text)
-                write(self.asked.path / STATUS, text)
+                write(self.spec.path / STATUS, text)
                 time.sleep(pause)
 
     def _once(self) -> None:
@@ -66,34 +78,34 @@ class Filling:
         self._clean()
         self.checked = set(self.journal.read_text(encoding="utf-8").splitlines()) if self.journal.is_file() else set()
         files = snapshot.files
-        say(f"{self.asked.name} is commit {snapshot.commit}: {len(files)} files, {gib(snapshot.size)}")
+        say(f"{self.spec.name} is commit {snapshot.commit}: {len(files)} files, {gib(snapshot.size)}")
         if snapshot.left_out:
             say(f"left out: {', '.join(snapshot.left_out[:8])}{' …' if len(snapshot.left_out) > 8 else ''}")
         self._make_room(files)
-        with Progress(self.asked, files) as progress:
+        with Progress(self.spec, files) as progress:
             self._all(files, snapshot, progress)
-        if problem := index_problem(self.asked.path, [file.name for file in files]):
-            raise Problem(problem)
+        if problem := index_problem(self.spec.path, [file.name for file in files]):
+            raise DownloadError(problem)
         self._mark(snapshot)
 
     def _clean(self) -> None:
-        for file in (self.asked.path / TEMPORARY).rglob("*.incomplete"):
+        for file in (self.spec.path / TEMPORARY).rglob("*.incomplete"):
             if LEFT_OVER.search(file.name):
                 file.unlink(missing_ok=True)
 
     def _make_room(self, files: Iterable[File]) -> None:
-        """Check that the volume has room before hours of download.
+        """Check that the volume has room, before a download of hours.
 
         Raises:
-            Problem: it has not.
+            DownloadError: it does not.
         """
         sizes = {file.name: file.size for file in files if file.size is not None}
-        needed = sum(sizes[name] for name in torn_files(self.asked.path, sizes))
-        room = os.statvfs(self.asked.path)
+        needed = sum(sizes[name] for name in torn_files(self.spec.path, sizes))
+        room = os.statvfs(self.spec.path)
         free = room.f_bavail * room.f_frsize
         if needed > free:
-            raise Problem(
-                f"the volume at {self.asked.path} has {gib(free)} free, and {gib(needed)} are still to come. Make it "
+            raise DownloadError(
+                f"the volume at {self.spec.path} has {gib(free)} free, and {gib(needed)} are still to come. Make it "
                 f"larger (weights.volume.size of a claim that the chart makes), or delete what is not needed there."
             )
 
@@ -107,48 +119,48 @@ class Filling:
                 job.result()
 
     def _file(self, file: File, snapshot: Snapshot, progress: Progress) -> None:
-        """Download and check one file, a second time when the first one is not what the hub says.
+        """Download and check one file, and do so a second time if it differs from what the Hub says.
 
         Raises:
-            Problem: it is wrong both times, or trying again does not help.
-            Unreachable: the hub does not answer.
+            DownloadError: it differs both times, or a retry does not help.
+            Unreachable: the Hub does not respond.
         """
         wrong: str | None = None
         for again in (False, True):
             path = self.hub.download(file, snapshot.commit, force=again)
             state = path.stat()
             line = f"{file.name} {state.st_size} {state.st_mtime_ns} {file.sha256 or file.blob}"
-            wrong = None if line in self.checked else check(path, file, hashes=self.asked.hashes)
+            wrong = None if line in self.checked else check(path, file, hashes=self.spec.hashes)
             if wrong is None:
                 with self.journal.open("a", encoding="utf-8") as journal:
                     journal.write(f"{line}\n")
                 progress.done(file.name)
                 return
             say(f"{file.name} {wrong}{'' if again else ': downloading it again'}")
-        raise Problem(
-            f"{file.name} {wrong}, twice. Somebody between here and the hub changes it, or the disk does: look at the "
-            f"proxy or mirror (weights.endpoint), and at the node's log for errors of the disk."
+        raise DownloadError(
+            f"{file.name} {wrong}, twice. A proxy or mirror changes it on the way, or the disk is faulty: check "
+            f"weights.endpoint and the proxy, and look for disk errors in the node's log."
         )
 
     def _mark(self, snapshot: Snapshot) -> None:
-        sizes = {file.name: (self.asked.path / file.name).stat().st_size for file in snapshot.files}
-        write(self.asked.path / MARKER, snapshot.marker(sizes))
+        sizes = {file.name: (self.spec.path / file.name).stat().st_size for file in snapshot.files}
+        write(self.spec.path / MARKER, snapshot.marker(sizes))
         self.journal.unlink(missing_ok=True)
-        (self.asked.path / STATUS).unlink(missing_ok=True)
+        (self.spec.path / STATUS).unlink(missing_ok=True)
 
 
 def main() -> None:
-    """Fill the folder that MULTINODE_WEIGHTS asks for."""
-    asked = Asked.read()
+    """Fill the folder that MULTINODE_WEIGHTS names."""
+    spec = DownloadSpec.read()
     try:
-        with locked(asked):
-            if not is_complete(asked):
-                Filling(asked).run()
-                is_complete(asked)
-    except Problem as problem:
-        give_up(asked, problem, note=True)
+        with locked(spec):
+            if not is_complete(spec):
+                Filling(spec).run()
+                is_complete(spec)
+    except DownloadError as error:
+        give_up(spec, error, note=True)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # threads would go on downloading
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # otherwise threads continue to download
     main()

@@ -1,4 +1,4 @@
-"""The folder of a checkpoint: what is asked for it, whether it is complete, who fills it, and what went wrong."""
+"""The folder of a checkpoint: what to download to it, whether it is complete, and which pod fills it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MARKER = ".vllm-multinode.json"
-"""Written last: what was downloaded, file by file."""
+"""Written last. It lists all downloaded files."""
 STATUS = ".vllm-multinode.status"
-"""One line of whoever downloads, for those who wait."""
+"""Holds one line about the progress, for pods that wait."""
 LOCK = ".vllm-multinode.lock"
 FAILED = "failed: "
 
 
-class Problem(Exception):  # noqa: N818 - reads as what happened
-    """What is wrong, why, and what to do; trying again does not help."""
+class DownloadError(Exception):
+    """What is wrong, why, and what to do. A retry does not help."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the chart asks for.
+class DownloadSpec:
+    """What to download, as the chart says.
 
     Attributes:
-        model: repository on the hub.
-        revision: branch, tag or commit.
-        path: the checkpoint's folder.
+        model: repository on the Hub.
+        revision: branch, tag, or commit.
+        path: folder of the checkpoint.
         exclude: patterns of files to leave out; None leaves out the formats that vLLM does not read.
-        hashes: compare every file with the hub's hash, not only its size.
-        seconds: until it must be complete.
-        backoff: seconds from a failure to the end of the container.
-        tick: seconds between two lines of progress.
+        hashes: compare each file with the Hub's hash, not only with its size.
+        seconds: time until the download must be complete.
+        backoff: seconds from a failure until the container exits.
+        tick: seconds between two lines about the progress.
     """
 
     model: str
@@ -51,28 +51,28 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """The model and its revision, for people."""
+        """The model and its revision, as text."""
         return f"{self.model} at {self.revision}"
 
     @classmethod
-    def read(cls) -> Asked:
-        """Return what MULTINODE_WEIGHTS says, a JSON object."""
+    def read(cls) -> DownloadSpec:
+        """Return the JSON object in MULTINODE_WEIGHTS."""
         given: dict[str, Any] = json.loads(os.environ["MULTINODE_WEIGHTS"])
         return cls(**{**given, "path": Path(given["path"])})
 
 
 def say(text: str) -> None:
-    """Print a line, at once."""
+    """Print a line without buffering."""
     print(f"vllm-multinode: {text}", file=sys.stderr, flush=True)
 
 
 def gib(size: float) -> str:
-    """Return a number of bytes in GiB, or in MiB when it is small."""
+    """Return a number of bytes in GiB, or in MiB if it is small."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file in one step: nobody reads a half of it."""
+    """Replace a file atomically, so that readers never see a part of it."""
     new = path.with_name(f"{path.name}.new")
     with new.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -82,20 +82,20 @@ def write(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> str:
-    """Return a file's text, nothing when there is none."""
+    """Return a file's text, or nothing if it can't be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
 
-def is_complete(asked: Asked) -> bool:
-    """Return whether the folder holds what is asked for.
+def is_complete(spec: DownloadSpec) -> bool:
+    """Return whether the folder holds the complete model.
 
     Raises:
-        Problem: it holds another model or revision, or its marker can't be read.
+        DownloadError: it holds another model or revision, or its marker can't be read.
     """
-    text = read(asked.path / MARKER)
+    text = read(spec.path / MARKER)
     if not text:
         return False
     try:
@@ -103,18 +103,20 @@ def is_complete(asked: Asked) -> bool:
         there, commit = f"{marker['model']} at {marker['revision']}", marker["commit"]
         sizes: Mapping[str, int] = dict(marker["files"])
     except (ValueError, KeyError, TypeError) as error:
-        place = asked.path / MARKER
-        raise Problem(f"{place} can't be read ({error!r}). Delete it: the files are then checked again.") from error
-    if marker["model"] != asked.model or asked.revision not in (marker["revision"], commit):
-        raise Problem(
-            f"{asked.path} holds {there}, and {asked.name} is asked for: pods may still read it. Give each revision a "
+        place = spec.path / MARKER
+        raise DownloadError(
+            f"{place} can't be read ({error!r}). Delete it: the files are then checked again."
+        ) from error
+    if marker["model"] != spec.model or spec.revision not in (marker["revision"], commit):
+        raise DownloadError(
+            f"{spec.path} holds {there}, and {spec.name} is asked for: pods may still read it. Give each revision a "
             f"folder of its own: leave weights.path unset, or set it to another."
         )
-    torn = torn_files(asked.path, sizes)
+    torn = torn_files(spec.path, sizes)
     if torn:
-        say(f"{asked.path} was complete, and now {len(torn)} of {len(sizes)} files are not: {', '.join(torn[:5])}")
+        say(f"{spec.path} was complete, and now {len(torn)} of {len(sizes)} files are not: {', '.join(torn[:5])}")
         return False
-    say(f"{asked.path} is complete: {there}, commit {commit}, {len(sizes)} files, {gib(sum(sizes.values()))}")
+    say(f"{spec.path} is complete: {there}, commit {commit}, {len(sizes)} files, {gib(sum(sizes.values()))}")
     return True
 
 
@@ -124,7 +126,7 @@ def torn_files(path: Path, sizes: Mapping[str, int]) -> list[str]:
 
 
 def size_of(file: Path) -> int | None:
-    """Return a file's bytes, None when it is not there."""
+    """Return a file's size in bytes, or None if it does not exist."""
     try:
         return file.stat().st_size
     except OSError:
@@ -132,23 +134,23 @@ def size_of(file: Path) -> int | None:
 
 
 @contextmanager
-def locked(asked: Asked) -> Iterator[None]:
-    """Be the only one that fills the folder: the lock goes with the process, however it ends.
+def locked(spec: DownloadSpec) -> Iterator[None]:
+    """Hold the lock of the folder, so that one process fills it. The lock ends with the process.
 
     Raises:
-        Problem: the folder can't be written, or another one has the lock until the time is over.
+        DownloadError: the folder can't be written, or another process holds the lock until the timeout.
     """
     user = os.getuid()
     try:
-        asked.path.mkdir(parents=True, exist_ok=True)
-        handle = (asked.path / LOCK).open("a")
+        spec.path.mkdir(parents=True, exist_ok=True)
+        handle = (spec.path / LOCK).open("a")
     except OSError as error:
-        raise Problem(
-            f"{asked.path} can't be written by user {user}: {error.strerror}. Make it writable for security.userId: "
+        raise DownloadError(
+            f"{spec.path} can't be written by user {user}: {error.strerror}. Make it writable for security.userId: "
             f"`chown {user}` the folder of weights.volume.hostPath on each node; a claim needs ReadWriteMany."
         ) from error
     with handle:
-        wait_for(asked, lambda: _lock(handle.fileno()), "another pod fills it")
+        wait_for(spec, lambda: _lock(handle.fileno()), "another pod fills it")
         yield
 
 
@@ -158,46 +160,46 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        say(f"this file system has no locks ({error.strerror}): only one pod may fill it")
+        say(f"this filesystem does not support locks ({error.strerror}): make sure that only one pod fills it")
     return True
 
 
-def wait_for(asked: Asked, over: Callable[[], bool], why: str) -> None:
-    """Wait, and say every minute for what.
+def wait_for(spec: DownloadSpec, over: Callable[[], bool], why: str) -> None:
+    """Wait until `over` returns true, and log every minute what for.
 
     Raises:
-        Problem: it is not over in time.
+        DownloadError: the timeout has passed.
     """
     begun = time.monotonic()
     said: float | None = None
     while not over():
-        status, now = read(asked.path / STATUS), time.monotonic()
-        if now >= begun + asked.seconds:
-            raise Problem(
-                f"{asked.path} is not complete after {asked.seconds:.0f} s (weights.download.timeoutSeconds): "
-                f"{status or 'nobody has begun to fill it'}. Read the log of the download: the Job's, or that of the "
+        status, now = read(spec.path / STATUS), time.monotonic()
+        if now >= begun + spec.seconds:
+            raise DownloadError(
+                f"{spec.path} is not complete after {spec.seconds:.0f} s (weights.download.timeoutSeconds): "
+                f"{status or 'no pod has started to fill it'}. Read the log of the download: the Job's, or that of the "
                 f"other pod of this node."
             )
-        if said is None or now - said >= 2 * asked.tick:
-            say(f"waiting for {asked.path}: {why}: {status or 'no word of it yet'}")
+        if said is None or now - said >= 2 * spec.tick:
+            say(f"waiting for {spec.path}: {why}: {status or 'no progress is known yet'}")
             said = now
-        time.sleep(min(5, asked.tick))
+        time.sleep(min(5, spec.tick))
 
 
-def give_up(asked: Asked, problem: Problem, *, note: bool) -> NoReturn:
-    """Say what is wrong and end later: a container that ends at once is started at once.
+def give_up(spec: DownloadSpec, problem: DownloadError, *, note: bool) -> NoReturn:
+    """Log what is wrong, and exit after a pause, as Kubernetes restarts the container at once.
 
     Args:
-        asked: what was asked for.
+        spec: what to download.
         problem: what is wrong.
-        note: leave it for those who wait.
+        note: also store it for the pods that wait.
     """
-    if note and asked.path.is_dir():
+    if note and spec.path.is_dir():
         try:
-            write(asked.path / STATUS, f"{FAILED}{problem}")
+            write(spec.path / STATUS, f"{FAILED}{problem}")
         except OSError as error:
-            say(f"the reason can't be left on the volume: {error.strerror}")
+            say(f"the reason can't be stored on the volume: {error.strerror}")
     say(f"error: {problem}")
-    say(f"the container ends in {asked.backoff:.0f} s (startup.backoffSeconds), and is started again later")
-    time.sleep(asked.backoff)
+    say(f"the container ends in {spec.backoff:.0f} s (startup.backoffSeconds), and is restarted later")
+    time.sleep(spec.backoff)
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""The Hugging Face hub, or a mirror of it (HF_ENDPOINT), with its errors in words."""
+"""The Hugging Face Hub, or a mirror of it (HF_ENDPOINT), with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from folder import Asked, Problem
+from folder import DownloadError, DownloadSpec
 
 TEMPORARY = Path(".cache", "huggingface", "download")
-"""Where huggingface_hub has files that are not complete, in the checkpoint's folder."""
+"""Folder in the checkpoint where huggingface_hub keeps incomplete files."""
 MISTRALS = "consolidated*"
 OTHER_FORMATS = (
     *(MISTRALS, "original/*", "metal/*"),
     *("*.pth", "*.pt", "*.bin", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.tflite", "*.ot"),
 )
-"""The same weights once more, beside the safetensors that vLLM reads: Mistral's consolidated…, Llama's and gpt-oss's
-original/ and metal/, and the forms of PyTorch, TensorFlow and others."""
+"""Copies of the weights in other formats than the safetensors that vLLM reads: Mistral's consolidated…, Llama's and
+gpt-oss's original/ and metal/, and the formats of PyTorch, TensorFlow, and others."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Unreachable(Exception):  # noqa: N818 - reads as what happened
-    """The network or the hub failed: worth another try."""
+    """The network or the Hub failed. A retry may help."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as the hub knows it; None is unknown, which some mirrors leave."""
+    """A file as the Hub describes it. Some mirrors omit a field, which is then None."""
 
     name: str
     size: int | None
     sha256: str | None
-    """Of the content, for files in LFS or Xet."""
+    """Hash of the content, for files in LFS or Xet."""
     blob: str | None
-    """Git's own hash, for the others."""
+    """Git's own hash, for all other files."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model at a commit, and which files of it are wanted."""
+    """A model at a commit, and the files to download."""
 
-    asked: Asked
+    spec: DownloadSpec
     commit: str
     files: list[File]
     left_out: list[str]
 
     @property
     def size(self) -> int:
-        """Bytes of all files, as far as the hub says."""
+        """Bytes of all files whose size the Hub states."""
         return sum(file.size or 0 for file in self.files)
 
     def marker(self, sizes: dict[str, int]) -> str:
-        """Return what the marker says, with the sizes of the files."""
-        found = {"model": self.asked.model, "revision": self.asked.revision, "commit": self.commit, "files": sizes}
+        """Return the text of the marker, with the sizes of the files."""
+        found = {"model": self.spec.model, "revision": self.spec.revision, "commit": self.commit, "files": sizes}
         return json.dumps(found, indent=1, sort_keys=True)
 
 
 class Hub:
-    """One model of the hub."""
+    """One model on the Hub."""
 
-    def __init__(self, asked: Asked) -> None:
-        """Keep what is asked for."""
-        self.asked = asked
+    def __init__(self, spec: DownloadSpec) -> None:
+        """Choose the endpoint."""
+        self.spec = spec
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         self.api = HfApi(endpoint=self.endpoint)
 
@@ -87,33 +87,35 @@ class Hub:
         """Resolve the revision, and choose the files.
 
         Raises:
-            Problem: there is no such model or revision, no access to it, or nothing in it.
-            Unreachable: the hub does not answer.
+            DownloadError: the model or revision does not exist, or the token gives no access to it.
+            Unreachable: the Hub does not respond.
         """
         with self._in_words():
-            info = self.api.model_info(self.asked.model, revision=self.asked.revision, files_metadata=True)
+            info = self.api.model_info(self.spec.model, revision=self.spec.revision, files_metadata=True)
         if not info.sha:
-            raise Problem(f"{self.endpoint} does not say which commit {self.asked.name} is. Use a mirror that does.")
+            raise DownloadError(
+                f"{self.endpoint} does not say which commit {self.spec.name} is. Use a mirror that does."
+            )
         files = [
             File(item.rfilename, item.size, item.lfs.sha256 if item.lfs else None, None if item.lfs else item.blob_id)
             for item in info.siblings or ()
         ]
-        out = _left_out([file.name for file in files], self.asked.exclude)
+        out = _left_out([file.name for file in files], self.spec.exclude)
         wanted = [file for file in files if file.name not in out]
-        return Snapshot(self.asked, info.sha, wanted, out)
+        return Snapshot(self.spec, info.sha, wanted, out)
 
     def download(self, file: File, commit: str, *, force: bool) -> Path:
-        """Have one file, and return where it is.
+        """Download one file, and return its path.
 
         Raises:
-            Problem: there is no access, or no room.
-            Unreachable: the hub does not answer.
+            DownloadError: the token gives no access, or the disk is full.
+            Unreachable: the Hub does not respond.
         """
         with self._in_words():
             found = hf_hub_download(
-                *(self.asked.model, file.name),
+                *(self.spec.model, file.name),
                 revision=commit,
-                local_dir=self.asked.path,
+                local_dir=self.spec.path,
                 endpoint=self.endpoint,
                 force_download=force,
             )
@@ -126,39 +128,39 @@ class Hub:
         except Exception as error:  # whatever the library's HTTP client raises: its classes differ between versions
             raise self._worded(error) from error
 
-    def _worded(self, error: Exception) -> Problem | Unreachable:
-        model, page = self.asked.model, f"{self.endpoint}/{self.asked.model}"
+    def _worded(self, error: Exception) -> DownloadError | Unreachable:
+        model, page = self.spec.model, f"{self.endpoint}/{self.spec.model}"
         token = "The Secret of auth.huggingFace.existingSecret holds the token"
         if isinstance(error, GatedRepoError):
-            return Problem(f"{model} is gated. Accept its terms at {page} with the token's account. {token}.")
+            return DownloadError(f"{model} is gated. Accept its terms at {page} with the token's account. {token}.")
         if isinstance(error, RevisionNotFoundError):
-            return Problem(f"{model} has no revision {self.asked.revision}. Set model.revision to one of {page}.")
+            return DownloadError(f"{model} has no revision {self.spec.revision}. Set model.revision to one of {page}.")
         if isinstance(error, RepositoryNotFoundError):
-            return Problem(
+            return DownloadError(
                 f"{self.endpoint} has no model {model}, or shows it to others only. Check model.name. {token} of an "
                 f"account that may see it."
             )
         if isinstance(error, HFValidationError):
-            return Problem(f"{model} is no name of a model: {error}. Check model.name.")
+            return DownloadError(f"{model} is not a valid model name: {error}. Check model.name.")
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
         if status in (401, 403):
-            return Problem(f"{self.endpoint} refuses {model} with status {status}. {token}; is it still valid?")
+            return DownloadError(f"{self.endpoint} refuses {model} with status {status}. {token}; is it still valid?")
         return self._disk(error) or Unreachable(f"{self.endpoint}: {type(error).__name__}: {_in_line(error)}")
 
-    def _disk(self, error: Exception) -> Problem | None:
+    def _disk(self, error: Exception) -> DownloadError | None:
         number = error.errno if isinstance(error, OSError) else None
         if number in NO_ROOM or "No space left" in str(error) or "Disk quota" in str(error):
-            return Problem(
-                f"the volume at {self.asked.path} is full. Make it larger (weights.volume.size of a claim that the "
+            return DownloadError(
+                f"the volume at {self.spec.path} is full. Make it larger (weights.volume.size of a claim that the "
                 f"chart makes), or delete what is not needed there; what is complete is not downloaded again."
             )
         if number in NOT_WRITABLE:
-            return Problem(f"user {os.getuid()} may not write here: {_in_line(error)}. See security.userId.")
+            return DownloadError(f"user {os.getuid()} may not write here: {_in_line(error)}. See security.userId.")
         return None
 
 
 def _left_out(names: Sequence[str], exclude: Sequence[str] | None) -> list[str]:
-    """Return what is not downloaded: as asked for, else the formats beside the safetensors that vLLM takes first."""
+    """Return the files to leave out: those that match, or by default all formats other than safetensors."""
     if exclude is None:
         taken = [name for name in names if name.endswith(".safetensors") and "/" not in name]
         others = any(not fnmatch(name, MISTRALS) for name in taken)

@@ -1,4 +1,4 @@
-"""Lines of progress, for the log and for those who wait."""
+"""Lines about the progress, for the log and for pods that wait."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from folder import STATUS, Asked, gib, say, size_of, write
+from folder import STATUS, DownloadSpec, gib, say, size_of, write
 from hub import TEMPORARY, File
 
 
 class Progress:
-    """Says every so often how far a download is."""
+    """Logs at intervals how far a download is."""
 
-    def __init__(self, asked: Asked, files: Iterable[File]) -> None:
-        """Look at what is there already."""
-        self.asked = asked
+    def __init__(self, spec: DownloadSpec, files: Iterable[File]) -> None:
+        """Measure what exists already."""
+        self.spec = spec
         self.sizes = {file.name: file.size or 0 for file in files}
         self.total = sum(self.sizes.values())
         self.finished: set[str] = set()
@@ -26,18 +26,18 @@ class Progress:
         self.begun, self.before = time.monotonic(), self._there()
 
     def __enter__(self) -> Progress:
-        """Begin to tell."""
+        """Start to log."""
         self.thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
-        """Tell a last time."""
+        """Log a last line."""
         self.over.set()
         self.thread.join()
         say(self._line())
 
     def done(self, name: str) -> None:
-        """Count a file that is there and checked."""
+        """Count a file that is complete and verified."""
         self.finished.add(name)
 
     def _tell(self) -> None:
@@ -45,10 +45,10 @@ class Progress:
             line = self._line()
             say(line)
             try:
-                write(self.asked.path / STATUS, line)
-            except OSError as error:  # a full disk: the download itself says more
-                say(f"the progress can't be left on the volume: {error.strerror}")
-            if self.over.wait(self.asked.tick):
+                write(self.spec.path / STATUS, line)
+            except OSError as error:  # if the disk is full, the download itself reports it
+                say(f"the progress can't be stored on the volume: {error.strerror}")
+            if self.over.wait(self.spec.tick):
                 return
 
     def _line(self) -> str:
@@ -61,16 +61,16 @@ class Progress:
         )
 
     def _there(self) -> int:
-        """Return bytes on the disk: of files, and of what is not a file yet."""
-        parts = sum(map(_blocks, (self.asked.path / TEMPORARY).rglob("*.incomplete")))
-        files = sum(min(size_of(self.asked.path / name) or 0, size) for name, size in self.sizes.items())
+        """Return bytes on the disk, of complete files and of parts."""
+        parts = sum(map(_blocks, (self.spec.path / TEMPORARY).rglob("*.incomplete")))
+        files = sum(min(size_of(self.spec.path / name) or 0, size) for name, size in self.sizes.items())
         return min(self.total, parts + files)
 
 
 def _blocks(file: Path) -> int:
-    """Return what is written of a file, which may have got its length beforehand."""
+    """Return how many bytes of a file are written. Its length may have been set before."""
     try:
         state = file.stat()
-    except OSError:  # it has got its own name meanwhile
+    except OSError:  # it was renamed in the meantime
         return 0
     return min(state.st_blocks * 512, state.st_size)

@@ -1,22 +1,22 @@
-"""Run in a pod before vLLM: wait until the Job has filled the volume that all pods share."""
+"""Wait in a pod, before vLLM starts, until the Job has filled the volume that all pods share."""
 
 from __future__ import annotations
 
 import signal
 import sys
 
-from folder import Asked, Problem, give_up, is_complete, wait_for
+from folder import DownloadError, DownloadSpec, give_up, is_complete, wait_for
 
 
 def main() -> None:
-    """Wait for what MULTINODE_WEIGHTS asks for."""
-    asked = Asked.read()
+    """Wait until the folder that MULTINODE_WEIGHTS names is complete."""
+    spec = DownloadSpec.read()
     try:
-        wait_for(asked, lambda: is_complete(asked), "the download's Job fills it")
-    except Problem as problem:
-        give_up(asked, problem, note=False)
+        wait_for(spec, lambda: is_complete(spec), "the download's Job fills it")
+    except DownloadError as error:
+        give_up(spec, error, note=False)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 has no other way to end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 ignores it otherwise
     main()

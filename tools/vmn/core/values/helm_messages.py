@@ -8,9 +8,9 @@ from dataclasses import replace
 from vmn.core.values.problem import ValuesProblem
 
 _HEAD = re.compile(r"vllm-multinode: \d+ problem\S* in the values:\n")
-_ITEM = re.compile(r"^  - (?P<key>.+?): (?P<message>.*)$")
+_ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<why>.*?)(?: \(got (?P<got>.*?)\))?\.(?: (?P<fix>[A-Z].*))?$")
+"""A line of the list: ``key: what is wrong (got VALUE). What to do.``"""
 _CHANGED = re.compile(r"^  - (?P<reason>CHANGED: (?P<key>\S+) is (?:now [^\s]+|gone))\. (?P<fix>.*)$")
-_GOT = re.compile(r" \(got (?P<value>.*)\)$")
 
 
 def rule_problems(stderr: str) -> list[ValuesProblem]:
@@ -26,20 +26,12 @@ def rule_problems(stderr: str) -> list[ValuesProblem]:
         if changed := _CHANGED.match(line):
             problems.append(ValuesProblem(changed["key"], "", changed["reason"], changed["fix"], "rules"))
         elif item := _ITEM.match(line):
-            problems.append(_problem(item["key"], item["message"]))
+            problems.append(ValuesProblem(item["key"], item["got"] or "", item["why"], item["fix"] or "", "rules"))
         elif line.startswith("    ") and problems:
             problems[-1] = replace(problems[-1], fix=f"{problems[-1].fix} {line.strip()}".strip())
         else:
             break
     return problems
-
-
-def _problem(key: str, message: str) -> ValuesProblem:
-    """Return the problem of a message: its first sentence is what is wrong, the others are what to do."""
-    reason, _, fix = message.removesuffix(".").partition(". ")
-    got = _GOT.search(reason)
-    value = got["value"] if got else ""
-    return ValuesProblem(key, value, _GOT.sub("", reason), f"{fix}." if fix else "", "rules")
 
 
 def render_problem(stderr: str) -> ValuesProblem:

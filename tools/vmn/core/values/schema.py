@@ -26,31 +26,8 @@ ALLOWED_SHOWN = 40
 """Allowed keys or values that are listed at most."""
 
 
-HINT = "a hint for Helm's message"
-"""``$comment`` of the parts of a schema that exist only for Helm's message when it refuses values."""
-
 RENAMED = "a value of an earlier version, which a rule of the chart refuses"
 """``$comment`` of properties that exist only to let such a value reach that rule."""
-
-
-def without_hints(node: object) -> object:
-    """Return a schema without its hints: with plain closed objects, types, and patterns."""
-    if isinstance(node, list):
-        return [without_hints(item) for item in node if not is_hint(item)]
-    if not isinstance(node, Mapping):
-        return node
-    plain = {key: False if is_hint(inner) else without_hints(inner) for key, inner in node.items()}
-    hints = [item for item in node.get("allOf", []) if is_hint(item)] if isinstance(node.get("allOf"), list) else []
-    for item in hints:
-        plain |= {key: value for key, value in item.items() if key in ("type", "enum")}
-    if hints and not plain["allOf"]:
-        del plain["allOf"]
-    return plain
-
-
-def is_hint(node: object) -> bool:
-    """Return whether a part of a schema exists only for Helm's message."""
-    return isinstance(node, Mapping) and node.get("$comment") == HINT
 
 
 def known_keys(node: Mapping[str, object]) -> list[str]:
@@ -65,7 +42,7 @@ def is_renamed(node: object) -> bool:
 
 def schema_problems(values: Mapping[str, object], schema: Mapping[str, object]) -> list[ValuesProblem]:
     """Return everything in ``values`` that ``schema`` (draft-07) refuses, sorted by key."""
-    errors = Draft7Validator(cast("dict[str, object]", without_hints(schema))).iter_errors(values)
+    errors = Draft7Validator(cast("dict[str, object]", schema)).iter_errors(values)
     found = [problem for error in errors for problem in _problems(error)]
     return sorted(dict.fromkeys(found), key=lambda problem: problem.key)
 

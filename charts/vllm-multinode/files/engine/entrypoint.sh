@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# PID 1 of both roles. It runs start.sh and adds what vLLM lacks as PID 1: SIGTERM stops the container at any time
+# during a start, the container exits when another pod of the group is gone, and a failed start writes its reason to the
+# termination message and waits before the group is recreated. The exit status is vLLM's.
+set -uo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=charts/vllm-multinode/files/engine/common.sh
+source "$here/common.sh"
+# shellcheck source=charts/vllm-multinode/files/engine/failures.sh
+source "$here/failures.sh"
+# shellcheck source=charts/vllm-multinode/files/engine/watch.sh
+source "$here/watch.sh"
+
+served=no signalled=no begun=$SECONDS
+
+# Tell vLLM to stop. A serving leader may drain first. All others are killed after a second, as they have nothing to
+# lose and Python ignores signals while it imports modules.
+# shellcheck disable=SC2329 # a trap calls it
+stop() {
+  signalled=yes
+  rm -f "$goes_on"
+  local grace=1
+  if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
+    grace=$((MULTINODE_DRAIN_SECONDS + 10))
+  fi
+  kill -TERM "$engine" 2>/dev/null
+  (sleep "$grace" && kill -KILL "$engine") 2>/dev/null &
+}
+
+tell_earlier_failures
+trap stop TERM INT
+trap 'signalled=yes served=yes' USR1
+bash "$here/start.sh" "$@" &
+engine=$!
+watch_group &
+
+while :; do
+  signalled=no
+  wait "$engine"
+  status=$?
+  [ "$signalled" = yes ] || break # otherwise a signal ended the wait, not vLLM
+done
+[ -e "$goes_on" ] || exit "$status"
+if [ -s "$ended_for" ] && outlives_leader; then # not a failure
+  while outlives_leader; do sleep 0.2; done # otherwise Kubernetes reports a failed hook
+  exit "$status"
+fi
+
+reason="vllm serve ended with exit status $status after $((SECONDS - begun)) s (served: $served)"
+if [ -s "$ended_for" ]; then
+  reason+="; error: $(<"$ended_for")"
+elif [ "$status" = 137 ] && out_of_memory; then
+  reason+="; error: out of memory, the pod has reached its limit (resources.limits.memory)"
+fi
+sleep 0.5 # until the last lines have reached the log
+leave_evidence "$reason"
+if [ "$served" = no ]; then
+  trap 'kill "$pause"' TERM INT
+  sleep "$MULTINODE_BACKOFF_SECONDS" &
+  pause=$!
+  say "$reason; the container ends in $MULTINODE_BACKOFF_SECONDS s (startup.backoffSeconds): read the log above"
+  wait "$pause"
+else
+  say "$reason"
+fi
+sleep 0.2
+exit "$status"

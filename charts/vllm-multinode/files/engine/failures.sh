@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # rank is common.sh's, served is entrypoint.sh's
+# The evidence of a failure: a termination message, which is deleted with the pod, and a copy of the log on the cache's
+# volume, which lives as long as cache.type allows. The next start of the group prints it.
+
+group=${LWS_LEADER_ADDRESS:-${HOSTNAME:-vllm}}
+kept=5 # logs per group
+EARLIER="an earlier failure: "
+
+# Keep the first megabytes of the log, as the reason of a failed start comes long before its end.
+log=$(mktemp)
+megabytes=4
+exec > >(exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
+
+# Print up to three errors: of a start the first ones, as the others follow from them; of a server the last ones.
+errors() {
+  if [ "$served" = yes ]; then tail -n 200 "$log"; else cat "$log"; fi |
+    grep -v -E " (INFO|WARNING) |$EARLIER" | grep -m 3 -E '(Error|Exception|error): ' | cut -c -400
+}
+
+# Succeed if the kernel has killed a process of this container for its memory, as cgroups of version 2 and 1 count it.
+out_of_memory() {
+  grep -q -s -E '^oom_kill [1-9]' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control
+}
+
+# Print a REASON with the first of the ERRORS, unless it contains an error already.
+headline() {
+  case $1 in
+    *"; error: "*) echo "$1" ;;
+    *) echo "$1${2:+; ${2%%$'\n'*}}" ;;
+  esac
+}
+
+# Store a REASON, the errors, and the log.
+leave_evidence() {
+  local message=${TERMINATION_LOG:-/dev/termination-log} # the tests use another file
+  local told
+  told=$(errors)
+  [ ! -w "$message" ] || { echo "$1" && echo "$told" && echo ... && tail -n 4 "$log" | cut -c -400; } >"$message"
+  mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
+    { headline "$1" "$told" && cat "$log"; } \
+      >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%S.%3NZ).log" 2>/dev/null
+  earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
+}
+
+# Print the paths of this group's logs, the latest first.
+earlier_failures() {
+  find "$MULTINODE_FAILURES" -maxdepth 1 -name "$group.rank-*.log" -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2-
+}
+
+# Print why the group's last containers ended, as far as they have left a log here.
+tell_earlier_failures() {
+  local file
+  earlier_failures | head -n 3 | while read -r file; do
+    say "$EARLIER$(head -n 1 "$file"); its log is in $file"
+  done
+}

@@ -1,0 +1,13 @@
+{{/* The scripts that the pods of a group run. */}}
+
+{{/*
+The scripts of a pod. A change in here recreates every group, as the pods carry a checksum of it.
+Usage: include "vllm-multinode.scripts" (dict "root" $ "fabric" $fabric) | nindent 2
+Returns: YAML, a map from file name to content.
+*/}}
+{{- define "vllm-multinode.scripts" -}}
+{{- (.root.Files.Glob "files/engine/*.sh").AsConfig -}}
+{{- if .fabric.wrapped }}
+{{ (.root.Files.Glob "files/fabric/*.sh").AsConfig }}
+{{- end -}}
+{{- end }}

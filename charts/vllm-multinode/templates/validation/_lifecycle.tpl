@@ -1,0 +1,26 @@
+{{/* Rules on rollouts and on the end of pods. */}}
+
+{{/*
+Problems with rollout and shutdown.
+Usage: include "vllm-multinode.rules.lifecycle" . | fromJsonArray
+Returns: JSON, a list of problems.
+*/}}
+{{- define "vllm-multinode.rules.lifecycle" -}}
+{{- $problems := list -}}
+{{- with .Values.rollout -}}
+{{- if not (or .maxUnavailable .maxSurge) -}}
+{{- $problems = append $problems (dict "key" "rollout.maxUnavailable" "got" .maxUnavailable
+      "why" "can't be 0 together with rollout.maxSurge, as a rollout could then replace no group"
+      "fix" "Set one of the two to 1.") -}}
+{{- end -}}
+{{- end -}}
+{{- $shutdown := .Values.shutdown -}}
+{{- $needed := add $shutdown.preStopSeconds $shutdown.drainSeconds 15 -}}
+{{- $grace := $shutdown.gracePeriodSeconds -}}
+{{- if and $grace (lt (int $grace) (int $needed)) -}}
+{{- $problems = append $problems (dict "key" "shutdown.gracePeriodSeconds" "got" $grace
+      "why" "kills pods before preStopSeconds and drainSeconds have passed and vLLM has stopped"
+      "fix" (printf "Use at least %d, or leave it unset." $needed)) -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end }}
