@@ -23,17 +23,19 @@ COMMANDED = [
     CHECKOUT / "README.md",
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
+    CHECKOUT / "values" / "README.md",
 ]
 """Files of which every block is checked."""
 DOCUMENTS = [
     *COMMANDED,
     *(CHECKOUT / "docs" / f"{name}.md" for name in NEEDS_A_RELEASE),
     *(CHECKOUT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "images/vllm-ray/README.md")),
+    *(CHECKOUT / name for name in ("SECURITY.md", "tests/kit/README.md")),
     *sorted((CHECKOUT / "docs" / "decisions").glob("*.md")),
 ]
 
-CHECKED = frozenset({"bash", "console", "yaml", "text"})
-"""Languages of blocks; ``text`` is what others print."""
+CHECKED = frozenset({"bash", "console", "yaml", "text", "mermaid"})
+"""Languages of blocks; ``text`` is what others print, ``mermaid`` is drawn by ``make generate``."""
 
 
 def titled(item: object) -> str:
@@ -126,8 +128,8 @@ def test_links_lead_somewhere(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
-def test_readme_has_the_context_and_the_storage_of_the_overlay(file: Path) -> None:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+def test_readme_of_presets_has_the_context_and_the_storage_of_the_preset(file: Path) -> None:
+    text = (CHECKOUT / "values" / "README.md").read_text(encoding="utf-8")
     values = parse_values(file.read_text(encoding="utf-8"))
     assert f"{lookup(values, 'model.maxLength'):,}" in text
     assert (lookup(values, "weights.volume.size") or "") in text
