@@ -106,7 +106,7 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             width=4,
         ),
         Panel(
-            "Made anew",
+            "Recreated",
             "Times in an hour that a group got a new leader (kube-state-metrics).",
             "none",
             {
