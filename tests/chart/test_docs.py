@@ -127,6 +127,12 @@ def test_links_lead_somewhere(file: Path) -> None:
         assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{link}: no such heading"
 
 
+def test_index_links_every_guide() -> None:
+    folder = CHECKOUT / "docs"
+    linked = {link.partition("#")[0] for link in links((folder / "README.md").read_text(encoding="utf-8"))}
+    assert {file.name for file in folder.glob("*.md")} - {"README.md"} <= linked
+
+
 @pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
 def test_readme_of_presets_has_the_context_and_the_storage_of_the_preset(file: Path) -> None:
     text = (CHECKOUT / "values" / "README.md").read_text(encoding="utf-8")
