@@ -63,7 +63,7 @@ previous: ## keep the chart and the values files of a git REF as the release bef
 upgrading: ## write into UPGRADING.md which fields an upgrade from the release before changes
 	@venv=$$($(PYTHON) tools/bootstrap.py) && PYTHONPATH="$(CURDIR)/tools:$(CURDIR)/tests" "$$venv/bin/python" -m upgrade.table
 
-lock: ## write requirements/dev.lock anew from pyproject.toml
+lock: ## write requirements/dev.lock from pyproject.toml
 	@$(PY) tools/lock.py
 
 package: ## build the chart's archive and vmn's wheel under build/
