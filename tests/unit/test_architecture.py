@@ -49,6 +49,11 @@ def test_packages_are_the_layers_then_the_others(tools: Path) -> None:
     assert packages(tools, *contracts(PYPROJECT)) == ["app.top", "app.middle", "app.bottom", "app.alone", "tool"]
 
 
+def test_contracts_reads_layers_in_a_container_and_side_by_side() -> None:
+    text = PYPROJECT.replace('layers = ["app.top", "app.middle", "app.bottom"]', 'layers = ["top", "left | (right)"]')
+    assert contracts(text + 'containers = ["app"]\n')[1] == ["app.top", "app.left", "app.right"]
+
+
 def test_imports_are_found_between_packages(tools: Path) -> None:
     drawn = packages(tools, *contracts(PYPROJECT))
     assert imports(tools, drawn) == {("app.top", "app.bottom"), ("app.middle", "app.bottom"), ("tool", "app.top")}

@@ -19,8 +19,10 @@ KIND = re.compile(r"^kind: (\w+)$", re.MULTILINE)
 def contracts(pyproject: str) -> tuple[list[str], list[str]]:
     """Return the root packages and the layers, from the highest to the lowest, that import-linter holds."""
     settings: Mapping[str, Any] = tomllib.loads(pyproject)["tool"]["importlinter"]
-    layers = next(contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers")
-    return list(settings["root_packages"]), list(layers)
+    contract = next(item for item in settings["contracts"] if item["type"] == "layers")
+    places = [f"{container}." for container in contract.get("containers", [])] or [""]
+    names = [name.strip(" ()") for layer in contract["layers"] for name in re.split(r"[|:]", layer)]
+    return list(settings["root_packages"]), [f"{place}{name}" for place in places for name in names]
 
 
 def packages(tools: Path, roots: Sequence[str], layers: Sequence[str]) -> list[str]:
