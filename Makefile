@@ -64,14 +64,14 @@ STYLES ?= chart
 test-faults: ## break what serves, in every way, and write docs/reliability.md's table; STYLES="reference chart" for both columns
 	@export KEEP_FAULT_RESULTS=1 FAULT_STYLES="$(STYLES)"; $(TIERS) faults
 
-previous: ## keep the chart and the values files of a git REF as the release before: make previous REF=v0.1.0
+previous: ## keep the chart and the values files of a git REF as the previous chart: make previous REF=v0.1.0
 	@test -n "$(REF)" || { echo 'make previous REF=<tag or commit>' >&2; exit 2; }
 	git archive --format=tar $(REF) charts/vllm-multinode values | gzip -9n > tests/upgrade/previous.tar.gz
 
-upgrading: ## write into UPGRADING.md which fields an upgrade from the release before changes
+upgrading: ## write tests/upgrade/changes.md: the fields that change since the previous chart
 	@venv=$$($(PYTHON) tools/bootstrap.py) && PYTHONPATH="$(CURDIR)/tools:$(CURDIR)/tests" "$$venv/bin/python" -m upgrade.table
 
-lock: ## write requirements/*.lock again from pyproject.toml
+lock: ## write requirements/*.lock from pyproject.toml
 	@$(PY) tools/lock.py
 
 package: ## build the chart's archive and vmn's wheel under build/

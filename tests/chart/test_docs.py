@@ -31,17 +31,19 @@ COMMANDED = [
     CHECKOUT / "README.md",
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
     *(CHART / name for name in ("README.md", "UPGRADING.md")),
+    CHECKOUT / "values" / "README.md",
 ]
 """Files in which every block is checked."""
 DOCUMENTS = [
     *COMMANDED,
     *(CHECKOUT / "docs" / f"{name}.md" for name in NEEDS_A_RELEASE),
     *(CHECKOUT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "images/vllm-ray/README.md")),
+    *(CHECKOUT / name for name in ("SECURITY.md", "tests/kit/README.md")),
     *sorted((CHECKOUT / "docs" / "decisions").glob("*.md")),
 ]
 
-CHECKED = frozenset({"bash", "console", "yaml", "text"})
-"""Languages of blocks. ``text`` is for output of other programs."""
+CHECKED = frozenset({"bash", "console", "yaml", "text", "mermaid"})
+"""Languages of blocks. ``text`` is for output of other programs, ``mermaid`` is drawn by ``make generate``."""
 
 
 def titled(item: object) -> str:
@@ -165,9 +167,15 @@ def test_links_lead_somewhere(file: Path) -> None:
         assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{link}: no such heading"
 
 
+def test_index_links_every_guide() -> None:
+    folder = CHECKOUT / "docs"
+    linked = {link.partition("#")[0] for link in links((folder / "README.md").read_text(encoding="utf-8"))}
+    assert {file.name for file in folder.glob("*.md")} - {"README.md"} <= linked
+
+
 @pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
-def test_readme_has_the_context_and_the_storage_of_the_overlay(file: Path) -> None:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+def test_readme_of_presets_has_the_context_and_the_storage_of_the_preset(file: Path) -> None:
+    text = (CHECKOUT / "values" / "README.md").read_text(encoding="utf-8")
     values = parse_values(file.read_text(encoding="utf-8"))
     assert f"{lookup(values, 'model.maxLength'):,}" in text
     assert (lookup(values, "weights.volume.size") or "") in text

@@ -15,7 +15,7 @@ from vmn.core.doctor.finding import Diagnosis
 
 PERIOD = 5
 """Seconds between two questions."""
-NOBODY = "nobody to ask"
+NOBODY = "no API server"
 """In the place of a verdict when the API server does not answer."""
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
+from chartfiles.architecture import pictures
 from chartfiles.catalogue import catalogue, picture
 from chartfiles.dashboard import dashboard_json
 from chartfiles.schema import generated_schema
 from chartfiles.tables import overlays_table, replaced, values_table
-from vmn.core.values.yaml import parse_values
+from vmn.core.values.yaml import merged, parse_values
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"
@@ -29,26 +30,30 @@ def generated() -> Mapping[Path, str]:
     values = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     written = catalogue(CHECKOUT / "values")
     texts = {path: path.read_text(encoding="utf-8") for path in (CHECKOUT / "values").glob("*.yaml")} | written
-    overlays = {path.relative_to(CHECKOUT): parse_values(texts[path]) for path in sorted(texts)}
+    presets = {Path(path.name): parse_values(texts[path]) for path in sorted(texts)}
     files = {
         CHART / "values.schema.json": schema,
         PICTURE: picture("deepseek-r1"),
         DASHBOARD: dashboard_json(),
         **written,
     }
-    for readme, name, body in (
+    example = Path("values") / "deepseek-r1.yaml"
+    drawn = pictures(CHECKOUT, example, merged(values, presets[Path(example.name)]))
+    for page, name, body in (
         (CHART / "README.md", "values", values_table(json.loads(schema), values)),
-        (CHECKOUT / "README.md", "overlays", overlays_table(overlays, values)),
+        (CHECKOUT / "values" / "README.md", "presets", overlays_table(presets, values)),
+        (CHECKOUT / "README.md", "release", drawn["release"]),
+        *((CHECKOUT / "docs" / "architecture.md", name, body) for name, body in drawn.items()),
     ):
-        if readme.is_file():
-            files[readme] = replaced(readme.read_text(encoding="utf-8"), name, body)
+        if page.is_file():
+            files[page] = replaced(files.get(page) or page.read_text(encoding="utf-8"), name, body)
     return files
 
 
 @click.command()
 @click.option("--verify", is_flag=True, help="Write nothing, and fail if a file is out of date.")
 def main(verify: bool) -> None:
-    """Write the chart's JSON schema, its dashboard, the presets, a picture, and the tables in the READMEs."""
+    """Write the chart's JSON schema, its dashboard, the presets, the pictures, and the tables in the documents."""
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text("utf-8") != text]
     if verify:
         for path in stale:

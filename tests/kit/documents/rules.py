@@ -78,12 +78,22 @@ def check_make(words: Sequence[str]) -> None:
 
 def check_vmn(words: Sequence[str]) -> None:
     """Run vmn itself; what needs a cluster only prints what it would do, or is only parsed."""
+    words = without_own_values(words)
     if words[0] in {"preflight", "doctor"}:
         vmn.commands[words[0]].make_context(words[0], list(words[1:]))
         return
     dry = ["--dry-run"] if words[0] == "install-test" else []
     result = CliRunner().invoke(vmn, [*words, *dry])
     assert result.exit_code == 0, result.output
+
+
+def without_own_values(words: Sequence[str]) -> list[str]:
+    """Return the words without the options that name the reader's own values file, which is not there."""
+    return [
+        word
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False)
+        if not (word == OWN_VALUES and before == "-f") and not (word == "-f" and after == OWN_VALUES)
+    ]
 
 
 def check_localcluster(words: Sequence[str]) -> None:
