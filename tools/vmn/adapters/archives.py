@@ -1,4 +1,4 @@
-"""Archives of charts, unpacked without letting them out of their folder."""
+"""Unpacking archives of charts, with no file outside their folder."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 
 def unpack(tar: tarfile.TarFile, folder: Path) -> None:
-    """Write the files of an archive below a folder; tarfile's own filter for that came with Python 3.11.4.
+    """Write the files of an archive below a folder. tarfile has its own filter for that only since Python 3.11.4.
 
     Args:
         tar: an open archive.
-        folder: made when it is not there.
+        folder: the folder, which is created if necessary.
 
     Raises:
-        tarfile.TarError: it has something else than files and folders, or a path that leads elsewhere.
+        tarfile.TarError: the archive has more than files and folders, or a path outside the folder.
     """
     top = folder.resolve()
     for member in tar:
         target = (top / member.name).resolve()
         if not target.is_relative_to(top):
-            raise tarfile.TarError(f"{member.name} leads out of the archive")
+            raise tarfile.TarError(f"{member.name} points outside the archive")
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)
             continue

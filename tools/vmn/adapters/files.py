@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def default_chart() -> Path:
-    """Return the chart of the checkout that this code is in, else the one that came with the package."""
+    """Return the chart of the checkout that has this code, or else the chart that is installed with the package."""
     checkout = _PACKAGE.parent.parent / "charts" / "vllm-multinode"
     return checkout if checkout.is_dir() else _PACKAGE / "chart"
 
@@ -23,10 +23,10 @@ def presets_of(chart: Path) -> list[Path]:
 
 
 def read_values(path: Path) -> Values:
-    """Return a values file's content.
+    """Return the content of a values file.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the file can't be read.
         ValuesError: the file is not a values file.
     """
     return parse_values(path.read_text(encoding="utf-8"))
@@ -36,6 +36,6 @@ def read_schema(chart: Path) -> dict[str, Any]:
     """Return the chart's schema.
 
     Raises:
-        OSError: there is none.
+        OSError: the chart has none.
     """
     return cast("dict[str, Any]", json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Rendering the chart: ring 2, its own rules, and the manifests of a release."""
+"""Rendering the chart with Helm: the manifests of a release, and ring 2, the chart's own rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmn.core.values.helm_messages import render_problem, rule_problems
 from vmn.core.values.problem import ValuesProblem
 
 TEMPLATE_LIMIT = 60
-"""Seconds; a render takes about 0.2."""
+"""Seconds; rendering takes about 0.2."""
 
 
 class RenderError(Exception):
@@ -34,14 +34,14 @@ def manifests(
     """Return the objects of a release, without its tests.
 
     Args:
-        chart: the chart's folder.
-        files: values files, the last one wins.
-        release: its name.
-        namespace: where it goes.
-        options: more of Helm's options.
+        chart: folder of the chart.
+        files: values files; the last one wins.
+        release: name of the release.
+        namespace: namespace of the release.
+        options: further options of Helm.
 
     Raises:
-        MissingError: there is no Helm.
+        MissingError: Helm is not on PATH.
         RenderError: the chart refuses the values.
     """
     extra = ["--namespace", namespace, "--skip-tests", *options]
@@ -54,16 +54,16 @@ def manifests(
 def template_problems(
     chart: Path, files: Sequence[Path], *, only_rules: bool, helm: str = "helm"
 ) -> list[ValuesProblem]:
-    """Render the chart and return what it says against the values.
+    """Render the chart, and return the problems that it reports.
 
     Args:
-        chart: the chart's folder.
-        files: values files, the last one wins.
-        only_rules: pass over Helm's schema check, and report the chart's own rules and nothing else.
+        chart: folder of the chart.
+        files: values files; the last one wins.
+        only_rules: whether to skip Helm's schema check, and to report only the chart's own rules.
         helm: the program.
 
     Raises:
-        MissingError: there is no Helm.
+        MissingError: Helm is not on PATH.
     """
     extra = ["--skip-schema-validation"] if only_rules else []
     done = run(template_command(chart, files, helm=helm, extra=extra), TEMPLATE_LIMIT)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: a model's configuration, and the headers of its files, without the files."""
+"""The Hugging Face Hub: the configuration of a model, and the headers of its files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ENDPOINT = "https://huggingface.co"
 """Unless ``HF_ENDPOINT`` names a mirror."""
 REVISION = "main"
 TIMEOUT = 30
-"""Seconds of each request."""
+"""Seconds for each request."""
 AT_ONCE = 8
-"""Requests at the same time, for the headers of many files."""
+"""Concurrent requests for the headers of many files."""
 LARGEST = 200_000_000
-"""Bytes of an answer that are read at most."""
+"""Most bytes that are read of an answer."""
 
 
 class HubError(Exception):
-    """The Hub can't be asked; the message says why, and what would do."""
+    """The Hub can't be asked; the message says why, and what to do."""
 
 
 def hub_config(model: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vmn.core.planning.model.checkpoint_sizes import Tensor, stored_weights
 from vmn.core.planning.model.config_json import read_architecture
 
 REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
-"""One file for each model, ``<organisation>--<name>.json``: name, source, date, sizes and ``config``."""
+"""One file for each model, ``<organization>--<name>.json``, with name, source, date, sizes, and ``config``."""
 
 COUNTS = (
     "hidden_size",
@@ -27,11 +27,11 @@ COUNTS = (
     "vocab_size",
     "max_position_embeddings",
 )
-"""Fields that are at least 1 where they are there."""
+"""Fields that must be at least 1 if they exist."""
 
 
 class ModelError(Exception):
-    """A model that is not known or can't be read; the message says why, and what would do."""
+    """A model is not known or can't be read; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Model:
     """A model to plan.
 
     Attributes:
-        name: as Hugging Face calls it, or the file's.
-        architecture: its shapes.
-        config: the ``config.json`` they were read from.
+        name: name on Hugging Face, or of the file.
+        architecture: shapes of the model.
+        config: the ``config.json`` with the shapes.
         source: where the configuration comes from.
-        date: when it was read there, empty for a file of the user's.
-        checkpoint_bytes: of the published files together, None when not known.
-        parameters: as published, None when not known.
+        date: when it was read there, empty for a file of the user.
+        checkpoint_bytes: size of the published files, None when it is not known.
+        parameters: published number of parameters, None when it is not known.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Model:
 
 
 def load_model(name: str | None, config: Path | None = None, hub: bool = False) -> Model:
-    """Return a model of the registry, of a file, or of the Hub.
+    """Return a model from the registry, from a file, or from the Hub.
 
     Args:
-        name: in the registry or on the Hub; with ``config`` only what to call it.
+        name: name in the registry or on the Hub; with ``config`` only what to call the model.
         config: a ``config.json``, or a folder with one.
-        hub: ask the Hub in the place of the registry.
+        hub: whether to ask the Hub instead of the registry.
 
     Raises:
         ModelError: the model is not known, or it can't be planned.
@@ -81,11 +81,11 @@ def load_model(name: str | None, config: Path | None = None, hub: bool = False) 
 
 
 def model_of_file(path: Path, name: str | None = None) -> Model:
-    """Return the model of a ``config.json``, with exact weights when its checkpoint is beside it.
+    """Return the model of a ``config.json``, with exact weights if the folder has its checkpoint.
 
     Raises:
-        ModelError: it is no ``config.json`` of a model that can be planned, or not of the checkpoint beside it.
-        OSError: it can't be read.
+        ModelError: the file is not the ``config.json`` of a model that can be planned, or of this checkpoint.
+        OSError: the file can't be read.
     """
     file = path / "config.json" if path.is_dir() else path
     config = _read(file)
@@ -102,7 +102,7 @@ def model_of_file(path: Path, name: str | None = None) -> Model:
 
 
 def model_of_hub(name: str) -> Model:
-    """Return a model of the Hugging Face Hub, with exact weights when it has safetensors files.
+    """Return a model from the Hugging Face Hub, with exact weights if it has safetensors files.
 
     Raises:
         ModelError: the Hub can't be asked, or the model can't be planned.
@@ -118,7 +118,7 @@ def model_of_hub(name: str) -> Model:
 
 
 def _with_weights(model: Model, tensors: Mapping[str, Tensor]) -> Model:
-    """Return the model with the bytes of its files' tensors, when there are any."""
+    """Return the model with the sizes of its tensors, if there are any."""
     if not tensors:
         return model
     try:
@@ -133,10 +133,10 @@ def _with_weights(model: Model, tensors: Mapping[str, Tensor]) -> Model:
 
 
 def registered_model(name: str) -> Model:
-    """Return a model of the registry by its name, with or without the organisation, in any case.
+    """Return a model from the registry by its name, with or without the organization, in any case.
 
     Raises:
-        ModelError: there is none; the message has the nearest names.
+        ModelError: the registry does not have it; the message has the nearest names.
     """
     files = {path.stem.replace("--", "/", 1): path for path in sorted(REGISTRY.glob("*.json"))}
     wanted = name.strip().lower()
@@ -176,7 +176,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _architecture(config: Config, what: str) -> Architecture:
-    """Return the shapes; whatever form a field has, what is wrong is said in words."""
+    """Return the shapes; a field that can't be read becomes a ModelError."""
     _check_counts(config, what)
     try:
         return read_architecture(config)

@@ -1,6 +1,6 @@
-"""An OCI image of one layer, as an archive that registries' clients push (``oci-archive:`` of skopeo and podman).
+"""OCI images of one layer, as archives that registry clients can push (``oci-archive:`` of skopeo and podman).
 
-By the image specification 1.1: a layout of blobs by digest, with an index.
+They follow version 1.1 of the image specification: a layout of blobs by digest, with an index.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def write(archive: Path, layer: Path, architecture: str, annotations: dict[str, 
     """Write an image.
 
     Args:
-        archive: the file to write.
-        layer: a ``.tar.gz`` with the image's files.
-        architecture: such as ``amd64``.
-        annotations: of the manifest.
-        tag: its name in the layout; containerd imports it as ``vllm-cache`` with this tag.
+        archive: file to write.
+        layer: a ``.tar.gz`` with the files of the image.
+        architecture: architecture, such as ``amd64``.
+        annotations: annotations of the manifest.
+        tag: tag in the layout; containerd imports the image as ``vllm-cache`` with this tag.
     """
     described = _of_file(layer)
     config = {

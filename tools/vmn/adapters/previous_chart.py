@@ -1,4 +1,4 @@
-"""The chart before this one: what chart-testing finds in git, and what lies in an archive of the checkout."""
+"""The previous chart: what chart-testing finds in git, and the archive in the checkout."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vmn.core.values.yaml import ValuesError
 GIT_LIMIT = 20
 """Seconds."""
 IN_CHECKOUT = Path("tests") / "upgrade" / "previous.tar.gz"
-"""The release before, in a checkout: written by ``make previous``."""
+"""The previous release in a checkout, which ``make previous`` writes."""
 
 
 def why_not_from_git(root: Path, config: Path) -> str:
-    """Return why chart-testing can't find its target branch's chart in the history, or nothing.
+    """Return why chart-testing can't find the target branch's chart in the history, empty when it can.
 
     Args:
-        root: the checkout's folder.
-        config: chart-testing's configuration.
+        root: folder of the checkout.
+        config: configuration of chart-testing.
     """
     try:
         values = read_values(config)
@@ -44,7 +44,7 @@ def why_not_from_git(root: Path, config: Path) -> str:
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
-    """Return the chart of an archive, unpacked: one of a checkout (``make previous``) or one of ``helm package``.
+    """Return the unpacked chart of an archive, which ``make previous`` or ``helm package`` wrote.
 
     Raises:
         MissingError: the file is not such an archive.
@@ -62,10 +62,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def upgrades(chart: Path, previous: Path, values_files: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Return the values files with which to upgrade: the ci values and the overlays.
+    """Return the values files for upgrades: the ci values and the presets.
 
-    Each comes with the previous chart's file of that name; one that the previous chart has not is left out. A file from
-    elsewhere, or for a previous chart that came without its files, serves for both.
+    Each is paired with the previous chart's file of that name, and left out if the previous chart does not have it. A
+    file from elsewhere, or without files of the previous chart, serves for both.
     """
     files = [*sorted((chart / "ci").glob("*-values.yaml")), *values_files]
     return [(before, file) for file in files for before in _before(chart, previous, file)]

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HOW_TO_GET = 'In a checkout of the project, `eval "$(make -s env)"` adds all of them; else install them yourself.'
+HOW_TO_GET = 'In a checkout of the project, `eval "$(make -s env)"` adds all of them; otherwise install them yourself.'
 
 
 class MissingError(Exception):
-    """A needed program or cluster is not there; the message says how to get it."""
+    """A program or a cluster is missing; the message says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def require(names: Iterable[str]) -> None:
     """Check that programs are on PATH.
 
     Raises:
-        MissingError: some are not.
+        MissingError: a program is missing.
     """
     missing = [name for name in names if not shutil.which(name)]
     if missing:
@@ -38,13 +38,13 @@ def require(names: Iterable[str]) -> None:
 
 
 def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Path | None = None) -> Done:
-    """Run a command to its end or until ``limit`` seconds are over.
+    """Run a command until it ends, or until ``limit`` seconds have passed.
 
     Args:
-        command: the argument list.
-        limit: seconds.
-        show: let its output through to standard error instead of collecting it.
-        folder: where it runs, here by default.
+        command: the list of arguments.
+        limit: time limit in seconds.
+        show: whether to pass its output to standard error instead of collecting it.
+        folder: folder in which it runs, the current one by default.
 
     Raises:
         MissingError: the program is not on PATH.
@@ -64,5 +64,5 @@ def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Pat
     except FileNotFoundError as error:
         raise MissingError(f"{command[0]} is not on PATH. {HOW_TO_GET}") from error
     except subprocess.TimeoutExpired:
-        return Done(124, "", f"no end after {limit:.0f} s")
+        return Done(124, "", f"not finished after {limit:.0f} s")
     return Done(done.returncode, done.stdout or "", done.stderr or "")

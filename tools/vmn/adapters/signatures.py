@@ -1,4 +1,4 @@
-"""The table of signatures that comes with this vmn."""
+"""The table of signatures that ships with vmn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_signatures() -> list[Signature]:
     """Return the table.
 
     Raises:
-        SignatureError: it has an entry that can't be read.
+        SignatureError: an entry is invalid.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return signatures(yaml.load(TABLE.read_text(encoding="utf-8"), loader))

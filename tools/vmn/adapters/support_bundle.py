@@ -1,4 +1,4 @@
-"""A support bundle: what the doctor has read, without secrets, in one file."""
+"""Support bundles: what the doctor has read, without secrets, in one file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import yaml
 from vmn.core import redact
 from vmn.core.cluster.release import Release
 
-NOT_BUNDLED = frozenset({"configmaps"})
-"""Kinds that are read to find a release, and may hold anything."""
+LEFT_OUT = frozenset({"configmaps"})
+"""Kinds that are only read to find a release, and may hold secrets."""
 
 
 def write_bundle(path: Path, release: Release, findings: Mapping[str, str]) -> None:
     """Write objects as YAML, logs and findings into a .tgz.
 
     Args:
-        path: of the file.
-        release: what was read.
-        findings: name of a file -> its text.
+        path: path of the file.
+        release: the release.
+        findings: texts by the name of their file.
 
     Raises:
         OSError: the file can't be written.
@@ -36,9 +36,9 @@ def write_bundle(path: Path, release: Release, findings: Mapping[str, str]) -> N
 
 
 def files(release: Release, findings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of a bundle, without secrets."""
+    """Yield the names and texts of a support bundle, without secrets."""
     for plural, items in release.snapshot.objects.items():
-        if plural not in NOT_BUNDLED:
+        if plural not in LEFT_OUT:
             content = [redact.item(one) for one in items]
             yield f"{plural}.yaml", yaml.safe_dump_all(content, sort_keys=False, allow_unicode=True)
     for log in release.logs:

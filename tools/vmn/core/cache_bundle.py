@@ -1,4 +1,4 @@
-"""Bundles of caches: what is taken from a group that serves, and how a bundle describes itself."""
+"""Cache bundles: what they take from a group that serves, and how they describe themselves."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 ROOT = "MULTINODE_CACHE"
-"""The chart's variable with the folder of a pod's caches."""
+"""The chart's environment variable with the folder of a pod's caches."""
 NOT_TAKEN = frozenset({"HOME", "XDG_CACHE_HOME"})
-"""Folders that programs also use for other things than what they compiled; tokens for example."""
+"""Variables of folders that programs also use for other data than caches, such as tokens."""
 PASSING = (".lock", ".tmp")
-"""Ends of names of files that mean nothing to another process."""
+"""Endings of names of files that mean nothing to another process."""
 LARGE = 100 * 10**6
-"""Bytes of a rank: caches of DeepSeek-R1 shapes measured 85 MB."""
+"""Bytes of a pod above which its caches are unusually large; DeepSeek-R1 shapes measured 85 MB."""
 CONTENT = "cache"
 DESCRIPTION = "bundle.json"
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one pod gave.
+    """What one pod contributed.
 
     Attributes:
-        pod: its name.
-        files: that it has.
-        size: of them all, in bytes.
-        new: files that no pod before it had.
+        pod: name of the pod.
+        files: number of its files.
+        size: size of its files in bytes.
+        new: number of its files that no earlier pod had.
     """
 
     pod: str
@@ -38,14 +38,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a bundle is from.
+    """Where a cache bundle is from.
 
     Attributes:
-        key: folder of the caches: version of the image and model.
-        gpu: its name, ``none`` on CPUs.
-        architecture: of the processor, as OCI images have it, such as ``amd64``.
-        image: of vLLM.
-        created: UTC, such as ``2026-11-26T12:00:00Z``.
+        key: name of the folder of the caches: the version of the image, and the model.
+        gpu: name of the GPU, ``none`` on CPUs.
+        architecture: architecture of the processor, as OCI images name it, such as ``amd64``.
+        image: image of vLLM.
+        created: time of creation in UTC, such as ``2026-11-26T12:00:00Z``.
     """
 
     key: str
@@ -56,14 +56,16 @@ class Origin:
 
 
 def folders(env: Mapping[str, str]) -> list[str]:
-    """Return the folders with caches below a pod's root, by its variables.
+    """Return the folders with caches below a pod's cache folder, by its environment variables.
 
     Raises:
-        ValueError: the pod is not of a chart that has a root of caches.
+        ValueError: the variables name no cache folder.
     """
     root = env.get(ROOT)
     if not root:
-        raise ValueError(f"its pods have no variable {ROOT}: they are not this chart's, or of a version before bundles")
+        raise ValueError(
+            f"its pods have no variable {ROOT}: they belong to another chart, or to a version without cache bundles"
+        )
     below = {
         value.removeprefix(f"{root}/")
         for name, value in env.items()
@@ -73,12 +75,12 @@ def folders(env: Mapping[str, str]) -> list[str]:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a file or folder of a pod's archive belongs into a bundle."""
+    """Return whether a file or folder of a pod's archive belongs in a cache bundle."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and not name.endswith(PASSING)
 
 
 def description(origin: Origin, shares: Sequence[Share]) -> str:
-    """Return ``bundle.json``: each text on a line of its own, as the chart's cache.sh reads it without a parser."""
+    """Return ``bundle.json``, with one field per line because the chart's cache.sh reads it without a parser."""
     pods = {share.pod: {"files": share.files, "bytes": share.size, "new": share.new} for share in shares}
     return json.dumps({**vars(origin), "pods": pods}, indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""What a release takes from elsewhere: images, and the model where something downloads it."""
+"""What a release pulls and downloads: images, and the model if a pod downloads it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from vmn.core.cluster.rendered import RenderedRelease, plain_env
 
 SETTINGS = "MULTINODE_WEIGHTS"
-"""The variable that tells the chart's downloader what to bring."""
+"""The environment variable with the settings of the chart's downloader."""
 
 
 @dataclass(frozen=True)
 class Needed:
-    """One thing to mirror.
+    """An item to mirror.
 
     Attributes:
         kind: ``image`` or ``model``.
-        source: its own reference, ``model@revision`` for a model.
-        target: where the release takes it from; the same when nothing is overridden.
+        source: the original reference, ``model@revision`` for a model.
+        target: the reference that the release uses; it is the same without a mirror.
     """
 
     kind: str
@@ -28,11 +28,11 @@ class Needed:
 
 
 def needed(release: RenderedRelease, own: RenderedRelease) -> list[Needed]:
-    """Return what to mirror, each thing once.
+    """Return what to mirror, each item once.
 
     Args:
-        release: as it is rendered.
-        own: the same with every image in its own registry.
+        release: the release.
+        own: the same release with each image in its original registry.
     """
     pairs = dict(zip(images(own), images(release), strict=True))
     found = [Needed("image", source, target) for source, target in pairs.items()]
@@ -40,7 +40,7 @@ def needed(release: RenderedRelease, own: RenderedRelease) -> list[Needed]:
 
 
 def images(release: RenderedRelease) -> Iterator[str]:
-    """Yield the images of all pods, also those that are volumes; some come more than once."""
+    """Yield the images of all pods, including image volumes; some come more than once."""
     for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
             yield container["image"]
@@ -50,7 +50,7 @@ def images(release: RenderedRelease) -> Iterator[str]:
 
 
 def models(release: RenderedRelease) -> Iterator[str]:
-    """Yield the models that pods download from the hub or a mirror of it, with their revisions."""
+    """Yield the models that pods download from the hub or a mirror, with their revisions."""
     for spec in release.pod_specs:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
             env = plain_env(container)

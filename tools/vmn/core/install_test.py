@@ -1,4 +1,4 @@
-"""What ``vmn install-test`` runs: items, each a list of commands and what must come of them."""
+"""What ``vmn install-test`` runs: items, each a list of commands and their expected results."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from vmn.core.cluster.lws import CRD, NAME
 from vmn.core.cluster.release import INSTANCE
 
 KINDS = f"{CRD},statefulsets,pods,services,secrets,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,jobs"
-"""Kinds of which nothing of a release may be left. Volume claims may stay: they hold weights and caches."""
+"""Kinds of which nothing may remain of a release. Volume claims may remain: they hold weights and caches."""
 MADE_KINDS = "statefulsets,pods,services,controllerrevisions"
-"""Kinds that LeaderWorkerSet makes, with its own label instead of the release's."""
+"""Kinds that LeaderWorkerSet creates, with its own label instead of the release's."""
 SLACK = 60
-"""Seconds that a command gets beyond the time it was told to wait."""
+"""Seconds that a command gets in addition to the time for which it waits."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command; it must end with status 0, and print what is expected when that is said."""
+    """A command that must exit with status 0, and may have to print something."""
 
     command: Sequence[str]
     limit: float
     prints: str | None = None
-    """``same`` for equal words, two or more, ``nothing`` for no output, None for anything."""
+    """``same`` for two or more equal words, ``nothing`` for no output, None for any output."""
     folder: Path | None = None
-    """Where it runs, when that matters."""
+    """The folder in which it runs, if that matters."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing under test."""
+    """One thing to test."""
 
     name: str
     steps: Sequence[Step]
     explain: Sequence[Step] = field(default=())
-    """What to show when a step failed."""
+    """What to run and show after a failed step."""
     cleanup: Sequence[Step] = field(default=())
-    """Always run at the end."""
+    """What to run at the end in any case."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,29 @@ class ItemResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how."""
+    """Where and how to test."""
 
     chart: Path
     values_files: Sequence[Path]
     extra_values: Sequence[Path]
     namespace: str
     own_namespace: bool
-    """The namespace is made and removed by the test."""
+    """Whether the test creates and deletes the namespace."""
     config: Path | None
     """chart-testing's configuration file."""
     wait: int
-    """Seconds for a release to become ready or to go."""
+    """Seconds for a release to become ready, or to disappear."""
     release: str = "install-test"
     previous: Path | None = None
-    """The chart from which releases are upgraded, too."""
+    """The chart from which releases are upgraded."""
     upgrades: Sequence[tuple[Path, Path]] = ()
-    """Values files: of the previous chart's installation, and of the upgrade to this chart."""
+    """Pairs of values files: for the installation of the previous chart, and for the upgrade."""
     git_root: Path | None = None
-    """The checkout, when chart-testing can find the target branch's chart in its history."""
+    """The checkout, if chart-testing finds the target branch's chart in its history."""
 
 
 def items(settings: Settings) -> list[Item]:
-    """Return everything to do, in order."""
+    """Return all items, in order."""
     found = [lint(settings), install(settings), *(preset(settings, file) for file in settings.values_files)]
     if settings.previous:
         found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
@@ -82,7 +82,7 @@ def items(settings: Settings) -> list[Item]:
 
 
 def last(settings: Settings) -> list[Step]:
-    """Return what is always done at the end: a namespace takes seconds to go, so all items share one."""
+    """Return the last steps: all items share a namespace, because deleting one takes seconds."""
     until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
     gone = ["kubectl", "delete", "namespace", settings.namespace, "--ignore-not-found", until]
     return [Step(gone, limit)] if settings.own_namespace else []
@@ -100,8 +100,8 @@ def lint(settings: Settings) -> Item:
 def install(settings: Settings) -> Item:
     """Return chart-testing's installation of the chart with each of its ci values.
 
-    With a target branch to compare with, it also upgrades from that branch's chart. It then has to run in the checkout,
-    with the chart's path from there: it passes silently over a chart that it does not find on the branch.
+    With a target branch it also upgrades from that branch's chart. It must then run in the checkout, with a relative
+    path of the chart: it silently skips a chart that it does not find on the branch.
     """
     extra = " ".join(f"--values={file}" for file in settings.extra_values)
     options = [f"--helm-extra-set-args={extra}"] if extra else []
@@ -117,12 +117,12 @@ def install(settings: Settings) -> Item:
 
 
 def preset(settings: Settings, file: Path) -> Item:
-    """Return lint, install, check, uninstall and check for one overlay."""
+    """Return the steps that lint, install, check, and uninstall one values file."""
     chart, release = str(settings.chart), settings.release
     namespace, values = _namespace(settings), _values(settings, file)
     steps = [
         Step(["helm", "lint", chart, "--strict", *values], SLACK),
-        Step(["helm", "template", release, chart, *namespace, *values], SLACK),  # lint passes over `fail`
+        Step(["helm", "template", release, chart, *namespace, *values], SLACK),  # helm lint ignores `fail`
         _helm_install(settings, settings.chart, file),
         *_check(settings, "{.status.readyReplicas}"),
         *_remove(settings),
@@ -131,13 +131,13 @@ def preset(settings: Settings, file: Path) -> Item:
 
 
 def upgrade(settings: Settings, previous: Path, before: Path, file: Path) -> Item:
-    """Return installing the previous chart, upgrading to this one, check and removal.
+    """Return the steps that install the previous chart, upgrade to this one, and uninstall it.
 
     Args:
-        settings: where and how.
-        previous: the chart from which to upgrade.
-        before: the values file with which it is installed.
-        file: the values file of the upgrade.
+        settings: where and how to test.
+        previous: the previous chart.
+        before: the values file for the installation.
+        file: the values file for the upgrade.
     """
     until = f"--timeout={settings.wait}s"
     command = ["helm", "upgrade", settings.release, str(settings.chart), *_namespace(settings)]
@@ -166,7 +166,7 @@ def _helm_install(settings: Settings, chart: Path, file: Path) -> Step:
 
 
 def _check(settings: Settings, counts: str) -> list[Step]:
-    """Return waiting for groups that serve, and counting them: as many as wanted in each of the counts."""
+    """Return the steps that wait for groups to serve, and that compare each count with the desired number."""
     lws = [CRD, *_selected(settings)]
     shown = f"jsonpath={{range .items[*]}}{{.spec.replicas}} {counts}{{end}}"
     until = f"--timeout={settings.wait}s"
@@ -177,7 +177,7 @@ def _check(settings: Settings, counts: str) -> list[Step]:
 
 
 def _remove(settings: Settings) -> list[Step]:
-    """Return uninstalling, and looking for what is left."""
+    """Return the steps that uninstall the release, and look for what remains."""
     made = _made(settings)
     return [
         *_uninstall(settings),
@@ -187,12 +187,12 @@ def _remove(settings: Settings) -> list[Step]:
 
 
 def _cleanup(settings: Settings) -> list[Step]:
-    """Return uninstalling a release that may be there: the next one has its name."""
+    """Return the steps that uninstall a release that may exist, because the next one has the same name."""
     return _uninstall(settings, "--ignore-not-found")
 
 
 def _uninstall(settings: Settings, *options: str) -> list[Step]:
-    """Return uninstalling, and waiting for what LeaderWorkerSet made to go."""
+    """Return the steps that uninstall the release, and wait until LeaderWorkerSet's objects are gone."""
     until, limit = f"--timeout={settings.wait}s", settings.wait + SLACK
     own = ["helm", "uninstall", settings.release, *_namespace(settings), *options, "--wait", until]
     return [Step(own, limit), Step(["kubectl", "wait", "--for=delete", *_made(settings), until], limit)]
@@ -215,12 +215,12 @@ def _explain(settings: Settings) -> list[Step]:
 
 
 def refusal(step: Step, output: str) -> str:
-    """Return why a command's output is not what was expected, or nothing."""
+    """Return why the output of a command is wrong, empty when it is right."""
     words = output.split()
     if step.prints == "nothing" and words:
         return f"left behind: {', '.join(words)}"
     if step.prints == "same" and (len(words) < 2 or len(set(words)) > 1):
-        return f"groups wanted and ready: {output.strip() or 'none found'}"
+        return f"desired and ready groups differ: {output.strip() or 'none found'}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Names that are nearly right."""
+"""Names that are similar to a mistyped one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def similar(given: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return the known names that a mistyped one is likely to be, the likeliest first."""
+    """Return the known names that a mistyped name probably stands for, the most likely first."""
     names = list(known)
     shorts = {name.lower().rpartition("/")[2]: name for name in names} | {name.lower(): name for name in names}
     wanted = given.lower()

@@ -1,5 +1,5 @@
-"""What ``vmn preflight --active`` runs in its pods: reports facts, one line each, and judges nothing.
+"""The program in the pods of ``vmn preflight --active``: it prints answers, one line each, and judges nothing.
 
-It goes there as a ConfigMap, and runs with the image's Python (3.9 or newer) and its standard library alone. It knows
-nothing of the rest of vmn, changes nothing, and always ends with status 0: another one would end the other pods' Job.
+A ConfigMap brings it into the pods, where it runs with the image's Python (3.9 or later) and the standard library. It
+does not depend on the rest of vmn, changes nothing, and always exits with 0: another status would fail the whole Job.
 """

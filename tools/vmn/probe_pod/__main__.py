@@ -9,16 +9,16 @@ from typing import Any
 from . import machine, network, weights
 
 MARK = "vmn-active "
-"""Each fact's line begins with this; the rest is JSON."""
+"""Beginning of the line of each answer; the rest is JSON."""
 
 
 def report(check: str, facts: dict[str, Any]) -> None:
-    """Print the facts of one check at once: whoever waits for the others may be ended any time."""
+    """Print the answer of one check at once, because the pod may be terminated while it waits for others."""
     print(MARK + json.dumps({"check": check, **facts}), flush=True)
 
 
 def local(asked: dict[str, Any]) -> None:
-    """Report what needs no other pod."""
+    """Report the checks that need no other pod."""
     report("shm", machine.shared_memory())
     report("cache", machine.writable(asked["writable"]))
     if asked["gpus"]:
@@ -31,7 +31,7 @@ def local(asked: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Report all that was asked for in VMN_ACTIVE, a JSON object."""
+    """Report the checks that VMN_ACTIVE, a JSON object, asks for."""
     asked = json.loads(os.environ["VMN_ACTIVE"])
     rank, host = int(os.environ.get("JOB_COMPLETION_INDEX", "0")), os.environ["VLLM_HOST_IP"]
     me = network.Member(rank, host, asked["nodes"], asked["port"], network.now() + asked["limit"])
@@ -45,5 +45,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # PID 1 has no other way to end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # PID 1 ignores it by default
     main()

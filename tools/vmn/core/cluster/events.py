@@ -10,17 +10,17 @@ from vmn.core.cluster.timestamps import seconds
 
 @dataclass(frozen=True)
 class Event:
-    """One event, in one form whatever API made it.
+    """An event, in the same form for both of Kubernetes' APIs.
 
     Attributes:
-        kind: of the object.
-        name: of the object.
-        uid: of the object.
-        reason: such as ``FailedMount``.
-        message: what it says.
-        first: when it was seen first, in seconds since 1970.
-        last: when it was seen last.
-        count: how often.
+        kind: kind of the object.
+        name: name of the object.
+        uid: identifier of the object.
+        reason: the reason, such as ``FailedMount``.
+        message: the message.
+        first: when the event was first seen, in seconds since 1970.
+        last: when the event was last seen.
+        count: how often the event was seen.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Event:
 
 
 def read_event(item: Object) -> Event:
-    """Return an event of either of Kubernetes' two forms."""
+    """Return an event from either of Kubernetes' two APIs."""
     about, series = item.get("involvedObject") or item.get("regarding") or {}, item.get("series") or {}
     once = seconds(item.get("eventTime")) or seconds(item["metadata"].get("creationTimestamp"))
     last = seconds(series.get("lastObservedTime")) or seconds(item.get("lastTimestamp")) or once

@@ -1,4 +1,4 @@
-"""What a release asks of a cluster, read from its rendered manifests."""
+"""A release as the chart renders it: what it asks of a cluster."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vmn.core.cluster.snapshot import Object
 
 @dataclass(frozen=True)
 class RolePods:
-    """What the pods of one role ask for.
+    """The pods of one role.
 
     Attributes:
         role: ``leader`` or ``worker``.
-        count: of them in all groups.
-        template: the pod template: metadata and spec.
+        count: number of these pods in all groups.
+        template: the pod template, with metadata and spec.
     """
 
     role: str
@@ -26,24 +26,24 @@ class RolePods:
 
     @property
     def spec(self) -> Object:
-        """The pod's specification."""
+        """The specification of the pods."""
         found: Object = self.template["spec"]
         return found
 
     @property
     def requests(self) -> dict[str, Decimal]:
-        """What the scheduler takes off a node, by resource: requests, or limits where only they are given."""
+        """What one pod takes from a node, by resource: its requests, or limits without requests."""
         return pod_requests(self.spec)
 
 
 @dataclass(frozen=True)
 class RenderedRelease:
-    """A release.
+    """A release as the chart renders it.
 
     Attributes:
-        name: its name.
-        namespace: where it goes.
-        objects: all that is rendered.
+        name: name of the release.
+        namespace: namespace of the release.
+        objects: the rendered objects.
     """
 
     name: str
@@ -55,29 +55,28 @@ class RenderedRelease:
         return [item for item in self.objects if item["kind"] == kind]
 
     def renders(self, kind: str, name: str) -> bool:
-        """Return whether the release makes this object itself."""
+        """Return whether the release creates this object itself."""
         return any(item["metadata"]["name"] == name for item in self.of_kind(kind))
 
     @property
     def lws(self) -> Object:
-        """The LeaderWorkerSet."""
         return self.of_kind("LeaderWorkerSet")[0]
 
     @property
     def replicas(self) -> int:
-        """Groups; with an autoscaler, those that it keeps at least."""
+        """The number of groups; with an autoscaler, its minimum."""
         least = [item["spec"]["minReplicas"] for item in self.of_kind("HorizontalPodAutoscaler")]
         least += [item["spec"]["minReplicaCount"] for item in self.of_kind("ScaledObject")]
         return int(self.lws["spec"].get("replicas", max([1, *least])))
 
     @property
     def size(self) -> int:
-        """Pods of a group."""
+        """The number of pods of a group."""
         return int(self.lws["spec"]["leaderWorkerTemplate"].get("size", 1))
 
     @property
     def surge(self) -> int:
-        """Groups more during a rollout (``maxSurge``), a share counted of the replicas."""
+        """The number of extra groups during a rollout (``maxSurge``); a percentage is of the replicas."""
         rollout = self.lws["spec"].get("rolloutStrategy", {}).get("rollingUpdateConfiguration", {})
         value = str(rollout.get("maxSurge", 0))
         if value.endswith("%"):
@@ -86,7 +85,7 @@ class RenderedRelease:
 
     @property
     def pods(self) -> list[RolePods]:
-        """The roles; a group of one pod has no worker."""
+        """The pods of each role; a group of one pod has no workers."""
         template = self.lws["spec"]["leaderWorkerTemplate"]
         leader = RolePods("leader", self.replicas, template.get("leaderTemplate") or template["workerTemplate"])
         workers = self.replicas * (self.size - 1)
@@ -94,23 +93,23 @@ class RenderedRelease:
 
     @property
     def jobs(self) -> list[Object]:
-        """The specifications of the pods of Jobs, such as a download's."""
+        """The specifications of the pods of Jobs, such as the download's."""
         return [item["spec"]["template"]["spec"] for item in self.of_kind("Job")]
 
     @property
     def pod_specs(self) -> list[Object]:
-        """The specifications of all pods: of both roles, and of Jobs."""
+        """The specifications of all pods, of both roles and of Jobs."""
         return [*(pod.spec for pod in self.pods), *self.jobs]
 
     @property
     def gpu_resource(self) -> str | None:
-        """The resource that the nodes give GPUs as; None without one."""
+        """The resource under which nodes offer GPUs, None without one."""
         extended = [name for name in self.pods[0].requests if "/" in name]
         return next((name for name in extended if "gpu" in name.lower()), extended[0] if extended else None)
 
 
 def pod_requests(spec: Object) -> dict[str, Decimal]:
-    """Return what a pod takes off a node: its containers together, or a larger init container."""
+    """Return what a pod takes from a node: the sum of its containers, or a larger init container."""
     total: dict[str, Decimal] = {}
     for container in spec.get("containers", ()):
         for name, amount in _requests(container).items():
@@ -130,14 +129,14 @@ def _requests(container: Object) -> dict[str, Decimal]:
 
 @dataclass(frozen=True)
 class Reference:
-    """A Secret or ConfigMap that pods need.
+    """A Secret or ConfigMap that pods use.
 
     Attributes:
         kind: ``Secret`` or ``ConfigMap``.
-        name: its own.
-        key: in it; None when all of it is used.
-        optional: pods start without it.
-        what: that needs it, for people.
+        name: name of the object.
+        key: the key that is used, None for the whole object.
+        optional: whether pods start without it.
+        what: what uses it, for people.
     """
 
     kind: str
@@ -148,7 +147,7 @@ class Reference:
 
 
 def references(spec: Object) -> Iterator[Reference]:
-    """Yield the Secrets and ConfigMaps that a pod names."""
+    """Yield the Secrets and ConfigMaps that a pod uses."""
     for entry in spec.get("imagePullSecrets") or ():
         yield Reference("Secret", entry["name"], None, False, "imagePullSecrets")
     for container in [*spec.get("initContainers", ()), *spec.get("containers", ())]:

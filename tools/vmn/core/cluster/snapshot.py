@@ -1,4 +1,4 @@
-"""What was read from a cluster."""
+"""The objects of a cluster, as they were read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ class Snapshot:
     """A cluster as it was when it was read.
 
     Attributes:
-        version: of the server, such as (1, 37).
-        objects: what was read, by plural name, such as ``nodes``; of namespaced kinds those of the release's namespace,
-            but pods of all.
-        denied: what may not be read: plural name -> the RBAC rule that would allow it.
-        kubelet: configuration of one node with GPUs, None when it can't be read.
-        dry_runs: what the server says to objects that it was shown without making them, by ``Kind/name``; empty for
-            yes.
+        version: version of the API server, such as (1, 37).
+        objects: the objects by plural name, such as ``nodes``; namespaced objects are of the release's namespace,
+            except for pods.
+        denied: what the user may not read: for each plural name the RBAC rule that would allow it.
+        kubelet: the kubelet's configuration of one node with GPUs, None when it can't be read.
+        dry_runs: the API server's answers to dry runs, by ``Kind/name``; an empty answer accepts the object.
     """
 
     version: tuple[int, int]
@@ -30,20 +29,20 @@ class Snapshot:
     kubelet: Object | None = None
 
     def served(self, plural: str) -> bool:
-        """Return whether the server knows a kind that was asked for."""
+        """Return whether the API server knows a kind that was requested."""
         return plural in self.objects or plural in self.denied
 
     def all(self, plural: str) -> Sequence[Object]:
-        """Return what was read of a kind, nothing when it may not be read."""
+        """Return the objects of a kind, empty when the user may not read them."""
         return self.objects.get(plural, ())
 
     def named(self, plural: str, name: str) -> Object | None:
-        """Return one object."""
+        """Return an object by name, None when it does not exist."""
         return next((item for item in self.all(plural) if item["metadata"]["name"] == name), None)
 
 
 def condition_of(item: Object, kind: str) -> Object:
-    """Return a condition of an object's status, empty when it has none of that type."""
+    """Return a condition of an object, empty when it has none of that type."""
     entries = (item.get("status") or {}).get("conditions") or ()
     return next((entry for entry in entries if entry["type"] == kind), {})
 

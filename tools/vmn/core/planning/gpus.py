@@ -1,4 +1,4 @@
-"""GPUs as vLLM sees them: total memory from ``cudaMemGetInfo``, not the figure on the box."""
+"""GPUs as vLLM sees them, with the total memory of ``cudaMemGetInfo`` instead of the nominal one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """One kind of GPU.
+    """A kind of GPU.
 
     Attributes:
-        name: as the command line takes it.
-        product: as GPU feature discovery labels nodes (``nvidia.com/gpu.product``), None when not known.
-        gib: total memory in GiB as vLLM prints it.
-        fp8: computes in 8-bit floating point; others unpack FP8 weights to 16 bits (Marlin kernels).
-        fp4: computes in 4-bit floating point.
-        source: where ``gib`` was read.
-        hopper: of that generation, whose MXFP4 kernels store weights in their own way.
+        name: name on the command line.
+        product: label of its nodes by GPU feature discovery (``nvidia.com/gpu.product``), None when it is not known.
+        gib: total memory in GiB, as vLLM prints it.
+        fp8: whether it computes in 8-bit floating point; others unpack FP8 weights to 16 bits (Marlin kernels).
+        fp4: whether it computes in 4-bit floating point.
+        source: where ``gib`` is from.
+        hopper: whether it is a Hopper GPU, whose MXFP4 kernels store weights in their own way.
     """
 
     name: str
@@ -52,14 +52,14 @@ ALIASES = {"h100": "h100-80gb", "h200": "h200-141gb", "h20": "h20-96gb", "a100":
 
 
 class UnknownGpu(Exception):  # noqa: N818 - reads as what happened
-    """A GPU that is not in the table."""
+    """A GPU is not in the table."""
 
 
 def find_gpu(name: str) -> Gpu:
     """Return a GPU by its name, an alias, or its product label.
 
     Raises:
-        UnknownGpu: there is none; the message lists the known ones.
+        UnknownGpu: the GPU is not known; the message lists the known ones.
     """
     wanted = ALIASES.get(name.lower(), name.lower())
     for gpu in GPUS:

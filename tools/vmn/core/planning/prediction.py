@@ -1,4 +1,4 @@
-"""What will happen when vLLM starts a model in a layout: memory per rank, KV cache, context, concurrency, log lines."""
+"""What happens when vLLM starts a model in a layout: memory per rank, KV cache, context, and concurrency."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from vmn.core.planning.vllm.versions import Behaviour, batch_defaults, behaviour
 
 @dataclass(frozen=True)
 class VllmOptions:
-    """vLLM's flags that memory depends on; None is vLLM's own default.
+    """vLLM's flags that affect memory; None is vLLM's default.
 
     Attributes:
-        max_model_len: tokens of a request; the model's own limit by default.
+        max_model_len: tokens of a request, by default the model's own limit.
         utilization: share of a GPU that vLLM may use.
         batched_tokens: ``--max-num-batched-tokens``.
         requests: ``--max-num-seqs``.
         kv_dtype: ``--kv-cache-dtype``.
         eager: ``--enforce-eager``.
-        version: vLLM's.
-        prefix_caching: ``--enable-prefix-caching``; only models with states take other memory for it.
+        version: version of vLLM.
+        prefix_caching: ``--enable-prefix-caching``, which only affects the memory of models with states.
     """
 
     max_model_len: int | None = None
@@ -49,16 +49,16 @@ class Rank:
     """Memory of the ranks of one pipeline stage, in GiB.
 
     Attributes:
-        stage: index.
-        layers: decoder layers.
-        weights: by what they are for.
-        activation: peak.
-        non_torch: NCCL's and CUDA's own.
-        graphs: what is kept back for CUDA graphs.
-        available: for the KV cache.
-        blocks: of the KV cache, count.
-        block_bytes: of a block of all its layers.
-        longest: tokens of the longest request that its expected blocks hold, at most what the model or the user says.
+        stage: index of the stage.
+        layers: number of decoder layers.
+        weights: weights by purpose.
+        activation: peak activations.
+        non_torch: memory of NCCL and CUDA.
+        graphs: memory reserved for CUDA graphs.
+        available: memory for the KV cache.
+        blocks: number of blocks of the KV cache.
+        block_bytes: bytes of a block of all layers of the stage.
+        longest: tokens of the longest request that fits into the expected blocks, up to the model's or user's limit.
     """
 
     stage: int
@@ -74,23 +74,23 @@ class Rank:
 
     @property
     def weights_gib(self) -> float:
-        """All weights."""
+        """The sum of all weights."""
         return sum(self.weights.values())
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One layout.
+    """The prediction for one layout.
 
     Attributes:
-        layout: how the model is spread.
-        rejected: why it can't be, None when it can.
+        layout: the layout.
+        rejected: why vLLM or the chart refuses it, None when they do not.
         traffic: what crosses the network between nodes.
-        ranks: one entry a stage.
-        tokens: of the KV cache of the whole engine, count.
-        length: asked-for tokens of a request.
-        longest: tokens of the longest request, count, at most the model's own limit.
-        concurrency: requests of ``length`` at once.
+        ranks: memory of the ranks of each stage.
+        tokens: tokens of the KV cache of the whole engine.
+        length: tokens of a request, as requested.
+        longest: tokens of the longest request, at most the model's own limit.
+        concurrency: number of requests of ``length`` at once.
         budget: GiB that vLLM may use on each GPU.
         needed_gib: GiB of KV cache that a request of ``length`` takes on the fullest rank.
         refusal_line: what vLLM logs when it refuses the layout; empty where it has no message.
@@ -114,28 +114,29 @@ class Prediction:
 
     @property
     def fits(self) -> bool:
-        """Whether vLLM will start, as expected."""
+        """Whether vLLM is expected to start."""
         return self.rejected is None and self.concurrency.expected >= 1
 
     @property
     def is_sure(self) -> bool:
-        """Whether vLLM will start also when everything soft takes the most."""
+        """Whether vLLM starts even if everything takes the most memory that it can."""
         return self.rejected is None and self.concurrency.low >= 1
 
 
 @dataclass(frozen=True)
 class PlanContext:
-    """What all layouts of one context share.
+    """What all layouts of a plan share, with vLLM's defaults filled in.
 
     Attributes:
-        model: its shapes.
-        gpu: of every rank.
-        cluster: of the nodes.
-        batch: how much is taken on at once.
-        vllm: the version's behaviour.
+        model: shapes of the model.
+        gpu: GPU of each rank.
+        cluster: nodes and network.
+        batch: how much vLLM handles at once.
+        vllm: behaviour of the version.
+        version: version of vLLM.
         kv_dtype: ``--kv-cache-dtype``.
         budget: GiB that vLLM may use on each GPU.
-        correction: what a start-up's log said, None for none (``startup_log.compare.calibrate``).
+        correction: corrections from the log of a start (``startup_log.compare.calibrate``), None without a log.
     """
 
     model: Architecture
@@ -150,10 +151,10 @@ class PlanContext:
 
 
 def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmOptions) -> PlanContext:
-    """Return the context with vLLM's defaults filled in.
+    """Return the context of a plan, with vLLM's defaults filled in.
 
     Raises:
-        UnknownVersion: of vLLM.
+        UnknownVersion: the version of vLLM is not known.
     """
     vllm = behaviour(options.version)
     if options.prefix_caching is not None:
@@ -175,8 +176,9 @@ def predict_all(context: PlanContext) -> list[Prediction]:
 def rank_of(prediction: Prediction, nodes: int) -> tuple[object, ...]:
     """Return the key that sorts layouts, the best first.
 
-    What starts for sure comes before what may; then little traffic between nodes; then the plain ways: no more stages
-    than nodes, as each more costs latency, one copy of attention, no sharing of the KV cache by tokens; then room.
+    Layouts that surely start come first; then those with little traffic between nodes; then simple ones: no more stages
+    than nodes, because each stage costs latency, one copy of attention, a KV cache that is not shared by tokens; then
+    those with the most room.
     """
     layout = prediction.layout
     return (
@@ -194,11 +196,11 @@ def rank_of(prediction: Prediction, nodes: int) -> tuple[object, ...]:
 
 
 TRAFFIC = ("none", "stages", "data", "tensor")
-"""What crosses the network between nodes, the least first."""
+"""What may cross the network between nodes, the least first."""
 
 
 def predict(context: PlanContext, layout: Layout) -> Prediction:
-    """Return what will happen in one layout."""
+    """Return the prediction for one layout."""
     refused = refusal(context.model, layout, context.cluster)
     traffic = _traffic(layout, context.cluster)
     if refused:
@@ -232,7 +234,7 @@ def predict(context: PlanContext, layout: Layout) -> Prediction:
 
 
 def _concurrency(blocks: int, needed: int) -> float:
-    """Return requests at once; none when the null block, which vLLM keeps, leaves too little for one."""
+    """Return the number of requests at once; 0 if the null block, which vLLM keeps, leaves too little for one."""
     return blocks / needed if blocks - 1 >= needed else 0.0
 
 
@@ -260,7 +262,7 @@ def _rank(context: PlanContext, layout: Layout, cache: KVCache, stage: int, boun
 
 
 def _weights(context: PlanContext, layout: Layout, stage: int) -> dict[str, float]:
-    """Return the GiB of weights by what they are for, with what is made together with them."""
+    """Return the GiB of weights by purpose, with buffers that are allocated together with them."""
     model = context.model
     sizes = stage_weights(model, layout, stage, storage=_storage(context))
     weights = {name: size / GIB for name, size in sizes.items() if size}
@@ -280,7 +282,7 @@ def _storage(context: PlanContext) -> Storage:
 
 
 def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
-    """Return activations, what is outside of PyTorch, and CUDA graphs."""
+    """Return activations, memory outside PyTorch, and CUDA graphs."""
     model, batch, vllm, told = context.model, context.batch, context.vllm, context.correction
     activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, context.kv_dtype))
     other = non_torch(layout, vllm)

@@ -1,8 +1,8 @@
 """What a rank needs at its peak in addition to weights and KV cache: activations, NCCL's buffers, CUDA graphs.
 
-vLLM measures these in a run with as many tokens and requests as it will ever have at once, so they follow from shapes,
-up to what the compiler and the libraries do. The terms below are the tensors that are alive at that run's peak, after
-vLLM's source; ``docs/planner.md`` has their errors against measured start-ups.
+vLLM measures them in a run with as many tokens and requests as it will ever handle at once, so they follow from shapes,
+except for what the compiler and the libraries do. The terms below are the tensors that are alive at the peak of that
+run, according to vLLM's source; ``docs/planner.md`` has their errors against measured starts.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from vmn.core.planning.vllm.versions import Behaviour, graph_sizes
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0
-"""Per request and token of the vocabulary in the first runner's sampler: logits in 16 bits, three copies in 32 bits and
-sorting. Fitted on six published starts of vLLM 0.19 (Llama 8B and 70B, Qwen 72B, Qwen3 30B, DeepSeek V2 Lite, Mixtral),
-residuals within 0.04 GiB."""
+"""Bytes per request and token of the vocabulary in the first runner's sampler: logits in 16 bits, three copies in 32
+bits, and sorting. Fitted to six published starts of vLLM 0.19 (Llama 8B and 70B, Qwen 72B, Qwen3 30B, DeepSeek V2 Lite,
+Mixtral), with residuals within 0.04 GiB."""
 LOGITS_BYTES = 2.0
-"""The same in the second runner, whose profile samples greedily: the logits alone."""
+"""The same in the second runner, whose profile samples greedily: only the logits."""
 CONTEXT_TOKENS = 64 * 1024
-"""Most tokens that latent attention decompresses at once (``determine_chunked_prefill_workspace_size``)."""
-COMPILED = 1.3
-"""Times that compiled code needs for what passes from operator to operator. Two published starts (Llama 8B, two and
-four pipeline stages, 0.19) say 1.31 and 1.25; start-ups of 0.26 went from 1.0 to nearly 2, by the compiler's cache."""
-COMPILED_MOST = 2.0
-"""The same at most."""
+"""Tokens that latent attention decompresses at once, at most (``determine_chunked_prefill_workspace_size``)."""
+COMPILED_FACTOR = 1.3
+"""Factor of compiled code for what passes between operators. Two published starts (Llama 8B, two and four pipeline
+stages, 0.19) have 1.31 and 1.25; starts of 0.26 had from 1.0 to almost 2, depending on the compiler's cache."""
+COMPILED_MOST_FACTOR = 2.0
+"""The largest such factor."""
 STATES = 3
-"""States of all tokens beside what a layer's part computes: the residual, its input and its output."""
-STATES_OF_FOUR_NORMS = 7
-"""The same with norms before and behind each part, which compute in 32 bits. One start-up (Gemma 3 27B, 0.26) took 2.79
-GiB: this gives 2.03 expected and 3.27 at most, STATES 1.60 and 2.58."""
-UNREAD = 1.6
-"""Times that versions before 0.19 may need, whose source was not read: Kimi K2 on one of November 2025 had 2.5 GiB less
-left than the terms here give it."""
-FIRST_ENGINE_LEAST = 0.5
-"""Times that versions before 0.8 may need at least: they kept less (DeepSeek R1 on 0.7.2 and 0.7.3: 0.24, 0.37 GiB)."""
-VISION_GIB = 1.5
-"""GiB at most for an image encoder's own profile, which is not modelled."""
-INDEX_LOGITS = 0.5
+"""States of all tokens in addition to what a part of a layer computes: the residual, its input, and its output."""
+FOUR_NORM_STATES = 7
+"""The same with norms before and after each part, which compute in 32 bits. One start (Gemma 3 27B, 0.26) took 2.79
+GiB: this number predicts 2.03 and at most 3.27, STATES predicts 1.60 and 2.58."""
+UNREAD_VERSION_FACTOR = 1.6
+"""Factor by which versions before 0.19 may need more, as their source was not read: Kimi K2 on a version of November
+2025 had 2.5 GiB less than the terms here predict."""
+V0_ENGINE_LOW_FACTOR = 0.5
+"""Factor for the least that versions before 0.8 need (DeepSeek R1 on 0.7.2 and 0.7.3: 0.24 and 0.37 GiB)."""
+VISION_ENCODER_GIB = 1.5
+"""Most GiB for the profile of an image encoder, which is not modelled."""
+INDEX_LOGITS_GIB = 0.5
 """GiB of the indexer's logits (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``)."""
 QUERY_STEP = 64
-"""Sparse attention's kernels pad query heads to a multiple of this."""
+"""Multiple to which the kernels of sparse attention pad the query heads."""
 LONG_PROMPT = 256 * 1024
-"""Tokens from which on a prompt is long for sparse attention's buffers (``sparse_mla_prefill_workspace_factor``)."""
+"""Tokens from which a prompt is long for the buffers of sparse attention (``sparse_mla_prefill_workspace_factor``)."""
 FP8_CACHE_GIB = 0.03
-"""GiB that an FP8 cache adds to the weights without latent attention (start-ups of 0.26: some tens of MiB)."""
+"""GiB that an FP8 cache adds to the weights without latent attention (starts of 0.26: tens of MiB)."""
 SINGLE_NON_TORCH = 0.22
-"""GiB outside of PyTorch on one GPU (start-ups of 0.19 and 0.26 on H100 and H200: 0.22 to 0.25)."""
+"""GiB outside PyTorch on one GPU (starts of 0.19 and 0.26 on H100 and H200: 0.22 to 0.25)."""
 GROUP_NON_TORCH = 0.07
-"""GiB with several GPUs, where NCCL's buffers are made before vLLM measures (0.26 on H200: 0.06 to 0.07)."""
+"""GiB with several GPUs, if NCCL's buffers are allocated before vLLM measures (0.26 on H200: 0.06 to 0.07)."""
 GROUP_NON_TORCH_EARLY = 2.1
-"""GiB with tensor parallelism before 0.26, which made them later (0.19 on H100: 2.07 to 2.21)."""
+"""GiB with tensor parallelism before 0.26, which allocated them later (0.19 on H100: 2.07 to 2.21)."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A number that can't be known exactly. GiB unless said otherwise."""
+    """A number that is not known exactly, in GiB unless stated otherwise."""
 
     low: float
     expected: float
@@ -79,7 +79,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Batch:
-    """How much vLLM takes on at once, and whether it captures graphs.
+    """How much vLLM handles at once, and whether it captures graphs.
 
     Attributes:
         tokens: ``--max-num-batched-tokens``.
@@ -97,15 +97,15 @@ class Batch:
 def peak_activation(
     model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, stage: int, fp8_cache: bool = False
 ) -> Band:
-    """Return the peak of activations of a rank, in GiB.
+    """Return the peak activations of a rank in GiB.
 
     Args:
-        model: its shapes.
-        layout: how it is spread.
-        batch: how much is taken on at once.
-        vllm: the version's behaviour.
+        model: shapes of the model.
+        layout: layout of the model.
+        batch: how much vLLM handles at once.
+        vllm: behaviour of the version.
         stage: index of the rank's pipeline stage.
-        fp8_cache: the KV cache has 8 bits.
+        fp8_cache: whether the KV cache has 8 bits.
     """
     received = batch.tokens * model.hidden * 2 / GIB if stage else 0.0
     sampler = _sampler(model, layout, batch, vllm) if stage == layout.pipeline - 1 else 0.0
@@ -114,16 +114,16 @@ def peak_activation(
     def peak(compiled: float) -> float:
         return max(_forward(model, layout, batch, vllm, 1.0 if batch.eager else compiled) + received, sampler)
 
-    high = kept.high + max(peak(COMPILED_MOST), 0.3) * 1.05
+    high = kept.high + max(peak(COMPILED_MOST_FACTOR), 0.3) * 1.05
     low = kept.low + 0.95 * peak(1.0)
-    least = FIRST_ENGINE_LEAST if vllm.since < (0, 8) else 1.0
-    unread = UNREAD if vllm.since < (0, 19) else 1.0
-    vision = VISION_GIB if model.extra_weights and not stage else 0.0
-    return Band(low * least, kept.expected + peak(COMPILED), high * unread + vision)
+    least = V0_ENGINE_LOW_FACTOR if vllm.since < (0, 8) else 1.0
+    unread = UNREAD_VERSION_FACTOR if vllm.since < (0, 19) else 1.0
+    vision = VISION_ENCODER_GIB if model.extra_weights and not stage else 0.0
+    return Band(low * least, kept.expected + peak(COMPILED_FACTOR), high * unread + vision)
 
 
 def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
-    """Return what sampling needs on the last stage, with one token of each request: GiB."""
+    """Return the GiB that sampling needs on the last stage, with one token of each request."""
     states = batch.tokens * model.hidden * 2 / GIB
     logits = min(batch.requests, batch.tokens) * model.vocabulary / GIB
     if not on_second_runner(model, vllm):
@@ -133,9 +133,9 @@ def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour)
 
 
 def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, compiled: float) -> float:
-    """Return what is alive at the peak of one layer: GiB. Only what passes between operators grows when compiled."""
+    """Return the GiB alive at the peak of one layer. Only what passes between operators grows when compiled."""
     states = batch.tokens * model.hidden * 2 / GIB
-    count = STATES_OF_FOUR_NORMS if model.has_four_norms else STATES
+    count = FOUR_NORM_STATES if model.has_four_norms else STATES
     attention = max(
         _attention_peak(layer.attention, layout, batch) * compiled
         + _attention_buffer(layer.attention, layout, batch, vllm)
@@ -145,7 +145,7 @@ def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour,
 
 
 def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
-    """Return queries, keys, values and output of a layer: GiB."""
+    """Return the GiB of queries, keys, values, and output of a layer."""
     rows = batch.tokens * 2 / layout.tensor / GIB
     match attention:
         case LatentAttention():
@@ -161,44 +161,44 @@ def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
 
 
 def _attention_buffer(attention: object, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
-    """Return what the profile allocates for latent attention to decompress, and for the indexer's logits: GiB."""
+    """Return the GiB that the profile allocates to decompress latent attention, and for the indexer's logits."""
     if not isinstance(attention, LatentAttention) or vllm.since < (0, 8):
         return 0.0
     context = min(max(8 * batch.length, 4 * batch.requests * 16), CONTEXT_TOKENS)
     decompressed = context * attention.heads * (attention.nope_size + attention.value_size) * 2 / layout.tensor / GIB
-    return max(decompressed, INDEX_LOGITS if attention.index_top else 0.0)
+    return max(decompressed, INDEX_LOGITS_GIB if attention.index_top else 0.0)
 
 
 def _dense_peak(model: Architecture, layout: Layout, batch: Batch) -> float:
-    """Return gate, up and their product of the widest dense feed-forward part: GiB."""
+    """Return the GiB of gate, up, and their product in the widest dense feed-forward part."""
     widths = [layer.mlp.intermediate for layer in model.kinds if isinstance(layer.mlp, Dense)]
     shared = [layer.mlp.shared for layer in model.kinds if isinstance(layer.mlp, Experts)]
     return batch.tokens * 2 * 3 * max([*widths, *shared, 0]) / layout.tensor / GIB
 
 
 def _kept(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> Band:
-    """Return what stays after the layers that used it: the workspace, less what was made with the weights, in GiB.
+    """Return the GiB that remain after the layers that used them: the workspace without what the weights include.
 
-    All layers share one workspace, as large as the largest user wants it (``WorkspaceManager``).
+    All layers share one workspace, as large as its largest user needs (``WorkspaceManager``).
     """
     made = _sparse_workspace(model, layout, batch, vllm, fp8_cache)
     wanted = max(_expert_workspace(model, layout, batch, vllm), _index_workspace(model, batch, vllm), made)
     kept = wanted - made
     if layout.data == 1 or not model.is_moe:
         return Band(kept * 0.95, kept, kept * 1.05)
-    # Data parallelism: each rank's experts see the tokens of all, received as states and given back as states.
+    # With data parallelism the experts of each rank get the tokens of all ranks as states, and return states.
     states = batch.tokens * layout.data * model.hidden * 2 / GIB
     return Band(kept * 0.7, kept + 2 * states, kept * 1.2 + 3 * states)
 
 
 def _expert_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
-    """Return the two buffers of fused experts (``TritonExperts.workspace_shapes``): GiB."""
+    """Return the GiB of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
     if model.experts is None:
         return 0.0
     _, width = expert_share(model.experts, layout)
     tokens = batch.tokens * layout.data
     rows = min(tokens, vllm.expert_chunk or tokens) * model.experts.active
-    if vllm.since < (0, 19):  # first and last result share a buffer, the one between has its own (fused_experts_impl)
+    if vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
         return rows * 2 * (max(2 * width, model.hidden) + width) / GIB
     return rows * 2 * (max(width, model.hidden) + max(2 * width, model.hidden)) / GIB
 
@@ -209,12 +209,12 @@ def _indexer(model: Architecture) -> LatentAttention | None:
 
 
 def _prompt_rows(batch: Batch, vllm: Behaviour) -> int:
-    """Return the tokens of prompts that sparse attention reserves room for."""
+    """Return the number of prompt tokens for which sparse attention reserves room."""
     return batch.length * (vllm.sparse_factor if batch.length > LONG_PROMPT else 5)
 
 
 def _index_workspace(model: Architecture, batch: Batch, vllm: Behaviour) -> float:
-    """Return room for the indexer's keys of prompts (``get_max_prefill_buffer_size``): GiB."""
+    """Return the GiB for the indexer's keys of prompts (``get_max_prefill_buffer_size``)."""
     part = _indexer(model)
     if part is None:
         return 0.0
@@ -224,7 +224,7 @@ def _index_workspace(model: Architecture, batch: Batch, vllm: Behaviour) -> floa
 
 
 def _sparse_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> float:
-    """Return what sparse attention with an FP8 cache reserves when it is made (``FlashMLASparseImpl``): GiB."""
+    """Return the GiB that sparse attention with an FP8 cache reserves when it is created (``FlashMLASparseImpl``)."""
     part = _indexer(model)
     if part is None or not fp8_cache:
         return 0.0
@@ -238,7 +238,7 @@ def _sparse_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: B
 
 
 def fixed_buffers(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> float:
-    """Return buffers that are made with the weights, and that vLLM counts as such: GiB."""
+    """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights."""
     part = _indexer(model)
     picked = batch.tokens * part.index_top * 4 / GIB if part else 0.0
     own = FP8_CACHE_GIB if fp8_cache and not model.is_latent else 0.0
@@ -246,7 +246,7 @@ def fixed_buffers(model: Architecture, layout: Layout, batch: Batch, vllm: Behav
 
 
 def non_torch(layout: Layout, vllm: Behaviour) -> Band:
-    """Return what NCCL and the CUDA libraries take after vLLM's first look at the free memory, in GiB."""
+    """Return the GiB that NCCL and the CUDA libraries take after vLLM first measures the free memory."""
     grouped = layout.tensor > 1 or layout.data > 1
     if vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
@@ -262,10 +262,10 @@ def non_torch(layout: Layout, vllm: Behaviour) -> Band:
 
 
 def graphs(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, large_gpu: bool) -> Band:
-    """Return what the CUDA graphs' estimate takes off the KV cache, in GiB; zero when it is not charged.
+    """Return the GiB that the estimate of CUDA graphs takes from the KV cache, zero if it is not subtracted.
 
-    A graph keeps some MiB for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB; vLLM has
-    also estimated ten times what graphs then took, which no band here covers.
+    A graph keeps some MiB for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB. vLLM has
+    also estimated ten times of what the graphs then took, which no band here covers.
     """
     if batch.eager or not vllm.graphs_charged or (vllm.since < (0, 32) and on_second_runner(model, vllm)):
         return Band(0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""How weights lie in a GPU's memory: what is padded, and what PyTorch's allocator rounds up."""
+"""How weights are stored in a GPU's memory: what is padded, and what PyTorch's allocator rounds up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal
 
 MIB = 2**20
 PACKED = 10 * MIB
-"""Below this PyTorch packs tensors into common blocks; from here on each gets one of its own (``kMinLargeAlloc``)."""
+"""Size below which PyTorch packs tensors into shared blocks; larger ones get their own block (``kMinLargeAlloc``)."""
 BLOCK_STEP = 2 * MIB
-"""What such a block is a multiple of (``kRoundLarge``)."""
+"""The size of such a block is a multiple of this (``kRoundLarge``)."""
 KEPT_REST = MIB
-"""Rest of a block that PyTorch does not split off (``kSmallSize``)."""
+"""Largest rest of a block that PyTorch does not split off (``kSmallSize``)."""
 WHOLE_FROM = 20 * MIB
-"""Blocks that are never split while a model loads (``max_split_size_mb:20``, vllm-project/vllm, pull request 41268)."""
+"""Size of blocks that are never split while a model loads (``max_split_size_mb:20``, vllm#41268)."""
 MX_GROUP = 32
 """Weights that share a scale in MXFP4."""
 
@@ -26,11 +26,11 @@ width to 128, the kernels of other GPUs (``mxfp4_round_up_hidden_size_and_interm
 
 @dataclass(frozen=True)
 class Storage:
-    """How one version of vLLM stores weights on one kind of GPU; by default as the checkpoint does.
+    """How a version of vLLM stores weights on a kind of GPU, by default as in the checkpoint.
 
     Attributes:
-        rounded: PyTorch's allocator rounds up.
-        whole_blocks: its blocks of 20 MiB and more are never split.
+        rounded: whether PyTorch's allocator rounds up.
+        whole_blocks: whether its blocks of 20 MiB and more are never split.
         mxfp4: what is padded in MXFP4 experts.
     """
 
@@ -39,14 +39,14 @@ class Storage:
     mxfp4: MxForm = "plain"
 
     def unused(self, size: float) -> float:
-        """Return the bytes of its block that a tensor of so many bytes leaves unused, which count as its own."""
+        """Return the unused bytes of the block of a tensor, which count as the tensor's."""
         if not self.rounded or size < PACKED:
             return 0.0
         rest = -size % BLOCK_STEP
         return rest if rest <= KEPT_REST or (self.whole_blocks and size >= WHOLE_FROM) else 0.0
 
     def mxfp4_bytes(self, hidden: int, width: float) -> dict[str, float]:
-        """Return the bytes of an expert's tensors, by their names in vLLM."""
+        """Return the bytes of the tensors of an expert, by their names in vLLM."""
         if self.mxfp4 == "both":
             hidden, width = int(_up(hidden, 256)), _up(width, 128)
         elif self.mxfp4 == "scales":
@@ -66,7 +66,7 @@ class Storage:
 
     @property
     def mxfp4_bias_bytes(self) -> int:
-        """Bytes of a number of an expert's bias."""
+        """The bytes of an element of an expert's bias."""
         return 4 if self.mxfp4 == "scales" else 2
 
 

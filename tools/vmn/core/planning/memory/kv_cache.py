@@ -1,7 +1,7 @@
-"""The KV cache of one rank: bytes, blocks, tokens, the longest request. After vLLM 0.32's ``kv_cache_utils.py``.
+"""The KV cache of one rank: bytes, blocks, tokens, and the longest request, as in ``kv_cache_utils.py`` of vLLM 0.32.
 
-A block holds some tokens of one group of layers. Layers of one kind of attention make groups of equal size; all groups
-take their blocks from one pool, so a request of a model with several kinds takes blocks for each.
+A block holds some tokens of one group of layers. Layers with one kind of attention form groups of equal size. All
+groups take their blocks from one pool, so a request of a model with several kinds takes blocks for each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCK = 16
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
 INDEX_SCALES = 4
-"""Bytes of scales beside an indexer's key in 8 bits."""
+"""Bytes of scales for an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
 """Bytes of a compressed key and value of DeepSeek's sparse attention in 8 bits (``fp8_ds_mla``)."""
 
@@ -31,10 +31,10 @@ class LayerGroup:
     """Layers that share a table of blocks.
 
     Attributes:
-        layers: how many of a model's layers.
-        limit: tokens in the cache at most (window or chunk, without what is in flight), None for the whole request.
-        states: blocks of a request when they don't depend on its length (linear attention), else 0.
-        extra: further blocks of each request (a window's ends need not fall on a block's).
+        layers: indexes of the model's layers.
+        limit: most tokens in the cache (window or chunk, without those in flight), None for the whole request.
+        states: blocks of a request if they do not depend on its length (linear attention), otherwise 0.
+        extra: further blocks of each request (the ends of a window need not align with blocks).
     """
 
     layers: tuple[int, ...]
@@ -45,14 +45,14 @@ class LayerGroup:
 
 @dataclass(frozen=True)
 class KVCache:
-    """The cache's form on all ranks of a layout.
+    """The form of the cache on all ranks of a layout.
 
     Attributes:
         block: tokens of a block of attention.
-        pages: bytes of a block, for each layer.
+        pages: bytes of a block for each layer.
         groups: groups of layers.
         in_flight: tokens of the batches in flight.
-        shards: ranks that share a request's tokens (decode context parallelism).
+        shards: number of ranks that share the tokens of a request (decode context parallelism).
     """
 
     block: int
@@ -63,7 +63,7 @@ class KVCache:
 
     @property
     def page(self) -> int:
-        """Bytes of a block of the largest layer."""
+        """The bytes of a block of the largest layer."""
         return max(self.pages)
 
     def block_bytes(self, begin: int, end: int) -> int:
@@ -83,7 +83,7 @@ class KVCache:
         return -(-tokens // self.block) + group.extra
 
     def longest_request(self, blocks: int, most: int) -> int:
-        """Return the longest request that ``blocks`` hold, ``most`` at most; 0 when none fits."""
+        """Return the longest request that fits into ``blocks``, at most ``most``; 0 when none fits."""
         low, high = 0, most
         while low < high:
             middle = (low + high + 1) // 2
@@ -95,14 +95,14 @@ class KVCache:
 def kv_cache(
     model: Architecture, layout: Layout, dtype: str, batched_tokens: int, vllm: Behaviour | None = None
 ) -> KVCache:
-    """Return the cache's form.
+    """Return the form of the cache.
 
     Args:
-        model: its shapes.
-        layout: how it is spread.
+        model: shapes of the model.
+        layout: layout of the model.
         dtype: ``auto``, or one of ``fp8``, ``fp8_e4m3``, ``fp8_e5m2``.
-        batched_tokens: tokens of a step at most.
-        vllm: the version's behaviour, the latest by default.
+        batched_tokens: most tokens of a step.
+        vllm: behaviour of the version, by default of the latest.
     """
     vllm = vllm or behaviour(LATEST)
     in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
@@ -117,7 +117,7 @@ def kv_cache(
 
 
 def cache_is_fp8(model: Architecture, dtype: str) -> bool:
-    """Whether the KV cache has 8 bits: as asked for, or with ``auto`` as the checkpoint wishes."""
+    """Return whether the KV cache has 8 bits: as requested, or with ``auto`` as the checkpoint says."""
     if dtype == "auto":
         return model.kv_dtype is not None
     return dtype not in ("bfloat16", "float16")
@@ -138,7 +138,7 @@ def _kind(attention: object) -> tuple[str, int]:
 
 
 def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[LayerGroup, ...]:
-    """Return the groups of layers: as many layers each as the rarest kind has, or the commonest when that is near."""
+    """Return groups with as many layers as the rarest kind, or as the most common kind if that is similar."""
     by_kind: dict[tuple[str, int], list[int]] = {}
     for layer, kind in enumerate(kinds):
         by_kind.setdefault(kind, []).append(layer)
@@ -162,14 +162,14 @@ def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[La
 
 
 def _latent(model: Architecture, element: int, in_flight: int, layout: Layout) -> KVCache:
-    """Every tensor-parallel rank keeps all of the compressed cache."""
+    """Return the cache of latent attention, of which each tensor parallel rank has all."""
     block = SPARSE_BLOCK if model.is_sparse else BLOCK
     pages = tuple(block * _latent_bytes(layer.attention, element) for layer in model.layers)
     return KVCache(block, pages, (LayerGroup(tuple(range(len(pages)))),), in_flight, layout.decode_context)
 
 
 def _latent_bytes(attention: object, element: int) -> int:
-    """Return the bytes of a token in one layer, its key for the indexer included."""
+    """Return the bytes of a token in one layer, including its key for the indexer."""
     if not isinstance(attention, LatentAttention):
         return 0
     token = (attention.kv_rank + attention.rope_size) * element
@@ -179,7 +179,7 @@ def _latent_bytes(attention: object, element: int) -> int:
 
 
 def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, state_blocks: int) -> KVCache:
-    """Attention's blocks grow until one is as large as a state, whose page is padded to it."""
+    """Return the cache of hybrid models: blocks of attention are as large as a state, which is padded to them."""
     state = max(
         _state_bytes(layer.attention, layout.tensor)
         for layer in model.kinds
@@ -195,7 +195,7 @@ def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, sta
 
 
 def _state_bytes(attention: LinearAttention, tensor: int) -> int:
-    """Return the bytes of a request's state in one layer: the convolution's last tokens and the recurrent state."""
+    """Return the bytes of a request's state in one layer: the convolution's last tokens, and the recurrent state."""
     keys = attention.key_heads * attention.key_size
     values = attention.value_heads * attention.value_size
     convolution = (2 * keys + values) // tensor * (attention.convolution - 1)
@@ -204,6 +204,6 @@ def _state_bytes(attention: LinearAttention, tensor: int) -> int:
 
 
 def stage_bounds(model: Architecture, layout: Layout) -> list[tuple[int, int]]:
-    """Return first layer and the one after the last of each stage."""
+    """Return for each stage its first layer, and the layer after its last one."""
     ends = list(accumulate(stage_layers(len(model.layers), layout.pipeline)))
     return list(zip([0, *ends], ends, strict=False))

@@ -1,8 +1,8 @@
 """The matrices of a decoder layer as one tensor-parallel rank has them.
 
-What vLLM splits over tensor-parallel ranks and what it copies to each follows its source (0.32): query, output and
-feed-forward projections and experts are split; routers, the compressing projections of latent attention and its indexer
-are copied; key and value heads are split until each rank has one, then copied.
+What vLLM splits over tensor parallel ranks, and what it copies to each, follows its source (0.32): query, output, and
+feed-forward projections and experts are split; routers, the compressing projections of latent attention, and its
+indexer are copied; key and value heads are split until each rank has one, and then copied.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Matrix:
     """A weight as one rank has it.
 
     Attributes:
-        group: what it is for.
-        module: its module's name, for the patterns of modules that are not quantised.
-        elements: of this rank.
-        tensor: what vLLM puts it into, with others of this name; its own by default.
-        plain: never quantised.
-        each: bytes of an element where they are known, of whatever type the others are.
+        group: purpose of the weight.
+        module: name of its module, for the patterns of modules that are not quantized.
+        elements: number of elements on this rank.
+        tensor: tensor that vLLM stores it in, together with others; by default its own.
+        plain: whether it is never quantized.
+        each: bytes of an element if they do not depend on the model's type.
     """
 
     group: str
@@ -45,7 +45,7 @@ class Matrix:
 
 
 def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
-    """Return what a decoder layer has on one rank, but for norms."""
+    """Return the matrices of a decoder layer on one rank, without norms."""
     return [*_attention_matrices(model, layer, layout), *_mlp_matrices(model, layer.mlp, layout, storage)]
 
 
@@ -135,10 +135,10 @@ def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage:
 
 
 def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
-    """Return how many experts the fullest rank has, and how many of an expert's elements.
+    """Return the number of experts on the fullest rank, and the number of elements of each.
 
-    Without expert parallelism each expert is cut over tensor x data ranks; with it, whole experts are dealt out, one
-    more to the first ranks when they don't come out even.
+    Without expert parallelism each expert is divided over tensor x data ranks; with it, whole experts are distributed,
+    and the first ranks get one more if the numbers do not match.
     """
     ranks = layout.tensor * layout.data
     if layout.expert:
@@ -147,5 +147,5 @@ def expert_share(mlp: Experts, layout: Layout) -> tuple[int, float]:
 
 
 def shared_is_copied(layout: Layout) -> bool:
-    """Whether each rank has all shared experts: vLLM then gives each rank other tokens (sequence-parallel MoE)."""
+    """Return whether each rank has all shared experts, and gets other tokens (sequence parallel MoE)."""
     return layout.expert and layout.tensor > 1 and layout.data > 1

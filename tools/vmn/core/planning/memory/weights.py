@@ -1,4 +1,4 @@
-"""Bytes of weights of one rank, as vLLM loads them: matrices, norms, embedding and head, and run-time copies."""
+"""Bytes of the weights of one rank, as vLLM loads them: matrices, norms, embedding, head, and copies at run time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
 
 Weights = Mapping[str, float]
-"""Bytes by what they are for: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and
-``rounding`` for what the allocator adds."""
+"""Bytes by purpose: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and ``rounding``
+for what the allocator adds."""
 CHECKPOINT = Storage()
-"""As in a checkpoint."""
+"""Storage as in a checkpoint."""
 ADDED = ("copies", "rounding")
-"""What no checkpoint has."""
+"""Parts that no checkpoint has."""
 
 
 def stage_weights(
@@ -31,14 +31,14 @@ def stage_weights(
     split: list[int] | None = None,
     storage: Storage = CHECKPOINT,
 ) -> dict[str, float]:
-    """Return the bytes of weights of a rank of a pipeline stage, by what they are for.
+    """Return the bytes of the weights of a rank of a pipeline stage, by purpose.
 
     Args:
-        model: its shapes.
-        layout: how it is spread; the rank with most experts counts.
+        model: shapes of the model.
+        layout: layout of the model; the rank with the most experts counts.
         stage: index of the stage.
-        split: layers of each stage; vLLM's own split by default.
-        storage: how they lie in memory; as in the checkpoint by default.
+        split: number of layers of each stage, by default as vLLM splits them.
+        storage: how weights are stored in memory, by default as in the checkpoint.
     """
     counts = split or stage_layers(len(model.layers), layout.pipeline)
     begin = sum(counts[:stage])
@@ -58,10 +58,10 @@ def stage_weights(
 
 @lru_cache(maxsize=64)
 def stored_shares(model: Architecture) -> tuple[float, ...]:
-    """Return how many times of what its shapes say each layer has in the checkpoint, and last what is beside layers.
+    """Return for each layer the ratio of its size in the checkpoint to the size by its shapes, and for the rest.
 
     Raises:
-        ConfigError: the checkpoint is not of this model.
+        ConfigError: the checkpoint belongs to another model.
     """
     stored = model.stored
     if stored is None:
@@ -72,7 +72,7 @@ def stored_shares(model: Architecture) -> tuple[float, ...]:
         expected = _layer_bytes(model, layer, alone, _mask(model, index), CHECKPOINT)
         found.append(share(size, _plain(expected), f"in layer {index}"))
     ends = _ends(model, alone, 0, CHECKPOINT)
-    return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "beside layers"))
+    return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "outside layers"))
 
 
 def _plain(sizes: Mapping[str, float]) -> float:
@@ -80,7 +80,7 @@ def _plain(sizes: Mapping[str, float]) -> float:
 
 
 def _mask(model: Architecture, index: int) -> tuple[bool, ...]:
-    """Return which matrices of a layer are quantised."""
+    """Return which matrices of a layer are quantized."""
     matrices = layer_matrices(model, model.layers[index], Layout(), CHECKPOINT)
     return tuple(_is_quantised(model, matrix, index) for matrix in matrices)
 
@@ -116,7 +116,7 @@ def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
 
 
 def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
-    """Return elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
+    """Return the elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
     return attention.heads / layout.tensor * (attention.nope_size + attention.value_size) * attention.kv_rank
 
 

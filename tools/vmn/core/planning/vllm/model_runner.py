@@ -1,4 +1,4 @@
-"""Which of vLLM's two model runners a model runs on, which decides what is in flight and what the profile measures."""
+"""On which of vLLM's two model runners a model runs, which affects what is in flight and what the profile measures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.versions import Behaviour
 
 SECOND_RUNNER_FIRST = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM")
-"""Kinds that 0.23 runs on the second runner (``DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES``, in published notes)."""
+"""Architectures that 0.23 runs on the second runner (``DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES``, in published notes)."""
 SECOND_RUNNER_EXPERTS = ("DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM")
 """Mixtures of experts that 0.26 runs there too (the same, in notes on 0.24 and 0.27)."""
 
@@ -22,7 +22,7 @@ def batches_in_flight(model: Architecture, layout: Layout, vllm: Behaviour) -> i
 
 
 def on_second_runner(model: Architecture, vllm: Behaviour) -> bool:
-    """Whether a version runs a model on its second model runner (``use_v2_model_runner``)."""
+    """Return whether a version runs a model on its second model runner (``use_v2_model_runner``)."""
     match vllm.runner_v2:
         case "all":
             return True

@@ -9,20 +9,20 @@ LATEST = "0.32.0"
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Defaults and habits of vLLM from a version on.
+    """Defaults and behaviour of vLLM from a version on.
 
     Attributes:
-        since: first version.
+        since: the first version.
         utilization: default of ``--gpu-memory-utilization``.
-        graphs_charged: CUDA graphs are estimated and taken off the KV cache by default.
-        runner_v2: which models run on the second model runner: ``none``, ``few``, ``dense`` or ``all``.
-        overlap: scheduling is asynchronous, so that one batch more is in flight.
+        graphs_charged: whether the estimate of CUDA graphs is subtracted from the KV cache by default.
+        runner_v2: which models run on the second model runner: ``none``, ``few``, ``dense``, or ``all``.
+        overlap: whether scheduling is asynchronous, so that one more batch is in flight.
         state_blocks: blocks of a request's state of linear attention.
-        expert_chunk: tokens at once through fused experts, None for all.
-        sparse_outputs: sparse attention with an FP8 cache reserves also its outputs.
-        whole_blocks: PyTorch's allocator does not split blocks of 20 MiB and more while a model loads.
-        padded_mxfp4: Hopper's MXFP4 kernels pad the inner side of a matrix, not only the scales.
-        sparse_factor: prompts of full length that sparse attention reserves room for, when they are long.
+        expert_chunk: tokens that pass through fused experts at once, None for all.
+        sparse_outputs: whether sparse attention with an FP8 cache also reserves its outputs.
+        whole_blocks: whether PyTorch's allocator keeps blocks of 20 MiB and more whole while a model loads.
+        padded_mxfp4: whether Hopper's MXFP4 kernels pad the inner side of a matrix, and not only the scales.
+        sparse_factor: number of long prompts of full length for which sparse attention reserves room.
     """
 
     since: tuple[int, int]
@@ -80,7 +80,7 @@ BEHAVIOURS = (
 
 
 class UnknownVersion(Exception):  # noqa: N818 - reads as what happened
-    """A version of vLLM that can't be read, or that is older than what is known."""
+    """A version of vLLM is invalid, or older than the known ones."""
 
 
 def release(version: str) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def release(version: str) -> tuple[int, int]:
 
 
 def behaviour(version: str) -> Behaviour:
-    """Return what holds for a version such as ``0.26.0``.
+    """Return the behaviour of a version such as ``0.26.0``.
 
     Raises:
         UnknownVersion: the text is not a version, or the version is older than 0.6.
@@ -123,7 +123,7 @@ def batch_defaults(gpu_gib: float, gpu_name: str, version: tuple[int, int] = (0,
 
 
 def graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
-    """Return how many batch sizes CUDA graphs are captured for: 1, 2, 4, then steps of 8 to 256 and of 16 above."""
+    """Return the number of batch sizes with a CUDA graph: 1, 2, 4, then steps of 8 up to 256, and of 16 above."""
     top = min(2 * max_num_seqs, 1024 if large_gpu else 512)
     sizes = {size for size in (1, 2, 4) if size <= top}
     sizes |= set(range(8, min(top, 256) + 1, 8)) | set(range(272, top + 1, 16))

@@ -1,4 +1,4 @@
-"""What the pods of a release count on, read from its template."""
+"""What the pods of a release rely on, read from their template."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ FLEETING = ("emptyDir", "ephemeral")
 """Kinds of volumes that are empty when a pod starts."""
 NVIDIA = "nvidia.com/"
 DOWNLOAD = "weights"
-"""Name of the init container that brings the weights, or waits for them."""
+"""Name of the init container that downloads the weights, or waits for them."""
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What a run checks.
+    """What a probe checks.
 
     Attributes:
-        nodes: pods of a group.
-        port: where ranks meet (``engine.masterPort``).
-        interface: that Gloo is told to use (``fabric.interface``), None for its own choice.
+        nodes: number of pods of a group.
+        port: the rendezvous port (``engine.masterPort``).
+        interface: the interface for Gloo (``fabric.interface``), None to let it choose.
         shared_memory: bytes of /dev/shm (``sharedMemory.size``), None when nothing is mounted there.
-        rdma: NCCL is told to use RDMA and nothing else (``fabric.profile``).
+        rdma: whether NCCL must use RDMA (``fabric.profile``).
         gid: ``fabric.gidIndex``.
-        weights: the checkpoint's folder on a volume, None when it is not there before a start.
-        gpus: that a pod asks for.
-        resource: the resource that they are asked for as, None for no GPUs.
+        weights: folder of the checkpoint on a volume, None when it does not exist before a start.
+        gpus: number of GPUs that a pod requests.
+        resource: the resource name of the GPUs, None without GPUs.
         writable: folders that vLLM writes to.
-        host_network: pods use the node's network.
-        policies: NetworkPolicies that the release makes for its pods.
+        host_network: whether pods use the node's network.
+        policies: number of NetworkPolicies that the release creates for its pods.
     """
 
     nodes: int
@@ -52,15 +52,15 @@ class Expectations:
 
     @property
     def counts_gpus(self) -> bool:
-        """Whether the GPUs are such as can be counted in a pod."""
+        """Whether the GPUs can be counted in a pod."""
         return bool(self.resource and self.resource.startswith(NVIDIA))
 
     def settings(self, name: str, seconds: int) -> dict[str, Any]:
-        """Return what the pods are told.
+        """Return the settings of the probe's pods.
 
         Args:
-            name: of pod 0 in DNS.
-            seconds: that they may wait for each other.
+            name: name of pod 0 in DNS.
+            seconds: how long they may wait for each other.
         """
         return {
             "name": name,
@@ -76,7 +76,7 @@ class Expectations:
 
 
 def expectations_of(release: RenderedRelease) -> Expectations:
-    """Return what a release's pods count on; both roles are one template."""
+    """Return what the pods of a release rely on; both roles have the same template."""
     spec = release.pods[0].spec
     container = spec["containers"][0]
     env = plain_env(container)
@@ -100,7 +100,7 @@ def expectations_of(release: RenderedRelease) -> Expectations:
 
 
 def volume_at(spec: Object, path: str) -> Mapping[str, Any] | None:
-    """Return the volume that a path of the first container is on, None for the image's own files."""
+    """Return the volume with a path of the first container, None for the image's own files."""
     mounts = spec["containers"][0].get("volumeMounts") or ()
     above = [item for item in mounts if f"{path}/".startswith(f"{item['mountPath'].rstrip('/')}/")]
     if not above:
@@ -115,7 +115,7 @@ def _shared_memory(spec: Object) -> int | None:
 
 
 def _weights(spec: Object) -> str | None:
-    """Return vLLM's first argument when it is a path whose volume has something in it before a start."""
+    """Return vLLM's first argument if it is a path on a volume that is filled before a start."""
     path = str(next(iter(spec["containers"][0].get("args") or ()), ""))
     brought = any(item["name"] == DOWNLOAD for item in spec.get("initContainers") or ())
     if brought or not path.startswith("/"):

@@ -1,4 +1,4 @@
-"""The objects of a run: a Job of one pod per node, shaped like the release's pods, and what they need to meet."""
+"""The objects of a probe: a Job with one pod per node, which is like the release's pods, and what the pods need."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from vmn.core.preflight.probe.expectations import Expectations
 
 PREFIX = "vmn-preflight-"
 ROOT = "/vmn"
-"""Where the program is mounted in the pods."""
+"""Folder of the program in the pods."""
 SLACK = 30
-"""Seconds that Kubernetes gives the Job beyond what vmn waits."""
+"""Seconds that Kubernetes gives the Job in addition to the time that vmn waits."""
 KEPT = 300
-"""Seconds after which Kubernetes removes an ended Job itself, should vmn have been killed."""
+"""Seconds after which Kubernetes deletes a finished Job itself, in case vmn was killed."""
 GRACE = 5
 LEFT_OUT = ("initContainers", "priorityClassName", "hostname", "setHostnameAsFQDN", "resourceClaims")
-"""Of the pod: init containers may download or wait for long; with a priority the pods could preempt others; templates
-of claims come with the release."""
+"""Fields of the pod that are left out: init containers may download or wait for a long time, a priority could preempt
+other pods, and the templates of claims come with the release."""
 MIRRORED = ("image", "imagePullPolicy", "securityContext")
 RENDERED = ("configMap", "secret")
-"""Volumes of a container that no check looks at, and that the release may not have made yet."""
+"""Kinds of volumes that no check needs, and that the release may not have created yet."""
 
 
 @dataclass(frozen=True)
 class ProbeRun:
-    """One run.
+    """One run of a probe.
 
     Attributes:
         name: name of all its objects, different for each run.
-        namespace: the release's.
-        objects: in the order in which they are made; the Job, which owns the others, is the first.
-        nodes: pods.
+        namespace: namespace of the release.
+        objects: objects in the order of their creation; the first one is the Job, which owns the others.
+        nodes: number of pods.
     """
 
     name: str
@@ -47,21 +47,21 @@ class ProbeRun:
 
     @property
     def selector(self) -> str:
-        """A label selector that all its objects have, and no others."""
+        """A label selector that matches its objects and no others."""
         return f"{INSTANCE}={self.name}"
 
 
 def probe_run(
     release: RenderedRelease, expected: Expectations, program: Mapping[str, str], suffix: str, seconds: int
 ) -> ProbeRun:
-    """Return a run.
+    """Return the objects of a probe.
 
     Args:
         release: the release.
-        expected: what its pods count on.
+        expected: what the release's pods rely on.
         program: files that the pods run, by name.
-        suffix: makes its names unique: letters and digits.
-        seconds: that it may take.
+        suffix: letters and digits that make the name unique.
+        seconds: how long the probe may take.
     """
     name = PREFIX + suffix
     labels = {
@@ -94,7 +94,7 @@ def probe_run(
 
 
 def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
-    """Return selectors of the release's pods as selectors of the run's."""
+    """Return selectors of the release's pods as selectors of the probe's pods."""
     if isinstance(content, list):
         return [relabelled(item, labels) for item in content]
     if not isinstance(content, Mapping):
@@ -102,7 +102,7 @@ def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
     if NAME in (content.get("matchLabels") or {}):
         return {**{key: value for key, value in content.items() if key != "matchLabels"}, "matchLabels": dict(labels)}
     found = {key: relabelled(value, labels) for key, value in content.items()}
-    if found != content and "matchLabelKeys" in found:  # of LeaderWorkerSet's groups: a run is one group
+    if found != content and "matchLabelKeys" in found:  # these keys tell groups apart, and a probe is one group
         del found["matchLabelKeys"]
     return found
 
@@ -113,9 +113,9 @@ def _template(
     original = release.pods[0].template
     spec = {key: value for key, value in original["spec"].items() if key not in LEFT_OUT}
     account = spec.get("serviceAccountName")
-    if account and release.renders("ServiceAccount", account):  # it comes with the release
+    if account and release.renders("ServiceAccount", account):  # it is created with the release
         del spec["serviceAccountName"]
-    leader = f"{name}-0.{name}.{release.namespace}"  # the form of LWS_LEADER_ADDRESS: it counts on search domains too
+    leader = f"{name}-0.{name}.{release.namespace}"  # like LWS_LEADER_ADDRESS, it relies on search domains
     container = _container(spec, expected.settings(leader, seconds))
     mounted = {item["name"] for item in container["volumeMounts"]}
     volumes = [item for item in spec.get("volumes") or () if item["name"] in mounted]
@@ -142,13 +142,13 @@ def _template(
 
 
 def _foreign(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels that no selector of the release, or of LeaderWorkerSet's webhooks, looks at."""
+    """Return the labels that no selector of the release or of LeaderWorkerSet's webhooks uses."""
     own = ("app.kubernetes.io/", "leaderworkerset.sigs.k8s.io/", "helm.sh/")
     return {key: value for key, value in labels.items() if key != "role" and not key.startswith(own)}
 
 
 def _affinity(release: RenderedRelease, mine: Mapping[str, str]) -> Any:
-    """Return the release's affinity for the run's pods, with what LeaderWorkerSet adds for an exclusive topology."""
+    """Return the release's affinity for the probe's pods, with what LWS adds for an exclusive topology."""
     affinity = dict(relabelled(release.pods[0].spec.get("affinity") or {}, mine))
     domain = annotations_of(release.lws).get(EXCLUSIVE)
     if domain:

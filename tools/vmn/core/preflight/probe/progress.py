@@ -1,4 +1,4 @@
-"""How far the pods of a run are, in the cluster's own words, and when waiting is over."""
+"""How far the pods of a probe have come, in the cluster's own words, and when to stop waiting."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from enum import StrEnum
 from vmn.core.cluster.snapshot import Object, annotations_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
-"""Annotation, and from 1.28 on a label too, of a Job's pods."""
+"""Annotation of a Job's pods, and since Kubernetes 1.28 also a label."""
 STUCK_SECONDS = 30
-"""What keeps a pod from starting counts as final when it is seen for so long: a volume may come late."""
+"""Seconds after which what keeps a pod from starting counts as final, as a volume may come late."""
 STRAGGLER_SECONDS = 90
-"""When all run and the first has ended, the others have so long: pod 0 may be silent for 20 s, and nvidia-smi without
-persistence mode or hundreds of shards on slow storage take their time."""
+"""Seconds that the other pods have after the first one ended: pod 0 may be silent for 20 s, and nvidia-smi without
+persistence mode and hundreds of shards on slow storage take time."""
 BAD_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "UnexpectedAdmissionError")
 SCALES = "TriggeredScaleUp"
 """Event of the cluster autoscaler: a node is on its way."""
@@ -23,7 +23,7 @@ WAITING_WELL = ("ContainerCreating", "PodInitializing")
 
 
 class Phase(StrEnum):
-    """Of a pod."""
+    """How far a pod has come."""
 
     WAITS = "waits"
     STUCK = "stuck"
@@ -36,13 +36,13 @@ STARTED = (Phase.RUNS, Phase.ENDED)
 
 @dataclass(frozen=True)
 class PodProgress:
-    """A pod of a run.
+    """A pod of a probe.
 
     Attributes:
-        rank: its index.
-        node: where it is, empty before it is placed.
-        phase: how far it is.
-        words: why it waits or how it ended; empty when all is well.
+        rank: index of the pod.
+        node: name of its node, empty before it is scheduled.
+        phase: how far it has come.
+        words: why it waits, or how it ended; empty when nothing is wrong.
     """
 
     rank: int
@@ -52,18 +52,18 @@ class PodProgress:
 
     @property
     def where(self) -> str:
-        """The node, or the number of a pod that has none."""
+        """The node, or the number of a pod without a node."""
         return self.node or f"pod {self.rank}"
 
 
 def progress_of(pods: Sequence[Object], events: Sequence[Object]) -> list[PodProgress]:
-    """Return the pods' states by rank."""
+    """Return the progress of the pods, by rank."""
     found = [_progress(pod, list(_events_of(pod, events))) for pod in pods if INDEX in annotations_of(pod)]
     return sorted(found, key=lambda item: item.rank)
 
 
 def with_deleted(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> list[PodProgress]:
-    """Return the pods' states with those that are gone: a Job that failed takes the pods that still run with it."""
+    """Return the progress of the pods including deleted ones: a failed Job deletes the pods that still run."""
     gone = {
         item.rank: replace(item, phase=Phase.ENDED, words=item.words if item.phase is Phase.ENDED else "")
         for item in before
@@ -73,7 +73,7 @@ def with_deleted(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> l
 
 
 def refusal(job: str, events: Sequence[Object]) -> str:
-    """Return why the Job's controller can't make pods: admission, quota; empty when it can."""
+    """Return why the Job's controller can't create pods, such as admission or quota; empty when it can."""
     said = [
         event["message"]
         for event in events
@@ -139,11 +139,11 @@ def _starting(rank: int, node: str, waiting: Object, events: Sequence[Object]) -
 
 @dataclass
 class Patience:
-    """When to stop waiting, by a clock that is given.
+    """When to stop waiting, by a clock that the caller provides.
 
     Attributes:
-        nodes: pods that are to come.
-        end: time at which it is over whatever happens.
+        nodes: number of pods to wait for.
+        end: time at which waiting ends in any case.
     """
 
     nodes: int
@@ -152,7 +152,7 @@ class Patience:
     _straggling: float | None = None
 
     def is_over(self, found: Sequence[PodProgress], refused: str, now: float) -> bool:
-        """Return whether all have ended, or nothing more is to be expected."""
+        """Return whether all pods have ended, or waiting longer is pointless."""
         started = [item for item in found if item.phase in STARTED]
         ended = [item for item in found if item.phase is Phase.ENDED]
         stuck = bool(refused) or any(item.phase is Phase.STUCK for item in found)
@@ -168,7 +168,7 @@ class Patience:
 
 
 def in_words(found: Sequence[PodProgress], refused: str) -> str:
-    """Return the pods in one line."""
+    """Return the progress of the pods in one line."""
     if not found:
         return f"no pods yet{': ' + refused if refused else ''}"
     return "; ".join(f"{item.where} {item.phase}{': ' + item.words if item.words else ''}" for item in found)

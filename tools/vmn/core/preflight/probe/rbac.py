@@ -1,4 +1,4 @@
-"""What a user must be allowed to do for a run."""
+"""The rights that a user needs for a probe."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PLURALS = {"Job": "jobs", "Service": "services", "ConfigMap": "configmaps", "Net
 
 @dataclass(frozen=True)
 class Right:
-    """One verb on one kind.
+    """A verb on a kind.
 
     Attributes:
         group: API group, empty for the core.
         resource: plural name, with a subresource as in ``pods/log``.
-        verb: such as ``create``.
+        verb: the verb, such as ``create``.
     """
 
     group: str
@@ -26,21 +26,21 @@ class Right:
     verb: str
 
     def attributes(self, namespace: str) -> dict[str, str]:
-        """Return what a SelfSubjectAccessReview asks."""
+        """Return the attributes for a SelfSubjectAccessReview."""
         plural, _, part = self.resource.partition("/")
         found = {"namespace": namespace, "group": self.group, "resource": plural, "verb": self.verb}
         return {**found, "subresource": part} if part else found
 
 
 def rights(run: ProbeRun) -> list[Right]:
-    """Return all that a run needs; events are read when they may be."""
+    """Return the rights that a probe needs; events are only read if the user may."""
     made = dict.fromkeys((group_of(item), PLURALS[item["kind"]]) for item in run.objects)
     own = [Right(group, plural, verb) for group, plural in made for verb in ("create", "delete")]
     return [*own, Right("", "pods", "list"), Right("", "pods/log", "get")]
 
 
 def rules(lacking: list[Right], namespace: str) -> str:
-    """Return the RBAC rules that would give what is lacking."""
+    """Return the RBAC rules that would give the missing rights."""
     return f"Add to a Role in {namespace}: {', '.join(_rules(lacking))}."
 
 
@@ -58,7 +58,7 @@ def group_of(item: Object) -> str:
 
 
 def path_of(item: Object, *, named: bool) -> str:
-    """Return the address of an object, or of where its kind is made."""
+    """Return the path of an object, or of its kind for creating it."""
     version = item["apiVersion"]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     metadata = item["metadata"]
