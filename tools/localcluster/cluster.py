@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,7 @@ def up(options: Options) -> None:
     with progress.board(expected(options)):
         require_packages()
         engine = _prepare(options)
-        with locked(cache_dir() / "cluster"):
+        with locked(cache_dir() / INSTANCE.name):
             _bring_up(options, engine)
 
 
@@ -140,7 +141,7 @@ def down() -> None:
         HostError: this machine can't have had it, or something can't be removed.
     """
     require_linux_root()
-    with locked(cache_dir() / "cluster"), step("removing the cluster"):
+    with locked(cache_dir() / INSTANCE.name), step("removing the cluster"):
         _remove()
         if left := traces():
             raise HostError("not all could be removed: " + ", ".join(left))
@@ -266,9 +267,10 @@ def _healthy() -> bool:
 
 def _create() -> None:
     network.refuse_taken_network()
-    state_dir().mkdir(parents=True, exist_ok=True)
-    kernel.remember()
-    _make_mount_points()
+    with _machine():
+        state_dir().mkdir(parents=True, exist_ok=True)
+        kernel.remember()
+        _make_mount_points()
     images = [image.file() for image in addons.IMAGES]
     with step(_CONTROL_PLANE):
         together(controlplane.create, lambda: _start_first_nodes(images))
@@ -365,13 +367,19 @@ def _wait_nodes(simulated_nodes: int) -> None:
 def _remove() -> None:
     kill_all()
     network.disconnect()
-    if not any(state_dir(other).exists() for other in OTHERS):  # else the last cluster of this machine does it
-        kernel.restore()
-        for folder in reversed(_made_folders()):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-    if state_dir().exists():
-        shutil.rmtree(state_dir())
+    with _machine():
+        if not any(state_dir(other).exists() for other in OTHERS):  # else the last cluster of this machine does it
+            kernel.restore()
+            for folder in reversed(_made_folders()):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        if state_dir().exists():
+            shutil.rmtree(state_dir())
+
+
+def _machine() -> AbstractContextManager[None]:
+    """Hold the lock on what the clusters of this machine share: the kernel's settings, and folders to mount on."""
+    return locked(cache_dir() / "machine")
 
 
 def _make_mount_points() -> None:
