@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kit.paths import CHART, name_of
+from kit.render import HelmFailed, render
 
 TEMPLATES = sorted(file for file in (CHART / "templates").rglob("*") if file.is_file())
 HELPERS = [file for file in TEMPLATES if file.suffix == ".tpl"]
@@ -70,6 +72,19 @@ def sections() -> list[str]:
 def test_yaml_is_parsed_only_where_the_result_is_checked() -> None:
     code = {file: re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL) for file in TEMPLATES}
     assert [file.name for file, text in code.items() if "fromYaml" in text] == ["_yaml.tpl"]
+
+
+def test_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    chart = Path(shutil.copytree(CHART, tmp_path / CHART.name))
+    (chart / "files" / "fabrics.yaml").write_text("tcp: [", encoding="utf-8")
+    with pytest.raises(HelmFailed) as failed:
+        render({"model": {"name": "a/b"}}, chart=chart)
+    assert "files/fabrics.yaml is not valid YAML: " in failed.value.stderr
+
+
+def test_sentences_of_problems_are_built_in_one_place() -> None:
+    found = [file.name for file in TEMPLATES if "(got " in file.read_text(encoding="utf-8")]
+    assert found == ["validate.yaml"]
 
 
 def test_fabric_is_computed_at_most_once_per_template() -> None:

@@ -1,7 +1,7 @@
 {{/* What the network between nodes adds to pods: the chosen profile of files/fabrics.yaml. */}}
 
 {{/*
-The chosen profile, with what values decide. Whoever needs it asks once and hands it down: it is read from a file.
+The chosen profile, completed from values. A template computes it once and passes it on, as it is parsed from a file.
 Usage: include "vllm-multinode.fabric" . | fromJson
 Returns: JSON: the profile's keys, and `interface` (fabric.interface or the profile's default), `wrapped` (fabric.sh
 starts entrypoint.sh), and `volumes` ({folder on the node: name of its volume}).
