@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
 """Guides whose commands need a release, nodes, or files of the reader. Only their keys and links are checked."""
 TELL_OF_REMOVED = (CHART / "UPGRADING.md", CHECKOUT / "CHANGELOG.md")
 """Documents that may name values which were removed."""
+TOLD_BY_THE_CHART = [
+    *(CHART / name for name in ("values.yaml", "values.schema.yaml", "templates/NOTES.txt")),
+    *sorted((CHART / "templates" / "validation").glob("*.tpl")),
+]
+"""Files whose comments, descriptions, and messages name values."""
 COMMANDED = [
     CHECKOUT / "README.md",
     *(file for file in sorted((CHECKOUT / "docs").glob("*.md")) if file.stem not in NEEDS_A_RELEASE),
@@ -106,20 +112,48 @@ def test_a_command_is_refused_when_it_does_not_fit(text: str) -> None:
         check_commands(text)
 
 
-@each_document
-def test_keys_of_values_exist(file: Path) -> None:
+def unknown_keys(names: set[str], removed: Iterable[str] = ()) -> set[str]:
+    """Return the names that start like values of the chart, but are none."""
     schema = parse_values((CHART / "values.schema.yaml").read_text(encoding="utf-8"))
     leaves = dict(schema_leaves(schema))
     maps = {key for key, leaf in leaves.items() if leaf.get("type") == "object"}
     groups = {key.rsplit(".", depth)[0] for key in leaves for depth in range(key.count(".") + 1)}
     roots = {key.split(".")[0] for key in leaves}
-    used = {name for name in dotted_names(file.read_text(encoding="utf-8")) if name.split(".")[0] in roots}
-    removed = (
-        parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8")) if file in TELL_OF_REMOVED else {}
-    )
-    known = {*leaves, *groups, *removed}
-    unknown = {name for name in used - known if not any(name.startswith(f"{key}.") for key in maps)}
-    assert unknown == set()
+    used = {name for name in names if name.split(".")[0] in roots}
+    return {name for name in used - {*leaves, *groups, *removed} if not any(name.startswith(f"{key}.") for key in maps)}
+
+
+@each_document
+def test_keys_of_values_exist(file: Path) -> None:
+    renamed = parse_values((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
+    names = dotted_names(file.read_text(encoding="utf-8"))
+    assert unknown_keys(names, renamed if file in TELL_OF_REMOVED else ()) == set()
+
+
+def told(file: Path) -> list[str]:
+    """Return what a file of the chart tells users: comments and descriptions, messages of rules, or the notes."""
+    text = file.read_text(encoding="utf-8")
+    match file.suffix:
+        case ".yaml":
+            return re.findall(r"(?:# |description: | {10,})(.*)", text)
+        case ".tpl":
+            return re.findall(r'"([^"\n]*)"', text)
+        case _:
+            return [re.sub(r"\{\{.*?\}\}", "", text)]
+
+
+def keys_in(texts: Iterable[str]) -> set[str]:
+    """Return the dotted names in sentences."""
+    return set(re.findall(r"(?<![\w./-])[a-z]\w*(?:\.[a-zA-Z]\w*)+(?![\w/(.%-])", "\n".join(texts)))
+
+
+@pytest.mark.parametrize("file", TOLD_BY_THE_CHART, ids=titled)
+def test_keys_that_the_chart_names_exist(file: Path) -> None:
+    assert unknown_keys(keys_in(told(file))) == set()
+
+
+def test_key_that_does_not_exist_is_found() -> None:
+    assert unknown_keys(keys_in(["Set group.nods, or weights.volume.size."])) == {"group.nods"}
 
 
 @each_document
