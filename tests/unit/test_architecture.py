@@ -17,7 +17,7 @@ from chartfiles.architecture import (
     release_picture,
 )
 from kit.paths import CHECKOUT
-from vmn.core.values import Values
+from vmn.core.values.yaml import Values
 
 PYPROJECT = """
 [tool.importlinter]

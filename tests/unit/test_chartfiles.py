@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chartfiles.schema import closed_objects, generated_schema, schema_leaves
-from chartfiles.tables import overlays_table, replaced, values_table
+from chartfiles.tables import presets_table, replaced, values_table
 from vmn.core.values.yaml import Values
 
 SOURCE = """
@@ -60,14 +60,14 @@ def test_values_table_has_a_row_for_every_value() -> None:
     ]
 
 
-def test_overlays_table_takes_what_an_overlay_leaves_out_from_the_defaults() -> None:
+def test_presets_table_takes_what_a_preset_leaves_out_from_the_defaults() -> None:
     defaults: Values = {"group": {"nodes": 2, "gpusPerNode": 8}, "parallelism": {"tensor": 8, "pipeline": 2}}
     overlay: Values = {
         "model": {"name": "a/b", "maxLength": 65536},
         "group": {"nodes": 1},
         "parallelism": {"pipeline": 1},
     }
-    table = overlays_table({Path("values/b.yaml"): overlay}, defaults)
+    table = presets_table({Path("values/b.yaml"): overlay}, defaults)
     row = "| `a/b` | 1 x 8 | tensor 8 | 65,536 tokens | [b.yaml](values/b.yaml) |"
     assert table.splitlines()[-1] == row
 

@@ -13,7 +13,7 @@ from chartfiles.architecture import pictures
 from chartfiles.catalogue import catalogue, picture
 from chartfiles.dashboard import dashboard_json
 from chartfiles.schema import generated_schema
-from chartfiles.tables import overlays_table, replaced, values_table
+from chartfiles.tables import presets_table, replaced, values_table
 from vmn.core.values.yaml import merged, parse_values
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -41,7 +41,7 @@ def generated() -> Mapping[Path, str]:
     drawn = pictures(CHECKOUT, example, merged(values, presets[Path(example.name)]))
     for page, name, body in (
         (CHART / "README.md", "values", values_table(json.loads(schema), values)),
-        (CHECKOUT / "values" / "README.md", "presets", overlays_table(presets, values)),
+        (CHECKOUT / "values" / "README.md", "presets", presets_table(presets, values)),
         (CHECKOUT / "README.md", "release", drawn["release"]),
         *((CHECKOUT / "docs" / "architecture.md", name, body) for name, body in drawn.items()),
     ):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chartfiles.tables import lookup, ranks, table
-from vmn.core.values import Values
+from chartfiles.tables import layout_text, lookup, table
+from vmn.core.values.yaml import Values
 
 Edges = set[tuple[str, str]]
 KIND = re.compile(r"^kind: (\w+)$", re.MULTILINE)
@@ -81,12 +81,11 @@ def mermaid(kind: str, lines: Iterable[str]) -> str:
 def release_picture(preset: str, values: Values, release: str = "vllm") -> str:
     """Return the path from a preset to the pods of its first group as a Mermaid flowchart."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
-    layout = ", ".join(f"{name} {size}" for name, size in ranks(values).items() if size > 1)
     pods = [(f"pod{index}", f"{release}-0" + (f"-{index}" if index else "")) for index in range(nodes)]
     lines = [
         f'  preset["{preset}"] --> helm["Helm chart<br/>vllm-multinode"]',
         '  own["your values file"] --> helm',
-        f'  helm --> lws["LeaderWorkerSet {release}<br/>group of {nodes} pods<br/>{layout}"]',
+        f'  helm --> lws["LeaderWorkerSet {release}<br/>group of {nodes} pods<br/>{layout_text(values)}"]',
     ]
     for index, (node, pod) in enumerate(pods):
         role = "worker" if index else "leader"

@@ -69,23 +69,33 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     return here
 
 
-def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
+def presets_table(presets: Mapping[Path, Values], defaults: Values) -> str:
     """Return a table with one row per preset: the model, the nodes, the layout, and the context."""
-    rows = [overlay_row(path, merged(defaults, values)) for path, values in sorted(overlays.items())]
+    rows = [preset_row(path, merged(defaults, values)) for path, values in sorted(presets.items())]
     return table(("Model", "Nodes x GPUs", "Layout", "Context", "File"), rows)
 
 
-def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
+def preset_row(path: Path, values: Values) -> tuple[str, ...]:
     """Return the row of a preset."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
-    chosen = layout_of(values)
-    sizes = {"tensor": chosen.tensor, "pipeline": chosen.pipeline, "data": chosen.data}
-    layout = ", ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
     context = lookup(values, "model.maxLength")
     tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
     link = f"[{path.name}]({path})"
     kind = gpu_of(path.stem)
-    return f"`{lookup(values, 'model.name')}`", f"{nodes} x {gpus} {kind}".strip(), layout or "one GPU", tokens, link
+    return (
+        f"`{lookup(values, 'model.name')}`",
+        f"{nodes} x {gpus} {kind}".strip(),
+        layout_text(values) or "one GPU",
+        tokens,
+        link,
+    )
+
+
+def layout_text(values: Values) -> str:
+    """Return the sizes of a layout that are larger than 1, or nothing for one GPU."""
+    chosen = layout_of(values)
+    sizes = {"tensor": chosen.tensor, "pipeline": chosen.pipeline, "data": chosen.data}
+    return ", ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
 
 
 def gpu_of(name: str) -> str:
