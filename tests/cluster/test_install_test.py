@@ -1,4 +1,4 @@
-"""``vmn install-test`` over the chart, its ci values and every overlay."""
+"""``vmn install-test`` over the chart, its ci values, and every preset."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def test_install_test_passes_over_the_chart_and_every_overlay(done: dict[str, Do
 
 
 def test_install_test_upgrades_from_the_previous_chart(done: dict[str, Done]) -> None:
-    """With the ci values and one overlay: which fields change with all of them is known offline."""
+    """With the ci values and one preset: which fields change with all of them is known offline."""
     upgraded = [item["item"] for item in results(done["upgrade"]) if item["item"].startswith("upgrade ")]
     assert upgraded == [*(f"upgrade {file.name}" for file in CI_VALUES), "upgrade deepseek-r1.yaml"]

@@ -15,7 +15,7 @@ from kit.render import Helm, helm_program
 
 pytestmark = pytest.mark.cluster
 LIMIT = 90
-"""Seconds for a group of simulated pods to be made anew."""
+"""Seconds in which a group of simulated pods is recreated."""
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 
 
@@ -92,7 +92,7 @@ def test_second_group_comes_with_a_budget_for_whole_groups_when_scaled(release: 
     wait_until("second group", lambda: len(release.pods()) == 4, LIMIT, state=release.describe)
     release.wait_available(LIMIT)
     assert [pod["metadata"]["name"] for pod in release.pods()] == ["vllm-0", "vllm-0-1", "vllm-1", "vllm-1-1"]
-    assert first < release.uids(), "the first group was made anew"
+    assert first < release.uids(), "the first group was recreated"
     budget = wait_until("budget", lambda: get("poddisruptionbudget", "vllm", release.namespace), 20)
     wait_until("allowed disruptions", lambda: allowed(release) == 2, 30, state=lambda: budget)
 
@@ -128,7 +128,7 @@ def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(releas
 
 
 def test_replicas_fall_to_one_when_a_number_becomes_null(release: Release) -> None:
-    """What nobody owns any longer gets LeaderWorkerSet's default: scale first, or let an autoscaler take it over."""
+    """A number without an owner gets LeaderWorkerSet's default. Scale first, or let an autoscaler own it."""
     release.install(OVERLAY, values=with_values(group={"replicas": 2}))
     release.upgrade(OVERLAY, values=with_values(group={"replicas": None}))
     assert replicas(release) == 1
@@ -141,7 +141,7 @@ def replicas(release: Release) -> int:
     return int(group["spec"]["replicas"])
 
 
-def test_group_is_made_anew_elsewhere_when_a_node_is_lost(release: Release) -> None:
+def test_group_is_recreated_elsewhere_when_a_node_is_lost(release: Release) -> None:
     release.install(OVERLAY, values=with_values(scheduling=simulated.VALUES["scheduling"] | {"nodeLossSeconds": 0}))
     release.wait_available(LIMIT)
     before = release.uids()

@@ -23,7 +23,7 @@ SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hf-secret"
 
 @pytest.fixture(scope="module", params=MODELS, ids=name_of)
 def installed(request: pytest.FixtureRequest, namespace: str, simulated_nodes: None) -> Iterator[Release]:
-    """Install a model's overlay as release ``vllm``, with the reference's Secret."""
+    """Install a model's preset as release ``vllm``, with the reference's Secret."""
     file: Path = request.param
     create(SECRET, namespace)
     release = Release(namespace)

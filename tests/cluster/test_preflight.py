@@ -223,8 +223,8 @@ def as_nobody(namespace: str, folder: Path) -> Path:
     create(thing("ServiceAccount"), namespace)
     token = kubectl("create", "token", "vmn-test", namespace=namespace).stdout.strip()
     config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output=json").stdout)
-    config["users"] = [{"name": "nobody", "user": {"token": token}}]
-    config["contexts"][0]["context"]["user"] = "nobody"
+    config["users"] = [{"name": "limited", "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = "limited"
     file = folder / "kubeconfig"
     file.write_text(json.dumps(config), encoding="utf-8")
     return file

@@ -119,7 +119,7 @@ def placed(release: Release) -> list[str]:
     return [pod["spec"]["nodeName"] for pod in release.pods() if pod["spec"].get("nodeName")]
 
 
-def test_group_that_is_made_anew_keeps_its_place(release: Release) -> None:
+def test_group_that_is_recreated_keeps_its_place(release: Release) -> None:
     with queue(release, groups=1):
         release.install(OVERLAY, values=values())
         release.wait_available(LIMIT)

@@ -27,7 +27,7 @@ from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.cluster
 LIMIT = 90
-"""Seconds for a group of simulated pods to be made anew."""
+"""Seconds in which a group of simulated pods is recreated."""
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 ONE_NODE = CHECKOUT / "values" / "gpt-oss-120b.h100x1.yaml"
 BASE = merged(
@@ -64,7 +64,7 @@ KEPT: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.mark.parametrize("value", [*REMADE, *KEPT])
-def test_group_is_made_anew_as_the_table_says(release: Release, value: str) -> None:
+def test_group_is_recreated_as_the_table_says(release: Release, value: str) -> None:
     given = {**REMADE, **KEPT}[value]
     before, after = (render(values, ONE_NODE) for values in (simulated.VALUES, merged(simulated.VALUES, given)))
     assert any(change.restarts for change in changes(before, after)) is (value in REMADE)
@@ -203,7 +203,7 @@ def test_service_account_that_is_there_is_used_when_none_is_made(release: Releas
     assert template["spec"]["serviceAccountName"] == "default"
 
 
-def test_subgroups_are_taken_by_a_release_that_is_made_anew(release: Release) -> None:
+def test_subgroups_are_taken_by_a_release_that_is_installed_again(release: Release) -> None:
     """What UPGRADING.md says to do instead; and the way back is refused too."""
     values = merged(simulated.VALUES, {"scheduling": {"subGroup": {"size": 2}}})
     release.install(OVERLAY, values=simulated.VALUES)

@@ -25,7 +25,7 @@ def ask(namespace: str) -> tuple[str, tuple[int, int, int]]:
     """Ask the Service with OpenAI's client, through the API server's proxy; return the text and the usage.
 
     Raises:
-        openai.OpenAIError: there is no answer.
+        openai.OpenAIError: the server does not answer.
     """
     with background("kubectl", "proxy", "--port=0", ready=r"127\.0\.0\.1:(\d+)") as started:
         path = f"api/v1/namespaces/{namespace}/services/vllm-leader:8080/proxy/v1"
@@ -44,7 +44,7 @@ def curl(namespace: str) -> Object:
     """Ask as the reference does: ``kubectl port-forward svc/vllm-leader 8080:8080`` and curl.
 
     Raises:
-        ProgramFailed: there is no answer.
+        ProgramFailed: the server does not answer.
     """
     command = ["kubectl", "--namespace", namespace, "port-forward", "svc/vllm-leader", f"{local_port()}:8080"]
     with background(*command, ready=r"127\.0\.0\.1:(\d+) -> 8080") as started:

@@ -42,7 +42,7 @@ UNKNOWN = "--not-a-flag"
 
 
 def rendered() -> Iterator[tuple[str, Manifests]]:
-    """Yield the rendered chart by a name, for every values file there is and for more values."""
+    """Yield the rendered chart by a name, for every values file and for more values."""
     for file in [*OVERLAYS, *CI_VALUES, *valid_cases()]:
         yield f"{file.parent.name}/{name_of(file)}", render(None, file)
     for name, values in WITH_VALUES.items():

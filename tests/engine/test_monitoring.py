@@ -188,6 +188,6 @@ def test_every_panel_has_data_and_faults_fire_their_alerts(watched: Watched) -> 
         watched.wait_firing("VllmDown")
         watched.scene.style.wait_available(START_LIMIT, before)
         time.sleep(MEASURED / 3)
-    made_anew = watched.server.query(watched.panels()["Recreated A"])
-    assert [series["value"][1] for series in made_anew] == ["1"]
+    recreated = watched.server.query(watched.panels()["Recreated A"])
+    assert [series["value"][1] for series in recreated] == ["1"]
     keep_picture(watched)

@@ -17,10 +17,10 @@ RUNNING_LIMIT = 60
 GONE_LIMIT = 25
 """Seconds; the grace period is 85."""
 WATCHED = 75
-"""Seconds; without a back-off, LeaderWorkerSet makes a group anew every 5."""
+"""Seconds; without a back-off, LeaderWorkerSet recreates a group every 5."""
 MOST_LEADERS = 3
 STOPPED = 143
-"""Status after SIGTERM: the kubelet starts a container anew before its group is deleted."""
+"""Status after SIGTERM: the kubelet restarts a container before its group is deleted."""
 
 
 def running(release: Release) -> bool:

@@ -37,7 +37,7 @@ def place(style: Style, leader: str, worker: str) -> None:
 
 @contextmanager
 def no_spare_node() -> Iterator[None]:
-    """Leave two nodes to a group: it is made anew where it was, and the logs of its failures are with it."""
+    """Leave two nodes to a group, so that it is recreated on the same nodes, which have the logs of its failures."""
     kubectl("cordon", NODES[-1])
     try:
         yield

@@ -1,6 +1,6 @@
 """What the faults did, kept in one file of this folder, and the table of it in docs/reliability.md.
 
-``python -m faults.results`` writes the table anew; the tests add to the file when ``make test-faults`` runs them.
+``python -m faults.results`` writes the table again; the tests add to the file when ``make test-faults`` runs them.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Scene:
         say(f"plain start: {self.plain_start:.0f} s")
 
     def start_again(self) -> None:
-        """Remove it and start it anew: the next fault is compared with this start.
+        """Remove it and start it again: the next fault is compared with this start.
 
         Raises:
             TooLate: it does not serve.

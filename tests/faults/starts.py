@@ -14,7 +14,7 @@ from kit.doctor import asked_all_the_time
 from kit.watching import states, watch_pods
 
 WATCHED = 75
-"""Seconds; LeaderWorkerSet makes a failing group anew every 5, unless something waits."""
+"""Seconds; LeaderWorkerSet recreates a failing group every 5, unless something waits."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ LIMIT = 240
 
 
 def pause_api_server(_: Style) -> None:
-    """Stop the API server for two minutes: nobody gets an answer from it."""
+    """Stop the API server for two minutes: it answers no request."""
     number = controlplane.recorded_pid("kube-apiserver")
     send(signal.SIGSTOP, number)
     try:
@@ -77,7 +77,7 @@ def test_serving_goes_on_without_the_api_server(scene: Scene) -> None:
     if isinstance(scene.style, Chart):
         assert not outcome.hang
         assert outcome.requests.lost == 0, outcome.requests.reasons
-        # no server is on its way out here: a connection that one closes is no refusal
+        # no server is shutting down here, and a connection that one closes would not count as refused
         assert all(why.startswith(("ConnectError", "ConnectTimeout")) for why in outcome.requests.reasons)
         assert outcome.requests.answered > 0
         # for Kubernetes, nodes of which it has not heard for so long are lost until their kubelets have reported

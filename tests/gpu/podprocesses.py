@@ -18,7 +18,7 @@ from kit.scripts import OWN_SHARED_MEMORY, namespace, terminate
 OWN_PROCESSES = f"mount -t proc proc /proc && {OWN_SHARED_MEMORY}"
 """Ray looks its processes up in /proc: it gets one of its own."""
 END_SECONDS = 30
-"""What vLLM may take besides its drain: seconds, of which the chart's grace period has 20."""
+"""Seconds that vLLM may take in addition to its drain. The chart's grace period has 20 of them."""
 ANSWER_SECONDS = 60
 """For one answer; the first one compiles."""
 
@@ -70,7 +70,7 @@ class Server:
         """Return the answer to a request, parsed if it is JSON.
 
         Raises:
-            OSError: no answer, or one that is no success.
+            OSError: the server does not answer, or answers with an error.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(

@@ -14,7 +14,7 @@ from localcluster.programs import bin_dir, version_of
 
 NAME = "own"
 COMPONENTS = {"etcd": "etcd", "kube-apiserver": "kube-apiserver", "kwok-controller": "kwok"}
-"""kwokctl's name -> program. There is no scheduler and no controller: objects stay as they are written."""
+"""Programs by kwokctl's names. Without a scheduler and controllers, objects stay as they are written."""
 LEFT_OUT = ("kube-controller-manager", "kube-scheduler")
 
 

@@ -23,7 +23,7 @@ def ask(namespace: str, release: str = "vllm") -> Diagnosis:
     """Return the diagnosis of a release.
 
     Raises:
-        MissingError: the API server does not answer, or there is no such release.
+        MissingError: the API server does not answer, or the release does not exist.
     """
     client, _ = connect()
     return diagnose(read_release(client, namespace, release))

@@ -62,7 +62,7 @@ class FakeCluster:
         return (200, json.dumps(one)) if one else (404, json.dumps({"message": "not found"}))
 
     def change(self, method: str, address: str, body: Object) -> tuple[int, str]:
-        """Return status and body for what is no question; this server takes nothing."""
+        """Return status and body for a request that changes something; this server refuses all of them."""
         self.asked.append(f"{method} {address}")
         return 405, json.dumps({"message": f"{method} is not allowed"})
 

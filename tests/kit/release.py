@@ -90,7 +90,7 @@ class Release:
         """Return the objects that Helm has made.
 
         Raises:
-            ProgramFailed: there is no such release.
+            ProgramFailed: the release does not exist.
         """
         text = self._helm("get", "manifest", self.name).stdout
         return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]

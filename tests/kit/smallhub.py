@@ -48,7 +48,7 @@ class SmallHub:
     Attributes:
         folder: the model's files.
         model: its name.
-        revisions: that it has, besides its commit.
+        revisions: that it has, in addition to its commit.
         faults: what goes wrong.
         downloads: how often each file was sent.
     """

@@ -66,7 +66,7 @@ class Summary:
 
     Attributes:
         answered: requests.
-        refused: requests that nobody took: there was no server to connect to, or it was on its way out.
+        refused: requests that no server accepted: there was none to connect to, or it was shutting down.
         lost: requests that were taken and then failed, or were never answered.
         dropped: those of them that were in work, for ``WORKED_ON`` or longer: the others came to a server that
             was just closing its door.

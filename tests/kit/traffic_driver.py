@@ -34,7 +34,7 @@ AT_ONCE = 0.25
 
 
 def outcome(error: Exception, seconds: float) -> str:
-    """Return what became of a request in so many seconds: nobody took it, nobody answered, or it failed."""
+    """Return what became of a request in so many seconds: no server accepted it, no answer came, or it failed."""
     at_once = seconds < AT_ONCE
     if isinstance(error, APIStatusError):
         away = TURNED_AWAY in str(error) or (at_once and ENGINE_GONE in str(error))

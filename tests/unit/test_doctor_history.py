@@ -99,7 +99,7 @@ def test_last_termination_is_a_note_when_the_release_serves_again() -> None:
     assert "exit code 137 (OOMKilled)" in found.findings[0].text
 
 
-def test_group_that_was_made_anew_once_is_starting() -> None:
+def test_group_that_was_recreated_once_is_starting() -> None:
     world = World()
     world.recreated("vllm-0", ago=60)
     world.log("vllm-0", HANDSHAKE, start=20)

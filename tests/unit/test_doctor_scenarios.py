@@ -255,7 +255,7 @@ def test_one_group_with_too_few_nodes_waits_for_no_other() -> None:
     assert {item.id for item in world.say().findings} == {"gpu-insufficient"}
 
 
-def test_group_that_is_just_made_anew_misses_no_pods() -> None:
+def test_group_that_was_just_recreated_misses_no_pods() -> None:
     world = World()
     all_pods_away(world)
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm-leader", ago=5)

@@ -38,7 +38,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def values(models: Path) -> dict[str, Any]:
-    """Return values of the tiny model for this machine, over those of the overlay."""
+    """Return values of the tiny model for this machine, over those of the preset."""
     return {
         "engine": {"masterPort": free_port(), "env": {"HOME": str(models.parent / "home")}},
         "weights": {"mountPath": str(models), "path": f"{models}/tiny"},

@@ -182,7 +182,7 @@ def made_with() -> Options:
     """Return what the cluster was made with.
 
     Raises:
-        OSError: there is no cluster that was brought up to the end.
+        OSError: no cluster has been started completely.
     """
     return Options(**json.loads(_marker().read_text()))
 
@@ -200,18 +200,18 @@ def on_node(name: str, argv: list[str]) -> int:
     """Run a program on a real node, with its network and folders, and return its exit status.
 
     Raises:
-        HostError: there is no such node, or it doesn't run.
+        HostError: the node does not exist, or does not run.
     """
     return subprocess.run([str(part) for part in _node(name).enter(argv)], check=False).returncode
 
 
 def lose(name: str) -> None:
-    """Let a real node go as with its power: first its cable, then its daemons and containers; nobody hears of it.
+    """End a real node as a power failure does: first its cable, then its daemons and containers, without a message.
 
     ``up`` brings it back.
 
     Raises:
-        HostError: there is no such node, it is the one that all others need, or its processes can't be ended.
+        HostError: the node does not exist, all others need it, or its processes can't be ended.
     """
     real = _node(name)
     if real == FIRST:
@@ -247,7 +247,7 @@ def _healthy() -> bool:
     dead = {name for name, runs in now.programs.items() if not runs}
     restartable = {name for real in present() for name in real.daemons.values()}
     if dead:
-        again = "starting it again" if dead <= restartable else "making the cluster anew"
+        again = "starting it again" if dead <= restartable else "recreating the cluster"
         say(f"    {', '.join(sorted(dead))} ended: {again}")
     if not dead <= restartable:
         return False
@@ -259,7 +259,7 @@ def _healthy() -> bool:
     try:
         wait_until("healthy cluster", lambda: status().up, timeout=_RECOVER_TIMEOUT_S)
     except HostError:
-        say("    the cluster's programs run, but it is not healthy: making it anew")
+        say("    the cluster's programs run, but it is not healthy: recreating it")
         return False
     say("    the cluster is up")
     return True

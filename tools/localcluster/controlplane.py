@@ -23,7 +23,7 @@ SIMULATED_ANNOTATION = "kwok.x-k8s.io/node=fake"
 """Nodes with this annotation are kwok's; without the limit it would take the real ones over."""
 
 ALONE = {"leader-elect": "false"}
-"""Else a program ends when the API server was away for a while, and nobody starts it again."""
+"""Otherwise a program ends after the API server was away for a while, and is not started again."""
 
 _CREATE_TIMEOUT_S = 120
 _COMPONENTS: Mapping[str, str] = {

@@ -198,7 +198,7 @@ def require_packages() -> None:
     """Install what is missing of DEBIAN_PACKAGES.
 
     Raises:
-        HostError: something is missing and there is no apt-get, or apt-get fails.
+        HostError: something is missing, and apt-get does not exist or fails.
     """
     missing = sorted({package for program, package in DEBIAN_PACKAGES.items() if not shutil.which(program)})
     if not missing:

@@ -1,4 +1,4 @@
-"""Enter the cluster's control group, then become the program: there is no moment when nobody knows whose it is.
+"""Enter the cluster's control group, then become the program: the cluster owns it from the first moment.
 
 Run by path, with Python's isolated mode: ``launch.py CGROUP PROGRAM ARGUMENT…``.
 """

@@ -52,7 +52,9 @@ def spawn(name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | Non
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-    process.returncode = 0  # a daemon outlives this process: nobody waits for it, and Python need not warn of that
+    process.returncode = (
+        0  # a daemon outlives this process, which does not wait for it, and Python need not warn of that
+    )
     record = _record(name)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(f"{process.pid} {_start_time(process.pid)}\n")

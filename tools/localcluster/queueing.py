@@ -17,7 +17,7 @@ KUEUE = Image("kueue-manager", "kueue", "manager", version_of("kueue"), "65532")
 CERTIFICATE = "kueue-webhook-server-cert"
 DEPLOYMENT = "deployment/kueue-controller-manager"
 AGGREGATED = ("kueue-batch-admin-role", "kueue-batch-user-role")
-"""Roles that the controller manager writes again while they are deleted: Helm would wait for their end for ever."""
+"""Roles that the controller manager writes again while they are deleted: Helm would never stop waiting for their end."""
 OWN = "app.kubernetes.io/name=kueue"
 IN = ("--namespace", NAMESPACE)
 FRAMEWORKS = ("pod", "statefulset", "leaderworkerset.x-k8s.io/leaderworkerset")
@@ -49,7 +49,7 @@ def install() -> None:
 
 
 def _take_certificate() -> None:
-    """Start Kueue anew once it has made its certificate: a kubelet shows a Secret's change after a minute."""
+    """Restart Kueue once it has made its certificate: a kubelet shows a Secret's change after a minute."""
     kubectl("wait", r"--for=jsonpath={.data.ca\.crt}", *IN, f"secret/{CERTIFICATE}", "--timeout=90s", timeout=100)
     kubectl("rollout", "restart", *IN, DEPLOYMENT)
     kubectl("rollout", "status", *IN, DEPLOYMENT, "--timeout=120s", timeout=130)

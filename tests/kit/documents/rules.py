@@ -59,14 +59,14 @@ def check_helm(words: Sequence[str]) -> None:
 
 
 def check_curl(words: Sequence[str]) -> None:
-    """Check address and body against the Service and the overlays."""
+    """Check address and body against the Service and the presets."""
     url = next(word for word in words if "://" in word)
     match = re.fullmatch(r"http://localhost:(\d+)/v1/(models|completions)", url)
     assert match, f"no rule covers {url}"
     assert int(match[1]) in service_ports(), f"the Service has {service_ports()}"
     if "-d" in words:
         served = {yaml.safe_load(file.read_text(encoding="utf-8"))["model"]["name"] for file in OVERLAYS}
-        assert json.loads(words[words.index("-d") + 1])["model"] in served, f"the overlays serve {served}"
+        assert json.loads(words[words.index("-d") + 1])["model"] in served, f"the presets serve {served}"
 
 
 def check_make(words: Sequence[str]) -> None:

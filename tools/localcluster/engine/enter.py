@@ -53,7 +53,7 @@ def become(root: str, user: int, command: list[str]) -> None:
     """Enter the root file system as ``user`` with group 0 and execute ``command`` there.
 
     Raises:
-        OSError: there is no such program or folder.
+        OSError: the program or folder does not exist.
     """
     os.chroot(root)
     os.chdir("/tmp")

@@ -1,6 +1,6 @@
 """vLLM's CPU build, Ray and all that they import, as one folder that pods mount read-only at /opt/vllm.
 
-What is in it is pinned by ``requirements.lock``, which ``python -m localcluster.engine lock`` writes anew.
+What is in it is pinned by ``requirements.lock``, which ``python -m localcluster.engine lock`` writes.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In a group of several nodes vLLM 0.32 tells which ranks share a node by the plat
 is always 1 on a CPU, so a pod with two ranks fails with ``assert local_message_queue is not None``. Here it
 becomes the number of ranks that the configuration puts on each node. GPUs need none of this.
 
-On GPUs vLLM forks its processes, on CPUs it always spawns them, and each imports everything anew: three times 15
+On GPUs vLLM forks its processes, on CPUs it always spawns them, and each imports everything again: three times 15
 seconds on two cores. A fork loses OpenMP's threads, so that it is for one thread a rank, and has to be asked for.
 """
 
