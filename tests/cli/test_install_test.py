@@ -23,7 +23,7 @@ esac
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs the command on a small chart with one overlay."""
+    """Return a function that runs the command on a small chart with one preset."""
     checkout = tmp_path / "checkout"
     chart = write_chart(checkout / "charts" / "small")
     (checkout / "values").mkdir()

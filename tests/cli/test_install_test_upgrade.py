@@ -30,7 +30,7 @@ esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a checkout with a small chart, an overlay, ct.yaml and the release before."""
+    """Return a checkout with a small chart, a preset, ct.yaml, and the previous chart."""
     root = tmp_path / "checkout"
     chart = write_chart(root / "charts" / "small")
     (chart / "ci").mkdir()
