@@ -108,3 +108,34 @@ def test_validate_takes_the_output_option_in_every_form(
         monkeypatch.setenv(name, value)
     wanted = "[]\n" if options or variables else "no problems in 1 file\n"
     assert run("tensor: 1\n", *options).stdout == wanted
+
+
+def test_validate_checks_files_together_as_helm_merges_them(run: Run) -> None:
+    Path("base.yaml").write_text("tensor: 3\nengine: {maxLength: 8}\n")
+    assert run("gpus: 6\nengine: {maxLength: null}\n").exit_code == 0
+    chart = str(Path("chart").resolve())
+    alone = CliRunner().invoke(main, ["validate", "base.yaml", "--chart", chart])
+    assert "base.yaml::$.tensor  must divide 4 GPUs (got 3)" in alone.stdout
+    together = CliRunner().invoke(main, ["validate", "-f", "base.yaml", "-f", "my.yaml", "--chart", chart])
+    assert (together.exit_code, together.stdout) == (0, "no problems in 2 files\n")
+    swapped = CliRunner().invoke(main, ["validate", "-f", "my.yaml", "-f", "base.yaml", "--chart", chart])
+    assert swapped.exit_code == 0
+
+
+def test_validate_names_the_file_that_sets_the_key(run: Run) -> None:
+    Path("base.yaml").write_text("tensor: 3\ntypo: 1\n")
+    run("gpus: 5\nname: bad\n")
+    chart = str(Path("chart").resolve())
+    result = CliRunner().invoke(main, ["validate", "-f", "base.yaml", "-f", "my.yaml", "--chart", chart])
+    assert [line.partition("::")[0] for line in result.stdout.splitlines()[:-1]] == [
+        "base.yaml",
+        "base.yaml",
+        "my.yaml",
+    ]
+    assert result.stdout.endswith("3 problems in 2 files\n")
+
+
+def test_validate_ends_with_2_when_no_file_is_given() -> None:
+    result = CliRunner().invoke(main, ["validate"])
+    assert result.exit_code == 2
+    assert "Give a values file" in result.stderr

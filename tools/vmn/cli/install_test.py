@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     "install-test",
     cls=Command,
-    short_help="Install the chart on a cluster with every preset, and remove it again.",
+    short_help="Test installing the chart with every preset.",
     example="vmn install-test -f values/tiny-cpu.yaml --dry-run",
 )
 @chart_option

@@ -46,7 +46,7 @@ class Command(click.Command):
         Args:
             args: click's own arguments.
             example: a command line that works.
-            groups: for each heading the names of its options; other options stand under "Options".
+            groups: for each heading the names of its options; all other options are under "Options".
             more: click's own arguments.
         """
         super().__init__(*args, **more)
@@ -56,9 +56,10 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by group."""
         sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*self.groups, "Options")}
-        for parameter in self.get_params(ctx):
-            if record := parameter.get_help_record(ctx):
-                sections[self._heading(parameter.name or "")].append(record)
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record:
+                sections[self._heading(option.name or "")].append(record)
         for heading, records in sections.items():
             if records:
                 with formatter.section(heading):
@@ -70,8 +71,7 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
         if self.example:
-            with formatter.section("Example"):
-                formatter.write_text(self.example)
+            formatter.write(f"\nExample:\n  {self.example}\n")
 
 
 def cluster_options(command: Callable[P, R]) -> Callable[P, R]:

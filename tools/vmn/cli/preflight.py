@@ -26,7 +26,7 @@ from vmn.cli.options import (
     cls=Command,
     short_help="Check what on the cluster would keep a release from starting.",
     example="vmn preflight -f values/deepseek-r1.yaml --namespace serving",
-    groups={"Probe": ("active", "active_timeout", "dry_run")},
+    groups={"Options": (), "Probe": ("active", "active_timeout", "dry_run")},
 )
 @values_option
 @click.option("--release", default="vllm", show_default=True, help="Name of the release.")

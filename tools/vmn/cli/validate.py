@@ -12,7 +12,7 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 
 @click.command(
     cls=Command,
-    short_help="Check values files against the schema, the chart's rules, and the model.",
+    short_help="Check values files before you install them.",
     example="vmn validate -f values/deepseek-r1.yaml -f my-values.yaml",
 )
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
