@@ -17,7 +17,7 @@ KUEUE = Image("kueue-manager", "kueue", "manager", version_of("kueue"), "65532")
 CERTIFICATE = "kueue-webhook-server-cert"
 DEPLOYMENT = "deployment/kueue-controller-manager"
 AGGREGATED = ("kueue-batch-admin-role", "kueue-batch-user-role")
-"""Roles that the controller manager writes again while they are deleted: Helm would never stop waiting for their end."""
+"""Roles that the controller manager writes again while they are deleted: Helm's wait for their end would not finish."""
 OWN = "app.kubernetes.io/name=kueue"
 IN = ("--namespace", NAMESPACE)
 FRAMEWORKS = ("pod", "statefulset", "leaderworkerset.x-k8s.io/leaderworkerset")
