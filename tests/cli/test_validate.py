@@ -67,7 +67,7 @@ def test_validate_prints_every_field_when_json_is_asked_for(run: Run) -> None:
         "file": "my.yaml",
         "key": "tensor",
         "value": "3",
-        "reason": "must divide 4 GPUs",
+        "reason": "does not divide 4 GPUs",
         "fix": "Use 1, 2 or 4.",
         "ring": "rules",
     }
@@ -115,7 +115,7 @@ def test_validate_checks_files_together_as_helm_merges_them(run: Run) -> None:
     assert run("gpus: 6\nengine: {maxLength: null}\n").exit_code == 0
     chart = str(Path("chart").resolve())
     alone = CliRunner().invoke(main, ["validate", "base.yaml", "--chart", chart])
-    assert "base.yaml::$.tensor  must divide 4 GPUs (got 3)" in alone.stdout
+    assert "base.yaml::$.tensor  does not divide 4 GPUs (got 3)" in alone.stdout
     together = CliRunner().invoke(main, ["validate", "-f", "base.yaml", "-f", "my.yaml", "--chart", chart])
     assert (together.exit_code, together.stdout) == (0, "no problems in 2 files\n")
     swapped = CliRunner().invoke(main, ["validate", "-f", "my.yaml", "-f", "base.yaml", "--chart", chart])

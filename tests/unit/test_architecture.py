@@ -77,7 +77,7 @@ def test_owner_compares_whole_names() -> None:
 
 
 def test_release_picture_has_a_pod_for_each_node() -> None:
-    values: Values = {"group": {"nodes": 3, "gpusPerNode": 4}, "service": {"port": 80}}
+    values: Values = {"group": {"nodes": 3, "gpusPerNode": 4}, "parallelism": {}, "service": {"port": 80}}
     drawn = release_picture("values/a.yaml", values)
     assert "pod vllm-0-2 (worker)<br/>4 GPUs, ranks 8 to 11" in drawn
     assert "tensor 4, pipeline 3" in drawn
