@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kit.paths import CHART
 from kit.render import helm_program
-from unit.test_plan_report import planned
+from unit.planning_data.registry import planned
 from vmn.cli import main
 from vmn.core.planning.gpus import GPUS
 

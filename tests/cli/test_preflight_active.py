@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from kit.jobcluster import RUNNING, JobCluster, pending
 from kit.paths import CHECKOUT
 from kit.render import helm_program, render
-from unit.test_preflight import HERE, World, pod
+from unit.preflight_data.cluster import NAMESPACE, HealthyCluster, pod
 from vmn.adapters import probe_job
 from vmn.cli import main
 from vmn.core.cluster.lws import NAME
@@ -46,15 +46,15 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def world() -> World:
+def cluster() -> HealthyCluster:
     """Have a cluster with room for the release."""
-    return World()
+    return HealthyCluster()
 
 
 @pytest.fixture
-def fake(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
+def fake(cluster: HealthyCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
     """Serve that cluster; its kubeconfig is in KUBECONFIG. What is interrupted below renders the chart itself."""
-    documents = render(None, OVERLAY, namespace=HERE).documents
+    documents = render(None, OVERLAY, namespace=NAMESPACE).documents
     monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
     monkeypatch.setattr(probe_job, "PERIOD", 0.02)
     monkeypatch.setattr("vmn.core.preflight.probe.progress.STUCK_SECONDS", 0.2)
@@ -62,8 +62,8 @@ def fake(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     file = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(file))
     with ExitStack() as stack:
-        own = JobCluster({**world.read, "events": []}, FACTS)
-        stack.enter_context(own.serving(file, HERE))
+        own = JobCluster({**cluster.read, "events": []}, FACTS)
+        stack.enter_context(own.serving(file, NAMESPACE))
         yield own
 
 
@@ -173,7 +173,7 @@ def test_user_without_rights_is_told_the_rules_and_nothing_is_made(fake: JobClus
     assert done.exit_code == 0
     assert (found["active"]["status"], list(found)) == ("WARN", ["active"])
     assert found["active"]["fix"] == (
-        f"Add to a Role in {HERE}: {{apiGroups: [batch], resources: [jobs], verbs: [create, delete]}}, "
+        f"Add to a Role in {NAMESPACE}: {{apiGroups: [batch], resources: [jobs], verbs: [create, delete]}}, "
         '{apiGroups: [""], resources: [pods/log], verbs: [get]}.'
     )
     assert fake.most == {}
@@ -187,8 +187,8 @@ def test_object_that_the_server_refuses_is_a_failure_and_the_others_go(fake: Job
     assert nothing_left(fake)
 
 
-def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, world: World) -> None:
-    own = [pod(f"node-{index}", "8", HERE, **{NAME: "vllm"}) for index in range(2)]
+def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, cluster: HealthyCluster) -> None:
+    own = [pod(f"node-{index}", "8", NAMESPACE, **{NAME: "vllm"}) for index in range(2)]
     fake.objects = {**fake.objects, "pods": own}
     done, found = actively()
     assert done.exit_code == 0
@@ -199,7 +199,7 @@ def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, world: W
 
 
 def test_release_that_runs_beside_free_nodes_is_no_reason_to_wait(fake: JobCluster) -> None:
-    fake.objects = {**fake.objects, "pods": [pod("node-0", "8", HERE, **{NAME: "vllm"})]}
+    fake.objects = {**fake.objects, "pods": [pod("node-0", "8", NAMESPACE, **{NAME: "vllm"})]}
     _, found = actively()
     assert found["active"]["status"] == "PASS"
 
@@ -208,7 +208,7 @@ def test_namespace_that_is_not_there_is_not_made(fake: JobCluster) -> None:
     fake.objects = {**fake.objects, "namespaces": []}
     _, found = actively()
     assert (found["active"]["status"], fake.most) == ("WARN", {})
-    assert found["active"]["text"] == f"not run: namespace {HERE} does not exist yet"
+    assert found["active"]["text"] == f"not run: namespace {NAMESPACE} does not exist yet"
 
 
 def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:
@@ -224,7 +224,10 @@ def test_what_can_not_be_removed_is_told_with_the_command(fake: JobCluster, monk
     fake.linger = 10**6
     done, _ = actively()
     assert "some objects remain (vmn-preflight-" in done.stderr
-    assert f"kubectl -n {HERE} delete job,service,configmap,networkpolicy -l app.kubernetes.io/instance=" in done.stderr
+    assert (
+        f"kubectl -n {NAMESPACE} delete job,service,configmap,networkpolicy -l app.kubernetes.io/instance="
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
@@ -271,7 +274,7 @@ def test_dry_run_prints_what_would_be_made_and_does_nothing(fake: JobCluster) ->
     objects = list(yaml.safe_load_all(done.stdout))
     assert [item["kind"] for item in objects] == ["Job", "Service", "ConfigMap", "NetworkPolicy"]
     assert objects[0]["spec"]["activeDeadlineSeconds"] == 90
-    assert {item["metadata"]["namespace"] for item in objects} == {HERE}
+    assert {item["metadata"]["namespace"] for item in objects} == {NAMESPACE}
     assert (fake.asked, fake.most) == ([], {})
 
 

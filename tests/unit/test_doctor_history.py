@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from unit.doctor_data.failures import HANDSHAKE, KILLED, controller_down, node_lost_and_group_stuck
 from unit.doctor_data.world import UP, World, stamp
-from unit.test_doctor_scenarios import HANDSHAKE, KILLED, controller_down, node_lost_and_group_stuck
 from vmn.core.cluster.lws import NAME
 from vmn.core.cluster.release import Pulse
 from vmn.core.doctor.finding import GroupHealth, Severity

@@ -7,36 +7,20 @@ from typing import Any
 
 import pytest
 
+from unit.doctor_data.failures import (
+    HANDSHAKE,
+    KILLED,
+    controller_down,
+    node_lost,
+    node_lost_and_group_stuck,
+    ready,
+)
 from unit.doctor_data.world import UP, World, condition, stamp
 from vmn.core.cluster.lws import REVISION
 from vmn.core.cluster.release import Pulse
 from vmn.core.doctor.finding import GroupHealth, Severity
 
 Change = Callable[[World], None]
-HANDSHAKE = "vllm-multinode: rank 0 of 2 node(s), leader at 10.0.0.7, backend mp"
-KILLED = "vllm-multinode: vllm serve ended with exit status 137 after 812 s (served: yes)"
-LOST = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
-
-
-def ready(world: World, where: int, status: str, **more: str) -> None:
-    """Set a node's condition."""
-    world.objects["nodes"][where]["status"]["conditions"] = [condition("Ready", status, 100, **more)]
-
-
-def controller_down(world: World) -> None:
-    world.objects["deployments"][0]["status"] = {"availableReplicas": 0}
-
-
-def node_lost(world: World) -> None:
-    ready(world, 1, "Unknown", **LOST)
-    world.down("vllm-0-1")
-    world.unread = {"vllm-0-1": "no answer from its node in 6 s"}
-
-
-def node_lost_and_group_stuck(world: World) -> None:
-    node_lost(world)
-    for name in ("vllm-0", "vllm-0-1"):
-        world.pod(name)["metadata"].update(deletionTimestamp=stamp(50), deletionGracePeriodSeconds=30)
 
 
 def node_silent(world: World) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmn.adapters.models import REGISTRY, Model, ModelError, load_model, registered_model
+from unit.planning_data.registry import planned
+from vmn.adapters.models import load_model, registered_model
 from vmn.app.plan_request import NETWORKS
 from vmn.app.planner import Plan
 from vmn.core.names import similar
@@ -28,17 +28,6 @@ from vmn.report.plan_explain import explanation
 from vmn.report.plan_json import as_json
 from vmn.report.plan_ledger import CACHE, UNUSED, explanations, ledger
 from vmn.report.plan_plot import svg
-
-
-@cache
-def planned() -> list[Model]:
-    found = []
-    for path in sorted(REGISTRY.glob("*.json")):
-        try:
-            found.append(registered_model(path.stem.replace("--", "/", 1)))
-        except ModelError:  # of a kind that the planner refuses
-            continue
-    return found
 
 
 def plan_of(number: int, gpu: str, layout: Layout, options: VllmOptions) -> Plan:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unit.test_plan_report import planned
+from unit.planning_data.registry import planned
 from vmn.core.planning.gpus import GPUS, find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout

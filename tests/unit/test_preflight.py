@@ -6,145 +6,51 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import pytest
 
-from kit.paths import CHART, CHECKOUT
-from kit.render import render
-from vmn.core.cluster.lws import CONTROLLER, CRD
+from kit.paths import CHART
+from unit.preflight_data.cluster import NAMESPACE, POLICIES, HealthyCluster, Object, crd, named, node, pod
 from vmn.core.cluster.quantity import quantity
-from vmn.core.cluster.rendered import RenderedRelease
-from vmn.core.cluster.snapshot import Snapshot
-from vmn.core.preflight.checks import results
-from vmn.core.preflight.result import CheckResult, CheckStatus
+from vmn.core.preflight.result import CheckStatus
 from vmn.core.values.yaml import parse_values
 
-Object = dict[str, Any]
-Change = Callable[["World"], None]
-HERE = "default"
+Change = Callable[["HealthyCluster"], None]
 KEY = re.compile(r"\b((?:group|rollout|scheduling|networkPolicy|weights|image|resources)\.[a-zA-Z]+)")
-POLICIES = ["Default", "RecreateGroupOnPodRestart", "RecreateGroupAfterStart", "None"]
-
-
-def node(name: str, **allocatable: str) -> Object:
-    """Return a ready node of 8 H100."""
-    there = {"cpu": "128", "memory": "1500Gi", "ephemeral-storage": "2000Gi", "pods": "110", "nvidia.com/gpu": "8"}
-    labels = {
-        "kubernetes.io/hostname": name,
-        "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
-        "nvidia.com/cuda.driver-version.major": "580",
-    }
-    return {
-        "metadata": {"name": name, "labels": labels},
-        "spec": {"taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]},
-        "status": {"allocatable": there | allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
-    }
-
-
-def pod(where: str, gpus: str, namespace: str = "other", **labels: str) -> Object:
-    """Return a running pod with GPUs."""
-    container = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
-    return {
-        "metadata": {"name": f"on-{where}", "namespace": namespace, "labels": labels},
-        "spec": {"nodeName": where, "containers": [container]},
-        "status": {"phase": "Running"},
-    }
-
-
-def named(name: str, **more: Any) -> Object:
-    return {"metadata": {"name": name, "namespace": HERE}, **more}
-
-
-def crd(policies: list[str], **annotations: str) -> Object:
-    template = {"properties": {"restartPolicy": {"enum": policies}}}
-    spec = {"properties": {"leaderWorkerTemplate": template}}
-    schema = {"openAPIV3Schema": {"properties": {"spec": spec}}}
-    return {
-        "metadata": {"name": CRD, "annotations": annotations},
-        "spec": {"versions": [{"name": "v1", "schema": schema}]},
-    }
-
-
-@cache
-def rendered() -> tuple[Object, ...]:
-    return tuple(render(None, CHECKOUT / "values/deepseek-r1.yaml").documents)
-
-
-class World:
-    """A release and a healthy cluster, to change."""
-
-    def __init__(self) -> None:
-        """Begin with DeepSeek R1 on two nodes, and three nodes."""
-        self.objects = [copy.deepcopy(item) for item in rendered()]
-        self.version = (1, 37)
-        self.denied: dict[str, str] = {}
-        self.kubelet: Object | None = {"topologyManagerPolicy": "restricted"}
-        self.dry_runs = {"LeaderWorkerSet/vllm": "", "Pod/leader": "", "Pod/worker": ""}
-        plurals = ("pods", "services", "resourcequotas", "limitranges", "networkpolicies", "storageclasses")
-        more = ("persistentvolumeclaims", "runtimeclasses", "priorityclasses", "leaderworkersets", "configmaps")
-        self.read: dict[str, list[Object]] = {plural: [] for plural in (*plurals, *more)} | {
-            "nodes": [node(f"node-{index}") for index in range(3)],
-            "namespaces": [named(HERE)],
-            "customresourcedefinitions": [crd(POLICIES)],
-            "deployments": [{**named(CONTROLLER), "status": {"availableReplicas": 1}}],
-            "secrets": [named("hf-secret", data={"hf_api_token": "eA=="})],
-        }
-
-    @property
-    def lws(self) -> Object:
-        """The release's LeaderWorkerSet."""
-        return next(item for item in self.objects if item["kind"] == "LeaderWorkerSet")
-
-    @property
-    def specs(self) -> list[Object]:
-        """The pods of both roles."""
-        template = self.lws["spec"]["leaderWorkerTemplate"]
-        return [template[role]["spec"] for role in ("leaderTemplate", "workerTemplate")]
-
-    @property
-    def nodes(self) -> list[Object]:
-        """All nodes."""
-        return self.read["nodes"]
-
-    def say(self) -> list[CheckResult]:
-        """Return what the checks find."""
-        snapshot = Snapshot(self.version, self.read, self.denied, self.dry_runs, self.kubelet)
-        return list(results(RenderedRelease("vllm", HERE, self.objects), snapshot))
 
 
 def each_node(change: Callable[[Object], None], count: int = 2) -> Change:
-    def apply(world: World) -> None:
-        for item in world.nodes[:count]:
+    def apply(cluster: HealthyCluster) -> None:
+        for item in cluster.nodes[:count]:
             change(item)
 
     return apply
 
 
 def each_spec(**fields: Any) -> Change:
-    def apply(world: World) -> None:
-        for spec in world.specs:
+    def apply(cluster: HealthyCluster) -> None:
+        for spec in cluster.specs:
             spec.update(copy.deepcopy(fields))
 
     return apply
 
 
 def add(plural: str, *items: Object) -> Change:
-    return lambda world: world.read.setdefault(plural, []).extend(items)
+    return lambda cluster: cluster.read.setdefault(plural, []).extend(items)
 
 
 def both(*changes: Change) -> Change:
-    def apply(world: World) -> None:
+    def apply(cluster: HealthyCluster) -> None:
         for change in changes:
-            change(world)
+            change(cluster)
 
     return apply
 
 
 def volume(**source: Any) -> Change:
-    def apply(world: World) -> None:
-        for spec in world.specs:
+    def apply(cluster: HealthyCluster) -> None:
+        for spec in cluster.specs:
             spec["volumes"].append({"name": "more", **source})
 
     return apply
@@ -188,27 +94,27 @@ def quota(**hard: str) -> Object:
 
 MOUNT = volume(persistentVolumeClaim={"claimName": "models"})
 FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
-    "old server": (lambda world: setattr(world, "version", (1, 26)), "server", CheckStatus.FAIL, "Kubernetes 1.26"),
+    "old server": (lambda cluster: setattr(cluster, "version", (1, 26)), "server", CheckStatus.FAIL, "Kubernetes 1.26"),
     "image volume on an old server": (
-        both(volume(image={"reference": "x"}), lambda world: setattr(world, "version", (1, 34))),
+        both(volume(image={"reference": "x"}), lambda cluster: setattr(cluster, "version", (1, 34))),
         "server",
         CheckStatus.FAIL,
         "1.34 has no image volumes",
     ),
     "no LeaderWorkerSet": (
-        lambda world: world.read["customresourcedefinitions"].clear(),
+        lambda cluster: cluster.read["customresourcedefinitions"].clear(),
         "lws",
         CheckStatus.FAIL,
         "LeaderWorkerSet is not installed",
     ),
     "old LeaderWorkerSet": (
-        lambda world: world.read.update(customresourcedefinitions=[crd(POLICIES[:2])]),
+        lambda cluster: cluster.read.update(customresourcedefinitions=[crd(POLICIES[:2])]),
         "lws",
         CheckStatus.FAIL,
         "does not know restartPolicy RecreateGroupAfterStart",
     ),
     "CRD that goes with a release": (
-        lambda world: world.read.update(
+        lambda cluster: cluster.read.update(
             customresourcedefinitions=[crd(POLICIES, **{"meta.helm.sh/release-name": "lws"})]
         ),
         "lws",
@@ -216,13 +122,13 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "`helm uninstall lws` would delete the CRD, and with it every LeaderWorkerSet",
     ),
     "controller down": (
-        lambda world: world.read["deployments"][0]["status"].clear(),
+        lambda cluster: cluster.read["deployments"][0]["status"].clear(),
         "lws-controller",
         CheckStatus.FAIL,
         "has no available pod",
     ),
     "webhook down": (
-        lambda world: world.dry_runs.update({"LeaderWorkerSet/vllm": 'failed calling webhook "mlws.kb.io"'}),
+        lambda cluster: cluster.dry_runs.update({"LeaderWorkerSet/vllm": 'failed calling webhook "mlws.kb.io"'}),
         "lws-controller",
         CheckStatus.FAIL,
         "failed calling webhook",
@@ -234,7 +140,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "no node has nvidia.com/gpu",
     ),
     "too few nodes": (
-        lambda world: world.nodes.__delitem__(slice(1, 3)),
+        lambda cluster: cluster.nodes.__delitem__(slice(1, 3)),
         "nodes",
         CheckStatus.FAIL,
         "room for 1 of 2 pods",
@@ -279,14 +185,14 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "2 have too little ephemeral-storage",
     ),
     "no room for a surge": (
-        lambda world: world.lws["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"].update(maxSurge=1),
+        lambda cluster: cluster.lws["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"].update(maxSurge=1),
         "spare-nodes",
         CheckStatus.WARN,
         "room for 3 of 4 pods during a rollout",
     ),
     "no topology label": (
-        lambda world: (
-            world.lws["metadata"]
+        lambda cluster: (
+            cluster.lws["metadata"]
             .setdefault("annotations", {})
             .update({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"})
         ),
@@ -295,7 +201,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "3 nodes have no label rack",
     ),
     "one NUMA node": (
-        lambda world: setattr(world, "kubelet", {"topologyManagerPolicy": "single-numa-node"}),
+        lambda cluster: setattr(cluster, "kubelet", {"topologyManagerPolicy": "single-numa-node"}),
         "numa",
         CheckStatus.WARN,
         "refuses pods that span NUMA nodes",
@@ -325,19 +231,19 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "3 nodes share their GPUs",
     ),
     "pod security": (
-        lambda world: world.dry_runs.update({"Pod/leader": 'violates PodSecurity "restricted:latest"'}),
+        lambda cluster: cluster.dry_runs.update({"Pod/leader": 'violates PodSecurity "restricted:latest"'}),
         "admission",
         CheckStatus.FAIL,
         "refuses the leader pod: violates PodSecurity",
     ),
     "no namespace": (
-        lambda world: world.read["namespaces"].clear(),
+        lambda cluster: cluster.read["namespaces"].clear(),
         "admission",
         CheckStatus.WARN,
         "namespace default does not exist yet",
     ),
     "pods that may not be tried": (
-        lambda world: setattr(world, "dry_runs", {"LeaderWorkerSet/vllm": ""}),
+        lambda cluster: setattr(cluster, "dry_runs", {"LeaderWorkerSet/vllm": ""}),
         "admission",
         CheckStatus.WARN,
         "could not be tried",
@@ -357,8 +263,8 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
     "default deny without a policy of its own": (
         both(
             add("networkpolicies", named("deny", spec={"podSelector": {}, "policyTypes": ["Ingress"]})),
-            lambda world: setattr(
-                world, "objects", [item for item in world.objects if item["kind"] != "NetworkPolicy"]
+            lambda cluster: setattr(
+                cluster, "objects", [item for item in cluster.objects if item["kind"] != "NetworkPolicy"]
             ),
         ),
         "network-policy",
@@ -367,8 +273,8 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
     ),
     "mesh": (
         both(
-            lambda world: world.read["namespaces"][0]["metadata"].update(labels={"istio-injection": "enabled"}),
-            lambda world: world.lws["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"]["labels"].pop(
+            lambda cluster: cluster.read["namespaces"][0]["metadata"].update(labels={"istio-injection": "enabled"}),
+            lambda cluster: cluster.lws["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"]["labels"].pop(
                 "sidecar.istio.io/inject"
             ),
         ),
@@ -377,13 +283,13 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "istio-injection is set on namespace default",
     ),
     "no Secret, which pods do without": (
-        lambda world: world.read["secrets"].clear(),
+        lambda cluster: cluster.read["secrets"].clear(),
         "secrets",
         CheckStatus.WARN,
         "Secret hf-secret does not exist, and pods start without it",
     ),
     "no key": (
-        lambda world: world.read["secrets"][0]["data"].clear(),
+        lambda cluster: cluster.read["secrets"][0]["data"].clear(),
         "secrets",
         CheckStatus.WARN,
         "key hf_api_token of Secret hf-secret does not exist",
@@ -396,20 +302,20 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
     ),
     "no claim": (MOUNT, "claims", CheckStatus.FAIL, "claim models does not exist"),
     "claim that is made without a class": (
-        lambda world: world.objects.append(made_claim()),
+        lambda cluster: cluster.objects.append(made_claim()),
         "claims",
         CheckStatus.FAIL,
         "a claim without a StorageClass, and the cluster has no default class",
     ),
     "download to a claim that is read-only": (
-        both(MOUNT, lambda world: world.objects.append(download_job()), add("persistentvolumeclaims", ROX)),
+        both(MOUNT, lambda cluster: cluster.objects.append(download_job()), add("persistentvolumeclaims", ROX)),
         "claims",
         CheckStatus.FAIL,
         "claim models is ReadOnlyMany, but the download Job writes to it",
     ),
     "download without its Secret": (
         both(
-            lambda world: world.objects.append(download_job(envFrom=[{"secretRef": {"name": "token"}}])),
+            lambda cluster: cluster.objects.append(download_job(envFrom=[{"secretRef": {"name": "token"}}])),
             MOUNT,
             add("persistentvolumeclaims", claim("ReadWriteMany", "Bound")),
         ),
@@ -448,7 +354,7 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
         "high does not exist",
     ),
     "no Multus": (
-        lambda world: world.lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["annotations"].update(
+        lambda cluster: cluster.lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["annotations"].update(
             {"k8s.v1.cni.cncf.io/networks": "rdma-0"}
         ),
         "networks",
@@ -457,21 +363,21 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
     ),
     "name of another's Service": (add("services", named("vllm")), "names", CheckStatus.FAIL, "service vllm"),
     "no Kueue": (
-        lambda world: world.lws["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "gpus"}),
+        lambda cluster: cluster.lws["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "gpus"}),
         "queue",
         CheckStatus.FAIL,
         "Kueue is not installed",
     ),
     "no PodMonitor": (
-        lambda world: world.objects.append({"kind": "PodMonitor", **named("vllm")}),
+        lambda cluster: cluster.objects.append({"kind": "PodMonitor", **named("vllm")}),
         "monitoring",
         CheckStatus.FAIL,
         "does not know PodMonitor",
     ),
     "no permission": (
         both(
-            lambda world: world.denied.update(nodes="Add to a ClusterRole: ..."),
-            lambda world: world.read.__delitem__("nodes"),
+            lambda cluster: cluster.denied.update(nodes="Add to a ClusterRole: ..."),
+            lambda cluster: cluster.read.__delitem__("nodes"),
         ),
         "permissions",
         CheckStatus.WARN,
@@ -481,20 +387,20 @@ FAULTS: Mapping[str, tuple[Change, str, CheckStatus, str]] = {
 
 
 def test_healthy_cluster_has_nothing_to_say() -> None:
-    assert [item for item in World().say() if item.status in (CheckStatus.WARN, CheckStatus.FAIL)] == []
+    assert [item for item in HealthyCluster().say() if item.status in (CheckStatus.WARN, CheckStatus.FAIL)] == []
 
 
 def test_every_check_says_something_of_a_healthy_cluster() -> None:
-    assert len({item.check for item in World().say()}) >= 20
+    assert len({item.check for item in HealthyCluster().say()}) >= 20
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
     change, check, status, words = FAULTS[fault]
-    world = World()
-    change(world)
-    found = [item for item in world.say() if item.check == check and item.status is status]
-    assert found, world.say()
+    cluster = HealthyCluster()
+    change(cluster)
+    found = [item for item in cluster.say() if item.check == check and item.status is status]
+    assert found, cluster.say()
     assert words in found[0].text
     assert found[0].fix
 
@@ -502,48 +408,48 @@ def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
 @pytest.mark.parametrize("fault", [name for name, fault in FAULTS.items() if fault[1] not in ("server", "permissions")])
 def test_fault_is_found_by_one_check_alone(fault: str) -> None:
     change, check, *_ = FAULTS[fault]
-    world = World()
-    change(world)
+    cluster = HealthyCluster()
+    change(cluster)
     allowed = {check, "nodes", "spare-nodes", "secrets"} if check != "nodes" else {"nodes"}
-    assert {item.check for item in world.say() if item.status is CheckStatus.FAIL} <= allowed
+    assert {item.check for item in cluster.say() if item.status is CheckStatus.FAIL} <= allowed
 
 
 def test_nodes_that_have_the_image_are_counted() -> None:
-    world = World()
-    name = world.specs[0]["containers"][0]["image"]
-    world.nodes[1]["status"]["images"] = [{"names": [f"docker.io/{name}", "other"]}]
-    assert any(f"1 of 3 nodes have {name}" in item.text for item in world.say())
+    cluster = HealthyCluster()
+    name = cluster.specs[0]["containers"][0]["image"]
+    cluster.nodes[1]["status"]["images"] = [{"names": [f"docker.io/{name}", "other"]}]
+    assert any(f"1 of 3 nodes have {name}" in item.text for item in cluster.say())
 
 
 def test_what_may_not_be_read_fails_no_check() -> None:
-    world = World()
-    for plural in list(world.read):
-        world.read.pop(plural)
-        world.denied[plural] = "Add a rule."
-    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
+    cluster = HealthyCluster()
+    for plural in list(cluster.read):
+        cluster.read.pop(plural)
+        cluster.denied[plural] = "Add a rule."
+    assert [item for item in cluster.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_release_s_own_pods_are_room_for_its_upgrade() -> None:
-    world = World()
+    cluster = HealthyCluster()
     own = {"leaderworkerset.sigs.k8s.io/name": "vllm"}
-    world.read["pods"] = [pod(f"node-{index}", "8", HERE, **own) for index in range(3)]
-    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
+    cluster.read["pods"] = [pod(f"node-{index}", "8", NAMESPACE, **own) for index in range(3)]
+    assert [item for item in cluster.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_release_s_own_objects_are_no_collision() -> None:
-    world = World()
+    cluster = HealthyCluster()
     service = named("vllm-leader")
     service["metadata"]["annotations"] = {"meta.helm.sh/release-name": "vllm"}
     headless = named("vllm")
     headless["metadata"]["ownerReferences"] = [{"kind": "LeaderWorkerSet", "name": "vllm"}]
-    world.read["services"] = [service, headless]
-    assert [item for item in world.say() if item.status is CheckStatus.FAIL] == []
+    cluster.read["services"] = [service, headless]
+    assert [item for item in cluster.say() if item.status is CheckStatus.FAIL] == []
 
 
 def test_each_pod_of_a_group_needs_a_node_of_its_own() -> None:
-    world = World()
-    world.read["nodes"] = [node("large", **{"nvidia.com/gpu": "16"})]
-    assert any("room for 1 of 2 pods" in item.text for item in world.say())
+    cluster = HealthyCluster()
+    cluster.read["nodes"] = [node("large", **{"nvidia.com/gpu": "16"})]
+    assert any("room for 1 of 2 pods" in item.text for item in cluster.say())
 
 
 @pytest.mark.parametrize(
@@ -571,9 +477,9 @@ def test_values_that_fixes_name_exist() -> None:
     defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
     named_keys = set()
     for change, *_ in FAULTS.values():
-        world = World()
-        change(world)
-        named_keys |= {key for item in world.say() for key in KEY.findall(item.fix)}
+        cluster = HealthyCluster()
+        change(cluster)
+        named_keys |= {key for item in cluster.say() for key in KEY.findall(item.fix)}
     assert len(named_keys) >= 5
     for key in named_keys:
         section, name = key.split(".")

@@ -1,4 +1,4 @@
-"""What one pod has: shared memory, GPUs, RDMA devices, locked memory, a cache that can be written."""
+"""What one pod has: shared memory, GPUs, RDMA devices, locked memory, and a writable cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 CAP_IPC_LOCK = 14
-"""Bit of the capability (linux/capability.h): with it the kernel lets a process lock any amount."""
+"""Bit of the capability that lets a process lock any amount of memory (linux/capability.h)."""
 SMI_SECONDS = 60
-"""For nvidia-smi, which takes long where the driver's persistence mode is off."""
+"""Seconds for nvidia-smi, which is slow without the driver's persistence mode."""
 
 
 def shared_memory(path: str = "/dev/shm") -> dict[str, Any]:
-    """Return the bytes that a file system has in all, and those that are free."""
+    """Return the total and the free bytes of a file system."""
     try:
         there = os.statvfs(path)
     except OSError as error:
@@ -26,7 +26,7 @@ def shared_memory(path: str = "/dev/shm") -> dict[str, Any]:
 
 
 def writable(paths: list[str]) -> dict[str, Any]:
-    """Return what keeps files from being made in or, where it is not there yet, above each folder."""
+    """Return why files can't be created in each folder, or above it if it does not exist yet."""
     return {"user": os.getuid(), "paths": {path: _try_to_write(Path(path)) for path in paths}}
 
 
@@ -41,7 +41,7 @@ def _try_to_write(path: Path) -> str | None:
 
 
 def memlock(status: str = "/proc/self/status") -> dict[str, Any]:
-    """Return the bytes that may be locked in memory, -1 for no limit, and whether a capability lifts the limit."""
+    """Return the bytes that may be locked, -1 without a limit, and whether a capability lifts the limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path(status).read_text(encoding="ascii"), re.MULTILINE)
     held = int(found[1], 16) if found else 0
@@ -49,7 +49,7 @@ def memlock(status: str = "/proc/self/status") -> dict[str, Any]:
 
 
 def gpus(devices: str = "/dev") -> dict[str, Any]:
-    """Return how many NVIDIA GPUs there are, as nvidia-smi says, else by their device files."""
+    """Return the number of NVIDIA GPUs by nvidia-smi, or else by their device files."""
     files = [item for item in Path(devices).iterdir() if re.fullmatch(r"nvidia\d+", item.name)]
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
@@ -68,9 +68,9 @@ def rdma(gid: int | None, devices: str = "/dev/infiniband", sysfs: str = "/sys/c
     """Return the RDMA devices that this container may open, and the ports of their adapters.
 
     Args:
-        gid: also say what stands at this index of each port's table of addresses.
-        devices: where device files are.
-        sysfs: where the kernel describes them; it shows also those that the container does not have.
+        gid: index in each port's table of addresses whose entry to return, None for none.
+        devices: folder of the device files.
+        sysfs: folder in which the kernel describes devices, including those that the container does not have.
     """
     files = sorted(item.name for item in Path(devices).glob("uverbs*"))
     closed = [name for name in files if not os.access(f"{devices}/{name}", os.R_OK | os.W_OK)]
@@ -91,7 +91,7 @@ def _port(port: Path, gid: int | None) -> dict[str, Any]:
 
 
 def text(file: Path) -> str:
-    """Return what a small file has, nothing when it can't be read."""
+    """Return the content of a small file, empty when it can't be read."""
     try:
         return file.read_text(encoding="ascii", errors="replace").strip()
     except OSError:

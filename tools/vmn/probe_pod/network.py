@@ -1,4 +1,4 @@
-"""Names and connections between the pods of a run: all to pod 0 on the rendezvous port, and back on any port."""
+"""Names and connections between the pods of a probe: to pod 0 on the rendezvous port, and back on any port."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 DIAL_SECONDS = 3
-"""For one connection; the chart's scripts give as much."""
+"""Seconds for one connection, as in the chart's scripts."""
 SILENCE_SECONDS = 20
-"""So long may pod 0, whose address is known, be silent. A closed port of a pod that still pulls its image refuses."""
+"""Seconds for which pod 0 may be silent once its address is known. A pod that still pulls its image refuses instead."""
 SIOCGIFADDR = 0x8915
-"""Asks for an interface's IPv4 address (netdevice(7))."""
+"""Request for the IPv4 address of an interface (netdevice(7))."""
 
 now = time.monotonic
 
 
 def resolve(name: str, deadline: float) -> dict[str, Any]:
-    """Return the address of a name and the seconds until it had one; a pod's name has none before it has an address."""
+    """Return the address of a name, and the seconds until it resolved; a pod's name resolves once it has an address."""
     begun, why = now(), ""
     while True:
         try:
@@ -39,7 +39,7 @@ def resolve(name: str, deadline: float) -> dict[str, Any]:
 
 
 def route(address: str) -> dict[str, Any]:
-    """Return the interface that leads to an address, or has it, and all interfaces there are."""
+    """Return the interface that leads to an address or has it, and all interfaces."""
     names = [name for _, name in socket.if_nameindex()]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -64,14 +64,14 @@ def _addresses(interface: str, table: str = "/proc/net/if_inet6") -> Iterator[st
 
 @dataclass(frozen=True)
 class Member:
-    """A pod of the run.
+    """A pod of the probe.
 
     Attributes:
-        rank: its number; 0 is where all meet.
-        host: its address, which vLLM tells the others too.
-        nodes: pods of the run.
-        port: where they meet.
-        deadline: of this process's clock.
+        rank: index of the pod; all others connect to 0.
+        host: address of the pod, as vLLM announces it.
+        nodes: number of pods.
+        port: rendezvous port.
+        deadline: time at which to stop, by this process's clock.
     """
 
     rank: int
@@ -82,7 +82,7 @@ class Member:
 
     @contextlib.contextmanager
     def meeting_point(self) -> Iterator[socket.socket | OSError]:
-        """Listen from the first moment on, on the rendezvous port in pod 0, else on any; give what failed."""
+        """Listen at once, on the rendezvous port in pod 0 and on any port in others; yield the error if that fails."""
         try:
             server = listen(self.host, self.port if self.rank == 0 else 0)
         except OSError as error:
@@ -92,7 +92,7 @@ class Member:
             yield server
 
     def meet(self, server: socket.socket | OSError, leader: str | None) -> dict[str, Any]:
-        """Meet the others, and return who came or how it went."""
+        """Connect to the others, and return who connected, or how it went."""
         if isinstance(server, OSError):
             return {"listen": f"{self.host}:{self.port}", "error": str(server.strerror), "heard": []}
         return self._lead(server) if self.rank == 0 else self._join(server, leader)
@@ -101,7 +101,7 @@ class Member:
         heard: set[int] = set()
         while len(heard) < self.nodes - 1 and now() < self.deadline:
             server.settimeout(max(0.1, self.deadline - now()))
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # others may dial here too
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # other programs may connect here, too
                 heard.add(_greet(server.accept()[0]))
         return {"listen": f"{self.host}:{self.port}", "error": None, "heard": sorted(heard)}
 
@@ -116,7 +116,7 @@ class Member:
         facts["seconds"] = now() - begun
         mine = server.getsockname()[1]
         with dialled, dialled.makefile("rw", encoding="utf-8") as stream:
-            dialled.settimeout(max(1, self.deadline - now()))  # pod 0 may have other checks to do first
+            dialled.settimeout(max(1, self.deadline - now()))  # pod 0 may be busy with other checks
             try:
                 print(json.dumps({"rank": self.rank, "host": self.host, "port": mine}), file=stream, flush=True)
                 answer = json.loads(stream.readline() or '{"error": "pod 0 closed the connection"}')
@@ -126,7 +126,7 @@ class Member:
 
 
 def _greet(connection: socket.socket) -> int:
-    """Dial back to who has connected, say how that went, and return who it was."""
+    """Connect back to the pod that has connected, tell it how that went, and return its rank."""
     connection.settimeout(DIAL_SECONDS)
     with connection, connection.makefile("rw", encoding="utf-8") as stream:
         who = json.loads(stream.readline())
@@ -143,21 +143,21 @@ def listen(host: str, port: int) -> socket.socket:
     """Listen at an address, as vLLM does.
 
     Raises:
-        OSError: the address is not there, or the port is taken.
+        OSError: the address does not exist, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=64)
 
 
 def reach(host: str, port: int, deadline: float) -> socket.socket | OSError:
-    """Dial until somebody listens, and return the connection, or what went wrong at last."""
+    """Connect until a server listens, and return the connection, or the last error."""
     silent_since = None
     while True:
         try:
             return socket.create_connection((host, port), DIAL_SECONDS)
         except OSError as error:
             failed = error
-        refused = failed.errno == errno.ECONNREFUSED  # there, and not listening yet
+        refused = failed.errno == errno.ECONNREFUSED  # the pod exists, but does not listen yet
         silent_since = None if refused else silent_since or now()
         if now() + 1 > deadline or (silent_since and now() - silent_since > SILENCE_SECONDS):
             return failed

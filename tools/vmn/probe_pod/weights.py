@@ -1,4 +1,4 @@
-"""Whether a checkpoint on a volume is whole: against its index, and each file against its own header."""
+"""Whether a checkpoint on a volume is complete, by its index and by the header of each file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 INDEX = "model.safetensors.index.json"
 OTHERS = (".bin", ".pt", ".pth", ".gguf")
-"""Endings of weights that say nothing of their own length."""
+"""Endings of weight files that do not contain their own length."""
 SHOWN = 5
-"""Names of each list; its length is said too."""
+"""Names that are shown of each list, in addition to its length."""
 LONGEST_HEADER = 100_000_000
-"""Bytes: what the safetensors library itself refuses to go beyond."""
+"""Bytes of the longest header that the safetensors library accepts."""
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return what is missing, empty or cut short in a checkpoint's folder."""
+    """Return what is missing, empty, or truncated in a checkpoint's folder."""
     folder = Path(path)
     if not folder.is_dir():
         if folder.is_file():
@@ -61,7 +61,7 @@ def _named(names: dict[str, int], endings: tuple[str, ...]) -> list[str]:
 
 
 def _broken(file: Path, size: int) -> str | None:
-    """Return what is wrong with a file of safetensors, by the length that its header promises."""
+    """Return what is wrong with a safetensors file, by the length in its header."""
     if size == 0:
         return "empty"
     with file.open("rb") as stream:

@@ -1,6 +1,6 @@
 """A model's shapes, read from its ``config.json``.
 
-Sizes are counts of elements or tokens; nothing here depends on how the model is spread.
+Sizes are numbers of elements or tokens; nothing here depends on the layout.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ Config = Mapping[str, Any]
 
 
 class ConfigError(Exception):
-    """A ``config.json`` that can't be planned with; the message says which field, and why."""
+    """A ``config.json`` can't be planned; the message says which field is wrong, and why."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Grouped-query attention: every query head has a key and value head, which several may share.
+    """Grouped-query attention: each query head has a key and value head, which several heads may share.
 
     Attributes:
         heads: query heads.
         kv_heads: key and value heads.
         key_size: elements of a query's or key's head.
         value_size: elements of a value's head.
-        window: tokens that a layer with sliding-window attention looks back, None for all.
+        window: tokens that sliding-window attention looks back, None for all.
         chunk: tokens of a chunk of chunked local attention, None for all.
-        gated: the query projection also gives a gate of its own size (Qwen3-Next).
-        bias: projections of query, key and value have a bias.
-        output_bias: the output projection has one.
-        normed: queries and keys have norms of a head's size.
+        gated: whether the query projection also returns a gate of its own size (Qwen3-Next).
+        bias: whether the projections of query, key, and value have a bias.
+        output_bias: whether the output projection has a bias.
+        normed: whether queries and keys have norms of a head's size.
     """
 
     heads: int
@@ -52,14 +52,14 @@ class LatentAttention:
 
     Attributes:
         heads: query heads.
-        query_rank: elements of a compressed query, None when queries are not compressed.
+        query_rank: elements of a compressed query, None if queries are not compressed.
         kv_rank: elements of a compressed key and value.
-        rope_size: elements of a head with position, shared by all heads' keys.
-        nope_size: elements of a head without.
+        rope_size: elements of a head with positions, which the keys of all heads share.
+        nope_size: elements of a head without positions.
         value_size: elements of a value's head.
-        index_heads: heads of DeepSeek's sparse attention's indexer, 0 in a layer without one.
+        index_heads: heads of the indexer of DeepSeek's sparse attention, 0 in a layer without one.
         index_size: elements of an indexer's head.
-        index_top: tokens that the indexer picks, 0 in a model without sparse attention.
+        index_top: tokens that the indexer selects, 0 in a model without sparse attention.
     """
 
     heads: int
@@ -75,7 +75,7 @@ class LatentAttention:
 
 @dataclass(frozen=True)
 class LinearAttention:
-    """Gated delta net (Qwen3-Next, Qwen3.5): a state of fixed size for each request in the place of a KV cache.
+    """Gated delta net (Qwen3-Next, Qwen3.5): a state of fixed size for each request instead of a KV cache.
 
     Attributes:
         key_heads: heads of queries and keys.
@@ -83,7 +83,7 @@ class LinearAttention:
         key_size: elements of a key's head.
         value_size: elements of a value's head.
         convolution: tokens of the convolution before it.
-        state_bytes: of an element of the recurrent state (``mamba_ssm_dtype``).
+        state_bytes: bytes of an element of the recurrent state (``mamba_ssm_dtype``).
     """
 
     key_heads: int
@@ -108,12 +108,12 @@ class Experts:
 
     Attributes:
         count: routed experts.
-        active: experts that see each token.
+        active: experts that process each token.
         intermediate: elements of a routed expert.
-        shared: elements of all shared experts together, 0 without any.
-        shared_gate: the shared expert has a gate of one element.
-        router_bias: the router has a bias of one 32-bit number an expert.
-        bias: experts have biases (gpt-oss).
+        shared: elements of all shared experts together, 0 without shared experts.
+        shared_gate: whether the shared expert has a gate of one element.
+        router_bias: whether the router has a bias of one 32-bit number per expert.
+        bias: whether experts have biases (gpt-oss).
     """
 
     count: int
@@ -138,12 +138,12 @@ class Quantization:
     """How weights are stored.
 
     Attributes:
-        method: as the configuration calls it.
-        weight_bytes: of a quantised weight.
-        scale_bytes: its share of the scales.
-        block: rows and columns that share a scale in block-wise FP8, which a shard may not cut; None otherwise.
-        experts_only: only the routed experts are quantised.
-        skipped: patterns of modules that are not quantised.
+        method: name in the configuration.
+        weight_bytes: bytes of a quantized weight.
+        scale_bytes: bytes of its share of the scales.
+        block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
+        experts_only: whether only the routed experts are quantized.
+        skipped: patterns of modules that are not quantized.
     """
 
     method: str
@@ -156,12 +156,12 @@ class Quantization:
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Bytes of a checkpoint's weights as they are loaded, read from its files.
+    """Bytes of the weights of a checkpoint as vLLM loads them, read from its files.
 
     Attributes:
-        layers: of each decoder layer.
-        other: beside layers and encoders: embedding, head, last norm.
-        encoder: of encoders of images or sound.
+        layers: bytes of each decoder layer.
+        other: bytes outside layers and encoders: embedding, head, last norm.
+        encoder: bytes of encoders of images or sound.
     """
 
     layers: tuple[float, ...]
@@ -171,22 +171,22 @@ class StoredWeights:
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that the planner knows of a model.
+    """What the planner knows about a model.
 
     Attributes:
-        kind: the class of ``architectures``.
+        kind: class in ``architectures``.
         hidden: elements of a token's state.
-        vocabulary: tokens known.
-        layers: the decoder's, without those for multi-token prediction, which vLLM does not load by default.
-        tied: the output head is the embedding.
-        max_length: tokens that the model was made for.
-        position_bytes: of the tables of rotary positions, which every rank has.
-        dtype_bytes: of a weight that is not quantised, and of activations.
-        quantization: None for none.
-        kv_dtype: the checkpoint's own wish for the KV cache, ``fp8`` or None.
-        mtp_layers: layers for multi-token prediction in the checkpoint.
-        extra_weights: elements of what else is loaded on the first stage (an image encoder).
-        stored: exact bytes, None when only the shapes are known.
+        vocabulary: number of tokens in the vocabulary.
+        layers: decoder layers, without those for multi-token prediction, which vLLM does not load by default.
+        tied: whether the output head is the embedding.
+        max_length: longest context of the model.
+        position_bytes: bytes of the tables of rotary positions, which each rank has.
+        dtype_bytes: bytes of a weight that is not quantized, and of an activation.
+        quantization: how weights are stored, None without quantization.
+        kv_dtype: type of the KV cache that the checkpoint asks for, ``fp8`` or None.
+        mtp_layers: number of layers for multi-token prediction in the checkpoint.
+        extra_weights: elements of what else the first stage loads (an image encoder).
+        stored: exact sizes, None when only the shapes are known.
     """
 
     kind: str
@@ -205,17 +205,17 @@ class Architecture:
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:
-        """Layers without repetition, in their order."""
+        """The different layers, in their order."""
         return tuple(dict.fromkeys(self.layers))
 
     @cached_property
     def experts(self) -> Experts | None:
-        """The routed experts of the layers that have any."""
+        """The routed experts of the layers that have them, None without experts."""
         return next((layer.mlp for layer in self.kinds if isinstance(layer.mlp, Experts)), None)
 
     @property
     def is_moe(self) -> bool:
-        """Whether there are layers with routed experts."""
+        """Whether some layers have routed experts."""
         return self.experts is not None
 
     @property
@@ -225,20 +225,20 @@ class Architecture:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether attention picks tokens with an indexer (DeepSeek's sparse attention)."""
+        """Whether attention selects tokens with an indexer (DeepSeek's sparse attention)."""
         return any(getattr(layer.attention, "index_top", 0) for layer in self.kinds)
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether some layers keep a state in the place of a KV cache."""
+        """Whether some layers keep a state instead of a KV cache."""
         return any(isinstance(layer.attention, LinearAttention) for layer in self.kinds)
 
     @property
     def has_four_norms(self) -> bool:
-        """Whether attention and feed-forward part have norms also behind them (Gemma 3)."""
+        """Whether attention and feed-forward parts also have norms after them (Gemma 3)."""
         return self.kind.startswith("Gemma3")
 
     @property
     def heads(self) -> int:
-        """Query heads, which tensor parallelism must divide."""
+        """The number of query heads, which the tensor parallel size must divide."""
         return max(layer.attention.heads for layer in self.kinds if not isinstance(layer.attention, LinearAttention))

@@ -1,4 +1,4 @@
-"""Exact bytes of a checkpoint's weights, from what its files say, in the place of what its shapes say."""
+"""Exact sizes of the weights of a checkpoint, from its files instead of its shapes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vmn.core.planning.model.architecture import ConfigError, StoredWeights
 
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 ENCODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|multi_modal|mm)")
-"""Names of tensors of an encoder of images or sound, and of what is between it and the language model."""
+"""Names of tensors of encoders of images or sound, and of what connects them to the language model."""
 WIDE = ("F32", "F64")
-"""Types that vLLM loads with 16 bits, but for scales and biases."""
+"""Types that vLLM loads with 16 bits, except for scales and biases."""
 MOST_OFF = 2.0
-"""Times that a checkpoint may have what its shapes say; beyond, the files are of another model."""
+"""Largest ratio between the sizes by files and by shapes; beyond that the files belong to another model."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Tensor:
     """A tensor of a checkpoint, as the header of its file describes it.
 
     Attributes:
-        dtype: as safetensors calls it.
-        shape: its sides.
-        size: its bytes.
+        dtype: type, as safetensors names it.
+        shape: lengths of its sides.
+        size: size in bytes.
     """
 
     dtype: str
@@ -33,18 +33,18 @@ class Tensor:
     size: int
 
     def loaded(self, name: str) -> float:
-        """Return the bytes that vLLM makes of it."""
+        """Return the bytes of the tensor once vLLM has loaded it."""
         if self.dtype not in WIDE or len(self.shape) < 2 or "scale" in name:
             return float(self.size)
         return prod(self.shape) * 2.0
 
 
 def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
-    """Return the bytes by decoder layer and beside them.
+    """Return the bytes of each decoder layer, and of the rest.
 
     Args:
-        tensors: of all files, by name.
-        layers: the decoder's; those from there on are for multi-token prediction and are not loaded.
+        tensors: tensors of all files, by name.
+        layers: number of decoder layers; further layers are for multi-token prediction and are not loaded.
 
     Raises:
         ConfigError: a layer has no tensors.
@@ -66,10 +66,10 @@ def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
 
 
 def share(stored: float, expected: float, what: str) -> float:
-    """Return how many times of what is expected is there.
+    """Return the ratio of the stored size to the expected one.
 
     Raises:
-        ConfigError: too many or too few for the same model.
+        ConfigError: the ratio is too large or too small for the same model.
     """
     found = stored / expected if expected else 1.0
     if not 1 / MOST_OFF <= found <= MOST_OFF:

@@ -1,4 +1,4 @@
-"""From a ``config.json`` to an ``Architecture``."""
+"""Reading the shapes of a model from its ``config.json``."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ KNOWN = frozenset(
         "minimax_m2",
     }
 )
-"""``model_type`` of the models whose layers are as described here."""
+"""``model_type`` of the models whose layers have the form described here."""
 NORMED = ("qwen3", "gemma3", "minimax")
-"""Starts of ``model_type`` whose queries and keys always have norms."""
+"""Prefixes of ``model_type`` whose queries and keys always have norms."""
 BIASED = ("qwen2", "gpt_oss")
-"""Starts of ``model_type`` whose query, key and value projections always have a bias."""
+"""Prefixes of ``model_type`` whose query, key, and value projections always have a bias."""
 WIDE_POSITIONS = ("gpt_oss", "deepseek", "kimi")
-"""Starts of ``model_type`` whose tables of positions have 32 bits: asked for (gpt_oss.py of 0.32), or left so for
+"""Prefixes of ``model_type`` whose tables of positions have 32 bits: by their code (gpt_oss.py of 0.32), or for
 FlashInfer's kernels (deepseek_scaling_rope.py)."""
 UNKNOWN_FIELDS = {
     "block_configs": "layers of different widths",
@@ -71,18 +71,18 @@ UNKNOWN_FIELDS = {
     "sparse_attention_config": "block-sparse attention",
     "ssm_state_size": "layers of Mamba",
 }
-"""Fields of what the planner does not model, which it must refuse: a number would be wrong without a sign of it."""
+"""Fields of features that the planner does not model; it must refuse them, because its numbers would be wrong."""
 
 
 def read_architecture(config: Config) -> Architecture:
     """Return the shapes of a model.
 
     Args:
-        config: the content of ``config.json``; of a multimodal model the language model is planned, and its image
-            encoder counted.
+        config: content of ``config.json``; of a multimodal model the language model is planned, and its image encoder
+            is counted.
 
     Raises:
-        ConfigError: a field is missing or of no known form.
+        ConfigError: a field is missing or has an unknown form.
     """
     if _kind(config) not in KNOWN:
         raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may have another form')
@@ -101,7 +101,7 @@ def read_architecture(config: Config) -> Architecture:
         tied=bool(text.get("tie_word_embeddings", _kind(text).startswith("gemma"))),
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
         position_bytes=_position_bytes(text, attention(0)),
-        dtype_bytes=2,  # vLLM also loads 32-bit checkpoints with 16 bits
+        dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
         quantization=read_quantization(quantization) if quantization else None,
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
         mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
@@ -116,7 +116,7 @@ def _refuse_unknown(config: Config) -> None:
 
 
 def _quantization_config(config: Config) -> Config | None:
-    """Return how weights are quantised: of ``config.json``, or of Model Optimizer's own file beside it."""
+    """Return how weights are quantized, by ``config.json`` or by Model Optimizer's own file next to it."""
     given = config.get("quantization_config")
     beside = config.get("hf_quant_config")
     if given or not isinstance(beside, Mapping):
@@ -137,7 +137,7 @@ def _kind(config: Config) -> str:
 
 
 def _attention_of(config: Config) -> Callable[[int], Attention | LatentAttention | LinearAttention]:
-    """Return what gives a layer's attention by the layer's index."""
+    """Return a function that returns the attention of a layer by its index."""
     if config.get("kv_lora_rank"):
         latent = _latent(config)
         plain = dataclasses.replace(latent, index_heads=0)
@@ -172,7 +172,7 @@ def _attention_of(config: Config) -> Callable[[int], Attention | LatentAttention
 
 
 def layer_types(config: Config) -> list[str]:
-    """Return the kind of attention of every layer, in the words of ``layer_types``."""
+    """Return the kind of attention of each layer, in the words of ``layer_types``."""
     count = _number(config, "num_hidden_layers")
     given = config.get("layer_types")
     if given:
@@ -246,12 +246,12 @@ def _linear(config: Config) -> LinearAttention:
 
 
 def _state_dtype(config: Config) -> str:
-    """Return the type of the recurrent state; Qwen3.5's is float32 also where a copy of its file leaves it out."""
+    """Return the type of the recurrent state, which is float32 for Qwen3.5 even if the file does not say so."""
     return str(config.get("mamba_ssm_dtype") or ("float32" if _kind(config).startswith("qwen3_5") else ""))
 
 
 def _mlp_of(config: Config) -> Callable[[int], Dense | Experts]:
-    """Return what gives a layer's feed-forward part by the layer's index."""
+    """Return a function that returns the feed-forward part of a layer by its index."""
     count = next((int(config[name]) for name in _EXPERTS if config.get(name)), 0)
     if count <= 1:
         dense = Dense(_number(config, "intermediate_size"), bool(config.get("mlp_bias", False)))
@@ -277,7 +277,7 @@ _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
 
 
 def _sparse_layers(config: Config) -> Callable[[int], bool]:
-    """Return whether a layer has experts, by its index."""
+    """Return a function that tells whether a layer has experts, by its index."""
     moe_layers = config.get("moe_layers")
     if moe_layers:
         return lambda index: index in moe_layers
@@ -293,7 +293,7 @@ def _sparse_layers(config: Config) -> Callable[[int], bool]:
 
 
 def _vision_elements(vision: object) -> int:
-    """Return about how many elements an image encoder has: four projections and a feed-forward part a layer."""
+    """Return the approximate number of elements of an image encoder, by its projections and feed-forward parts."""
     if not isinstance(vision, Mapping):
         return 0
     hidden = int(vision.get("hidden_size") or vision.get("vt_hidden_size") or 0)

@@ -26,11 +26,11 @@ ONLINE = {
     "nvfp4_per_token": Quantization("nvfp4_per_token", 0.5, 1 / 16, experts_only=True),
 }
 PLAIN_FP8_UNTIL = (0, 32)
-"""From this version on ``fp8`` is only for checkpoints that are so (quantization/fp8.py)."""
+"""The version from which ``fp8`` is only for FP8 checkpoints (quantization/fp8.py)."""
 
 
 def read_quantization(config: Mapping[str, Any]) -> Quantization | None:
-    """Return how weights are quantised, None when they are not.
+    """Return how weights are quantized, None when they are not.
 
     Raises:
         ConfigError: the method is not known.
@@ -58,7 +58,7 @@ def read_quantization(config: Mapping[str, Any]) -> Quantization | None:
 
 
 def kv_cache_dtype(config: Mapping[str, Any]) -> str | None:
-    """Return ``fp8`` when the checkpoint asks for a KV cache of 8 bits, else None."""
+    """Return ``fp8`` if the checkpoint asks for a KV cache of 8 bits, otherwise None."""
     scheme = config.get("kv_cache_scheme") or config.get("kv_cache_quant_algo")
     if isinstance(scheme, Mapping):
         return "fp8" if scheme.get("num_bits") == 8 else None
@@ -95,10 +95,10 @@ def _modelopt(config: Mapping[str, Any], skipped: tuple[str, ...]) -> Quantizati
 
 @lru_cache(maxsize=64)
 def skips(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return whether a module's weights stay as they are, by the module's name.
+    """Return a function that tells whether a module is not quantized, by its name.
 
     Args:
-        patterns: names of modules or of what they are in, shell patterns, or regular expressions after ``re:``.
+        patterns: names of modules or of their parents, shell patterns, or regular expressions after ``re:``.
     """
     forms = [pattern.removeprefix("re:") for pattern in patterns if pattern.startswith("re:")]
     globs = [pattern for pattern in patterns if "*" in pattern and not pattern.startswith("re:")]
@@ -121,16 +121,16 @@ def skips(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 def with_quantization(
     model: Architecture, config: Mapping[str, Any], method: str | None, version: tuple[int, int]
 ) -> Architecture:
-    """Return the shapes as ``--quantization METHOD`` loads them.
+    """Return the shapes as vLLM loads them with ``--quantization METHOD``.
 
     Args:
-        model: its shapes as the checkpoint has them.
-        config: its ``config.json``.
-        method: vLLM's name, None when the option is not given.
-        version: from which on vLLM behaves as it does here.
+        model: shapes of the checkpoint.
+        config: ``config.json`` of the model.
+        method: vLLM's name of the method, None without the option.
+        version: first version of vLLM with this behaviour.
 
     Raises:
-        ConfigError: vLLM refuses it; the message is vLLM's own where it has one.
+        ConfigError: vLLM refuses the method; the message is vLLM's own if it has one.
     """
     if method is None:
         return model
@@ -159,6 +159,6 @@ def with_quantization(
 
 
 def _family(method: str) -> str:
-    """Return a name without the kernel's: vLLM takes ``awq_marlin`` for ``awq``."""
+    """Return a method without the name of its kernel: vLLM accepts ``awq_marlin`` for ``awq``."""
     name = method.lower().removeprefix("auto_").removeprefix("gpt_oss_").removesuffix("_marlin")
     return "modelopt" if name.startswith("modelopt") else name

@@ -13,23 +13,23 @@ from vmn.core.planning.prediction import PlanContext, Prediction, Rank, VllmOpti
 from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog
 
 ROUNDING_GIB = 0.06
-"""GiB by which a number of the log may miss a band: vLLM rounds to hundredths, and libraries take some MiB."""
+"""GiB by which a number in the log may miss a band: vLLM rounds to hundredths, and libraries take some MiB."""
 EXACT = 0.03
-"""Share by which weights, which are known, may be off."""
+"""Share by which weights, which are known, may differ."""
 ARITHMETIC = 0.005
-"""Share by which vLLM's own numbers may differ from each other: they are rounded to hundredths."""
+"""Share by which vLLM's own numbers may contradict each other, because they are rounded to hundredths."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number of a log.
+    """A number in a log, and its prediction.
 
     Attributes:
-        what: its name in words.
+        what: the number's name, for people.
         stage: pipeline stage, None for the whole engine.
-        predicted: its band.
-        measured: as in the log.
-        slack: by which it may miss the band.
+        predicted: predicted band.
+        measured: number in the log.
+        slack: distance by which the number may miss the band.
     """
 
     what: str
@@ -40,16 +40,16 @@ class Comparison:
 
     @property
     def is_inside(self) -> bool:
-        """Whether the band has it."""
+        """Whether the number is in the band."""
         return self.predicted.low - self.slack <= self.measured <= self.predicted.high + self.slack
 
     @property
     def error(self) -> float:
-        """By which share of the measured number the expected one is off, above it or below."""
+        """The difference between the expected and the measured number, as a share of the measured one."""
         return (self.predicted.expected - self.measured) / self.measured if self.measured else 0.0
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
+        """Return the comparison as a sentence."""
         where = "" if self.stage is None else f"stage {self.stage}: "
         band = self.predicted
         form: Callable[[float], str] = _count if band.high > 10_000 else _gib
@@ -69,12 +69,12 @@ def _count(number: float) -> str:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a log says of a context.
+    """What a log teaches about a context.
 
     Attributes:
-        before: the prediction without the log.
-        comparisons: number by number.
-        context: the same context with the log's correction: ``predict`` and ``predict_all`` take it as it is.
+        before: prediction without the log.
+        comparisons: each number of the log, and its prediction.
+        context: the same context with the log's correction, for ``predict`` and ``predict_all``.
     """
 
     before: Prediction
@@ -83,12 +83,12 @@ class Calibration:
 
     @property
     def misses(self) -> list[Comparison]:
-        """What was outside its band."""
+        """The numbers outside their bands."""
         return [entry for entry in self.comparisons if not entry.is_inside]
 
 
 def layout_of(log: StartupLog) -> Layout:
-    """Return the layout that a log is of; parallelism that it does not name is 1."""
+    """Return the layout of a log; a parallel size that it does not name is 1."""
     count = {name: int(log.number(f"{name}_parallel_size") or 1) for name in ("tensor", "pipeline", "data")}
     seen = [worker.pipeline for worker in log.workers if worker.pipeline is not None]
     return Layout(
@@ -101,7 +101,7 @@ def layout_of(log: StartupLog) -> Layout:
 
 
 def options_of(log: StartupLog, given: VllmOptions) -> VllmOptions:
-    """Return the options of a context, with what the log says in the place of what was not given."""
+    """Return the options, with those of the log in place of missing ones."""
     length = log.concurrency_length or log.error_length or log.number("max_model_len") or log.number("max_seq_len")
     utilization = next((worker.utilization for worker in log.workers if worker.utilization), None)
     batched = log.batched_tokens or log.number("max_num_batched_tokens")
@@ -124,12 +124,12 @@ def _yes_or_no(text: str | None, otherwise: bool | None) -> bool | None:
 
 
 def calibrate(context: PlanContext, layout: Layout, log: StartupLog) -> Calibration:
-    """Return what a log says of a context: where the prediction was off, and the context with that corrected.
+    """Return where the prediction for a log was wrong, and the context with a correction.
 
     Args:
-        context: of the model, GPU, version and options that the log is of.
-        layout: that the log is of.
-        log: of a start-up, also of one that failed for want of memory.
+        context: model, GPU, version, and options of the log.
+        layout: layout of the log.
+        log: log of a start, even of one that failed for lack of memory.
     """
     before = predict(dataclasses.replace(context, correction=None), layout)
     stages = [log.stage(rank.stage, layout.pipeline) for rank in before.ranks]
@@ -160,13 +160,13 @@ def _least(workers: Sequence[WorkerLog], name: str) -> float | None:
 
 
 def _non_torch(workers: Sequence[WorkerLog]) -> float | None:
-    """Return what is outside of PyTorch: as the log says, or what it says of both together less the weights."""
+    """Return the memory outside PyTorch: as the log says, or its sum of both without the weights."""
     said, both, weights = (_most(workers, name) for name in ("non_torch_gib", "consumed_gib", "weights_gib"))
     return said if said is not None or both is None or weights is None else both - weights
 
 
 def _activation(prediction: Prediction, rank: Rank, workers: Sequence[WorkerLog]) -> float | None:
-    """Return the peak of activations: as the log says, or what is missing between the budget and the KV cache."""
+    """Return the peak activations: as the log says, or what is missing between the budget and the KV cache."""
     said = _most(workers, "activation_gib")
     graphs = _most(workers, "graphs_estimate_gib")
     if said is not None:
@@ -182,7 +182,7 @@ def _activation(prediction: Prediction, rank: Rank, workers: Sequence[WorkerLog]
 
 
 def compare(prediction: Prediction, log: StartupLog) -> list[Comparison]:
-    """Return every number of a log that the prediction has too."""
+    """Return all numbers that both the log and the prediction have."""
     found = [
         entry
         for rank in prediction.ranks
@@ -232,11 +232,11 @@ def _compare_stage(rank: Rank, workers: Sequence[WorkerLog]) -> Iterator[Compari
 
 
 def check(prediction: Prediction, log: StartupLog) -> list[str]:
-    """Return where a log contradicts a prediction, in words; nothing when they agree.
+    """Return where a log contradicts a prediction, in words; empty when they agree.
 
-    A number outside its band contradicts, weights that are more than 3 % off, a start where none was possible or none
-    where it was sure, another layout, length or GPU than was asked about, and vLLM's own numbers when they don't fit
-    each other.
+    These contradict: a number outside its band; weights that differ by more than 3 %; a start that was predicted to
+    fail, or a failure where the start was sure; a layout, length, or GPU other than the predicted one; and vLLM's own
+    numbers if they do not match each other.
     """
     outside = [str(entry) for entry in compare(prediction, log) if not entry.is_inside]
     return [*_other_question(prediction, log), *_outcome(prediction, log), *outside, *_own_arithmetic(prediction, log)]
@@ -266,7 +266,7 @@ def _outcome(prediction: Prediction, log: StartupLog) -> Iterator[str]:
 
 
 def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
-    """Yield where the log's tokens do not follow from its own other numbers."""
+    """Yield where the tokens in the log do not follow from its other numbers."""
     if log.tokens and log.concurrency and log.concurrency_length:
         product = log.concurrency * log.concurrency_length
         if abs(product - log.tokens) > ARITHMETIC * log.tokens + 0.005 * log.concurrency_length:
@@ -274,7 +274,7 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
     for worker in log.workers:
         missing, kept = _missing(worker), worker.graphs_estimate_gib or 0.0
         if kept == 0.0 and log.settings.get("enforce_eager") != "True":
-            missing = min(missing or 0.0, 0.0)  # what was kept back for CUDA graphs may be left out of the log
+            missing = min(missing or 0.0, 0.0)  # the log may not have what is reserved for CUDA graphs
         if missing is not None and min(abs(missing), abs(missing - kept)) > ROUNDING_GIB:
             yield f"{worker.name or 'the engine'}: the parts miss the budget by {missing:+.2f} GiB"
     tokens = _tokens_from_gib(prediction, log)
@@ -283,7 +283,7 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
 
 
 def _missing(worker: WorkerLog) -> float | None:
-    """Return the GiB of the budget that no part has, None when the log leaves out a part."""
+    """Return the GiB of the budget that no part explains, None when the log does not have all parts."""
     other = worker.non_torch_gib or 0.0
     taken = worker.consumed_gib
     if taken is None and worker.weights_gib is not None and worker.non_torch_gib is not None:
@@ -294,7 +294,7 @@ def _missing(worker: WorkerLog) -> float | None:
 
 
 def _tokens_from_gib(prediction: Prediction, log: StartupLog) -> float | None:
-    """Return the tokens that the log's own memory holds, None when it does not tell of every stage."""
+    """Return the tokens that fit into the memory in the log, None when it does not have all stages."""
     blocks = []
     for rank in prediction.ranks:
         available = _least(log.stage(rank.stage, prediction.layout.pipeline), "available_gib")

@@ -1,4 +1,4 @@
-"""The lines that vLLM will print for a prediction, or the error it will end with, word by word (0.32)."""
+"""The lines that vLLM 0.32 prints for a prediction, or its error, word for word."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from vmn.core.planning.prediction import Prediction
 
 
 def log_lines(prediction: Prediction, pool: str = "GPU") -> list[str]:
-    """Return vLLM's lines on memory with the expected numbers, in their order, or its error.
+    """Return vLLM's lines about memory with the expected numbers, or its error.
 
     Args:
-        prediction: of a layout; of a refused one that vLLM has no words for, there are no lines.
-        pool: what vLLM calls the device.
+        prediction: prediction for a layout; empty for a refused layout for which vLLM has no message.
+        pool: vLLM's name of the device.
     """
     if prediction.rejected:
         return [prediction.refusal_line] if prediction.refusal_line else []
@@ -39,10 +39,10 @@ MORE = "See https://docs.vllm.ai/en/latest/configuration/conserving_memory/ for 
 
 
 def _error(prediction: Prediction) -> str:
-    """Return what vLLM says of the first worker that has too little (``_check_enough_kv_cache_memory``)."""
+    """Return what vLLM says about the first worker with too little memory (``_check_enough_kv_cache_memory``)."""
     blocks = round(prediction.needed_gib * GIB / max(rank.block_bytes for rank in prediction.ranks))
     rank = next(rank for rank in prediction.ranks if rank.blocks.expected - 1 < blocks)
-    available = rank.available.expected - rank.block_bytes / GIB  # without the null block, which no request gets
+    available = rank.available.expected - rank.block_bytes / GIB  # without the null block, which requests never get
     if available <= 0:
         return (
             "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "

@@ -1,6 +1,6 @@
-"""What vLLM says about memory while it starts, read from its log: any version since 0.6, any prefix before the lines.
+"""What the log of a start says about memory, for all versions since 0.6 and any prefix of the lines.
 
-Nothing here fails: what is not in the log, or garbled, is None.
+Parsing never fails: what is missing or garbled is None.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ESCAPE = re.compile(r"(?:\x1b|\^\[)\[[0-9;]*[A-Za-z]")
-"""Colours of a terminal, also as some copies write them."""
+"""Colors of a terminal, including their form in some copies."""
 PROCESS = re.compile(
     r"\((?P<name>[A-Za-z][\w:.-]*)(?: rank=(?P<rank>\d+))?(?: pid=(?P<pid>\d+))?(?:, ip=(?P<ip>[\w.:]+))?\)"
 )
@@ -19,7 +19,7 @@ LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
 NUMBER = r"(-?\d[\d,]{0,20}(?:\.\d{1,9})?)"
 UNIT = r" ?Gi?B"
 LONGEST = 50_000
-"""Characters of a line that are read; vLLM prints its configuration in some ten thousand."""
+"""Characters of a line that are read; vLLM's configuration takes about ten thousand."""
 PER_WORKER = {
     "weights_gib": rf"Model loading took {NUMBER}{UNIT}|Loading model weights took {NUMBER}{UNIT}"
     rf"|model weights take\s+{NUMBER}{UNIT}|Actual usage(?: is|:) {NUMBER} GiB for weights?\b",
@@ -38,7 +38,7 @@ PER_WORKER = {
     "budget_gib": rf"x gpu_memory_utilization \([\d.]+\) = {NUMBER}{UNIT}"
     rf"|GPU memory utilization (?:is )?\([\d.]+, {NUMBER} GiB\)|the current vLLM instance can use\s+{NUMBER}{UNIT}",
 }
-"""What one process says of its own GPU: alternatives of several versions, one number each."""
+"""What each process says about its GPU: alternatives for several versions, with one number each."""
 ENGINE = {
     "version": r"LLM engine \(v?([0-9][^)\s]*)\)|vLLM API server version v?([0-9]\S*)|\bversion ([0-9]+\.[0-9]+\S*)",
     "architecture": r"Resolved architecture: (\w+)",
@@ -67,23 +67,23 @@ SETTING_LINES = re.compile(r"non-default args: |args: Namespace\(|with config: "
 
 @dataclass(frozen=True)
 class WorkerLog:
-    """What one process says of its GPU, in GiB.
+    """What one process says about its GPU, in GiB.
 
     Attributes:
-        name: as in the log, empty for lines without one.
-        pipeline: its pipeline stage, None when the log does not tell.
-        tensor: its tensor-parallel rank, None likewise.
-        weights_gib: of model weights.
-        consumed_gib: of weights and what is outside of PyTorch together, as 0.32 says it.
-        activation_gib: peak. From 0.32 on the CUDA graphs' estimate is in it.
-        non_torch_gib: outside of PyTorch.
-        graphs_gib: that CUDA graphs took.
-        graphs_estimate_gib: that was kept back for them.
-        available_gib: for the KV cache.
-        free_gib: free when vLLM looked first.
-        total_gib: of the GPU.
-        utilization: share of it that vLLM may use.
-        budget_gib: the same in GiB.
+        name: name of the process, empty for lines without a name.
+        pipeline: pipeline stage, None when the log does not have it.
+        tensor: tensor parallel rank, None when the log does not have it.
+        weights_gib: model weights.
+        consumed_gib: sum of weights and memory outside PyTorch, which 0.32 logs.
+        activation_gib: peak activations; since 0.32 they include the estimate of CUDA graphs.
+        non_torch_gib: memory outside PyTorch.
+        graphs_gib: memory that CUDA graphs took.
+        graphs_estimate_gib: memory reserved for CUDA graphs.
+        available_gib: memory for the KV cache.
+        free_gib: free memory at vLLM's first measurement.
+        total_gib: memory of the GPU.
+        utilization: share of the memory that vLLM may use.
+        budget_gib: memory that vLLM may use.
     """
 
     name: str
@@ -104,25 +104,25 @@ class WorkerLog:
 
 @dataclass(frozen=True)
 class StartupLog:
-    """A start-up.
+    """The log of a start.
 
     Attributes:
-        workers: one entry a process that said something of its GPU.
+        workers: what each process says about its GPU.
         settings: vLLM's arguments and configuration by name, as text.
-        version: vLLM's.
-        architecture: the model's class.
-        tokens: of the KV cache.
-        gpu_blocks: of the KV cache, in versions that count blocks.
-        cpu_blocks: on the host, likewise.
-        concurrency: requests of ``concurrency_length`` tokens at once.
+        version: version of vLLM.
+        architecture: class of the model.
+        tokens: tokens of the KV cache.
+        gpu_blocks: blocks of the KV cache, in versions that count blocks.
+        cpu_blocks: blocks on the host, in versions that count blocks.
+        concurrency: number of requests of ``concurrency_length`` tokens at once.
         concurrency_length: tokens of a request.
-        batched_tokens: of a step at most.
-        block_tokens: tokens of a block that a hybrid model needs.
-        second_runner: it ran on the second model runner, None when not said.
-        error: why it did not start, a name of ``ERRORS``.
-        needed_gib: of KV cache that one request takes, out of the error.
+        batched_tokens: most tokens of a step.
+        block_tokens: tokens of a block of a hybrid model.
+        second_runner: whether vLLM ran on the second model runner, None when the log does not tell.
+        error: why vLLM did not start, a name of ``ERRORS``.
+        needed_gib: KV cache that one request takes, from the error.
         error_length: tokens of that request.
-        longest: tokens that would do, out of the error.
+        longest: tokens that would fit, from the error.
     """
 
     workers: tuple[WorkerLog, ...] = ()
@@ -143,11 +143,11 @@ class StartupLog:
     longest: int | None = None
 
     def number(self, name: str) -> float | None:
-        """Return a setting that is a number, None when it is not there or none."""
+        """Return a numeric setting, None when it is missing or not a number."""
         return _number(self.settings.get(name))
 
     def stage(self, index: int, stages: int) -> list[WorkerLog]:
-        """Return the workers of a pipeline stage; with one stage all, and lines without a name are the first's."""
+        """Return the workers of a pipeline stage; lines without a name belong to the first stage."""
         if stages == 1:
             return list(self.workers)
         return [worker for worker in self.workers if worker.pipeline == index or (not worker.name and not index)]
@@ -159,7 +159,7 @@ _ERRORS = {name: re.compile(pattern) for name, pattern in ERRORS.items()}
 
 
 def parse_log(text: str) -> StartupLog:
-    """Return what a log says; of what it says several times, the last."""
+    """Return what a log says; of repeated numbers the last one counts."""
     lines = [line[:LONGEST] for line in ESCAPE.sub("", text.replace("\r", "\n")).splitlines()]
     workers: dict[str, dict[str, float]] = {}
     settings: dict[str, str] = {}
@@ -197,7 +197,7 @@ def parse_log(text: str) -> StartupLog:
 
 
 def _process(line: str) -> str:
-    """Return the name of the process that wrote a line, the innermost, with its number when the name has no ranks."""
+    """Return the name of the innermost process of a line, with its number if the name has no ranks."""
     found_all = PROCESS.finditer(line[:400])
     names = [found for found in found_all if found["pid"] or found["rank"] or RANKS.search(found["name"])]
     if not names:
@@ -248,7 +248,7 @@ def _second_runner(lines: list[str]) -> bool | None:
 
 
 def _error(text: str) -> tuple[str | None, Mapping[str, str | None]]:
-    """Return why it did not start, and the numbers in vLLM's words on it."""
+    """Return why vLLM did not start, and the numbers in its message."""
     for name, pattern in _ERRORS.items():
         found = pattern.search(text)
         if found:
