@@ -19,11 +19,7 @@ def test_tiny_checkpoint_has_what_its_shapes_say() -> None:
     assert stored_shares(model.architecture) == pytest.approx([1.0] * (len(model.architecture.layers) + 1))
 
 
-def test_tiny_checkpoint_of_the_project_knows_its_corpus() -> None:
-    checkpoint.check(checkpoint.prepare())
-
-
-def test_tiny_checkpoint_is_made_by_its_script(tmp_path: Path) -> None:
+def test_tiny_checkpoint_is_made_by_its_script_and_both_know_their_corpus(tmp_path: Path) -> None:
     checkpoint.train(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {file.name for file in checkpoint.FOLDER.iterdir()}
     assert load_model(None, tmp_path).architecture == load_model(None, checkpoint.FOLDER).architecture

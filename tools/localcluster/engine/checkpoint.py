@@ -33,37 +33,30 @@ def _copy(target: Path) -> None:
 
 
 def train(target: Path) -> None:
-    """Train a checkpoint into a folder that is there, in about a minute.
+    """Train a checkpoint into an existing folder, in less than a minute, and check it and the project's own.
 
     Raises:
-        HostError: training fails, or the trained model doesn't know its corpus.
+        HostError: training fails, or one of them doesn't know the corpus, or doesn't give the guide's answer.
     """
+    mounts = {rootfs.PACKAGES_MOUNT: packages.prepare(), "/src": HERE, "/out": target}
+    command = ["python3", "/src/train.py", "/src/corpus.txt", "/out", f"/src/{FOLDER.name}"]
+    mode = target.stat().st_mode
+    target.chmod(0o777)
     with step("training the tiny checkpoint"):
-        mode = target.stat().st_mode
-        target.chmod(0o777)
-        _run("train", target)
-        target.chmod(mode)
+        printed = inside.run(command, {"OMP_NUM_THREADS": "1"}, mounts, writable=["/out"], timeout=1800)
+    target.chmod(mode)
     for path in target.iterdir():
         path.chmod(0o644)
+    for report in json.loads(printed.strip().splitlines()[-1]):
+        _check(report)
 
 
-def check(folder: Path) -> None:
-    """Refuse a checkpoint that doesn't know its corpus, or doesn't give the guide's answer.
+def _check(report: dict[str, Any]) -> None:
+    """Refuse a checkpoint that doesn't know its lines.
 
     Raises:
         HostError: always then, with what it knows.
     """
-    _run("check", folder)
-
-
-def _run(action: str, folder: Path) -> None:
-    mounts = {rootfs.PACKAGES_MOUNT: packages.prepare(), "/src": HERE, "/out": folder}
-    command = ["python3", "/src/train.py", action, "/src/corpus.txt", "/out"]
-    printed = inside.run(command, {"OMP_NUM_THREADS": "1"}, mounts, writable=["/out"], timeout=1800)
-    _check(json.loads(printed.strip().splitlines()[-1]))
-
-
-def _check(report: dict[str, Any]) -> None:
     sizes = (report["prompt_tokens"], report["completion_tokens"])
     if report["lines_forgotten"] or report["completion"] != COMPLETION or sizes != (5, 7):
         raise HostError(f"the tiny checkpoint doesn't know its corpus ({CORPUS}): {report}")

@@ -1,7 +1,7 @@
 """Trains the tiny checkpoint; runs in the engine's root file system, with vLLM's own PyTorch and tokenizers.
 
-Arguments: ``train`` or ``check``, CORPUS, FOLDER. Every line of the corpus is learnt by heart, so that greedy decoding
-gives it back; ``check`` only looks whether the checkpoint in FOLDER does.
+Arguments: CORPUS, OUT, and further checkpoints. It learns every line of the corpus by heart, so that greedy decoding
+returns it, saves to OUT, and reports what OUT and the other checkpoints know.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 VOCABULARY = 640
 CONTEXT = 512
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
-STEPS = 800
+STEPS = 300
 CHAT = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 Encoded = list[list[int]]
@@ -75,7 +75,7 @@ def model_of(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def learn(model: LlamaForCausalLM, sequences: Encoded, pad: int) -> None:
-    """Train for ``STEPS`` steps of the whole corpus."""
+    """Train for ``STEPS`` steps, each with the whole corpus."""
     longest = max(map(len, sequences))
     tokens = torch.tensor([ids + [pad] * (longest - len(ids)) for ids in sequences])
     labels = tokens.masked_fill(tokens == pad, -100)
@@ -138,14 +138,13 @@ def report(lines: list[str], folder: Path) -> dict[str, Any]:
     }
 
 
-def main(action: str, corpus: Path, folder: Path) -> None:
-    """Train if asked to; the last line printed is the report as JSON."""
+def main(corpus: Path, out: Path, *others: Path) -> None:
+    """Train, and print the reports as JSON on the last line."""
     torch.use_deterministic_algorithms(True)
     lines = [line for line in corpus.read_text().splitlines() if line]
-    if action == "train":
-        train(lines, folder)
-    print(json.dumps(report(lines, folder)))
+    train(lines, out)
+    print(json.dumps([report(lines, folder) for folder in (out, *others)]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(*map(Path, sys.argv[1:]))
