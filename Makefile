@@ -36,7 +36,7 @@ cluster-down: ## stop the local cluster and leave nothing behind
 cluster-status: ## say what the local cluster is doing
 	@$(CLUSTER_PY) -m localcluster status
 
-generate: ## write everything that is generated: schema, catalogue of values, README tables
+generate: ## write everything that is generated: schema, presets, dashboard, tables and pictures of documents
 	@$(PY) -m chartfiles
 
 verify: ## fail when something generated is out of date

@@ -1,4 +1,4 @@
-"""Upgrades on a real API server: from the release before, and which values lead to a field that can't be changed."""
+"""Upgrades on a real API server: from the previous chart, and which values lead to a field that can't be changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TEMPLATES = ("spec.leaderWorkerTemplate.leaderTemplate.", "spec.leaderWorkerTemp
 
 
 def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
-    """With the same values: the pods stay, unless the table in UPGRADING.md has a field that restarts them."""
+    """With the same values: the pods stay, unless tests/upgrade/changes.md lists a field that restarts them."""
     file = next(file for file in previous().overlays if file.name == OVERLAY.name)
     before = render(simulated.VALUES, file, chart=previous().chart, namespace=release.namespace)
     after = render(simulated.VALUES, file, namespace=release.namespace)

@@ -1,4 +1,4 @@
-"""The kit's comparison of two renderings, and the archive of the release before."""
+"""The kit's comparison of two renderings, and the archive of the previous chart."""
 
 from __future__ import annotations
 
