@@ -45,7 +45,7 @@ def test_generated_schema_says_the_form_in_words_when_a_pattern_has_a_title() ->
     assert Draft7Validator(node).is_valid("1Gi")
 
 
-def test_hints_can_be_taken_back() -> None:
+def test_hints_can_be_removed() -> None:
     source = parse_values(SOURCE)
     assert without_hints(with_hints(source)) == source
 
@@ -70,7 +70,7 @@ def test_values_table_has_a_row_for_every_value() -> None:
     ]
 
 
-def test_overlays_table_takes_what_an_overlay_leaves_out_from_the_defaults() -> None:
+def test_overlays_table_takes_missing_values_from_the_defaults() -> None:
     defaults: Values = {"group": {"nodes": 2, "gpusPerNode": 8}, "parallelism": {"tensor": 8, "pipeline": 2}}
     overlay: Values = {
         "model": {"name": "a/b", "maxLength": 65536},

@@ -64,7 +64,7 @@ def default(value: object) -> str:
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
-    """Return a value by its dotted key, None when it is not there."""
+    """Return a value by its dotted key, None when it does not exist."""
     here: Any = values
     for part in key.split("."):
         here = here.get(part) if isinstance(here, Mapping) else None
@@ -72,13 +72,13 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
 
 
 def overlays_table(overlays: Mapping[Path, Values], defaults: Values) -> str:
-    """Return one row per overlay: the model, what it runs on, how it is spread and the context."""
+    """Return a row for each preset, with the model, the hardware, the layout, and the context."""
     rows = [overlay_row(path, merged(defaults, values)) for path, values in sorted(overlays.items())]
     return table(("Model", "Nodes x GPUs", "Layout", "Context", "File"), rows)
 
 
 def overlay_row(path: Path, values: Values) -> tuple[str, ...]:
-    """Return one overlay's row."""
+    """Return the row of a preset."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
     chosen = layout_of(values)
     sizes = {"tensor": chosen.tensor, "pipeline": chosen.pipeline, "data": chosen.data}
