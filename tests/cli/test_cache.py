@@ -79,7 +79,7 @@ def test_pack_of_a_group_that_does_not_serve_is_refused(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_pack_leaves_nothing_half_done_when_a_pod_can_not_be_read(
+def test_pack_leaves_no_partial_file_when_a_pod_can_not_be_read(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vmn.adapters.cache_bundle.TAR", "echo tar is not there >&2; exit 127")

@@ -132,7 +132,7 @@ def test_starting_release_ends_with_0_and_says_how_far_it_is(served: Served) -> 
     assert "starting, nothing wrong so far" in done.stdout
 
 
-def test_release_that_is_not_there_is_a_clear_message(served: Served) -> None:
+def test_missing_release_has_a_clear_message(served: Served) -> None:
     _, run = served(World())
     done = run("other")
     assert done.exit_code == 3
@@ -166,7 +166,7 @@ def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, mo
 
 
 @pytest.mark.parametrize(("made", "verdicts"), [(8, []), (30, ["pods-not-made"])])
-def test_pod_that_is_missing_is_so_at_the_time_at_which_the_pods_were_read(
+def test_pod_counts_as_missing_at_the_time_of_reading(
     served: Served, monkeypatch: pytest.MonkeyPatch, made: float, verdicts: list[str]
 ) -> None:
     world = World(groups=2)
@@ -192,7 +192,7 @@ def test_pod_that_is_missing_is_so_at_the_time_at_which_the_pods_were_read(
 
 
 @pytest.mark.parametrize("renewed", [True, False])
-def test_lease_that_is_old_counts_when_it_is_not_renewed(
+def test_old_lease_counts_when_it_is_not_renewed(
     served: Served, monkeypatch: pytest.MonkeyPatch, renewed: bool
 ) -> None:
     world = World()
@@ -212,7 +212,7 @@ def test_lease_that_is_old_counts_when_it_is_not_renewed(
 
 
 @pytest.mark.parametrize("passed_on", [True, False])
-def test_group_that_the_controller_has_not_heard_of_is_looked_for_again(
+def test_group_that_the_controller_has_not_requested_is_read_again(
     served: Served, monkeypatch: pytest.MonkeyPatch, passed_on: bool
 ) -> None:
     world = World(groups=2)
@@ -235,7 +235,7 @@ def test_group_that_the_controller_has_not_heard_of_is_looked_for_again(
     assert [item["id"] for item in found] == ([] if passed_on else ["pods-not-made"])
 
 
-def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Served) -> None:
+def test_missing_rights_are_reported_with_the_rule_that_gives_them(served: Served) -> None:
     fake, run = served(World())
     fake.denied = {"nodes"}
     done = run()
@@ -243,7 +243,7 @@ def test_what_may_not_be_read_is_said_with_the_rule_that_allows_it(served: Serve
     assert "Not checked: you may not read nodes. Add to a ClusterRole" in done.stdout
 
 
-def test_nothing_but_reading_is_asked_and_no_secret(served: Served) -> None:
+def test_doctor_only_reads_and_reads_no_secret(served: Served) -> None:
     fake, run = served(ill())
     run()
     assert [address for address in fake.asked if "/secrets" in address] == []

@@ -52,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     ],
     ids=lambda item: item.stem if isinstance(item, Path) else "",
 )
-def test_images_prints_what_to_mirror_one_a_line(run: Run, file: Path, lines: list[str]) -> None:
+def test_images_prints_what_to_mirror_one_per_line(run: Run, file: Path, lines: list[str]) -> None:
     done = run(file)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines() == lines
@@ -69,7 +69,7 @@ def test_images_prints_every_field_when_json_is_asked_for(run: Run) -> None:
     assert [item["source"] for item in downloaded if item["kind"] == "model"] == [f"deepseek-ai/DeepSeek-R1@{COMMIT}"]
 
 
-def test_images_takes_the_revision_that_vllm_is_told(run: Run) -> None:
+def test_images_takes_the_revision_of_vllm_s_arguments(run: Run) -> None:
     done = run(VALID / "everything.yaml")
     assert "hf://deepseek-ai/DeepSeek-R1@main" in done.stdout.splitlines()
 

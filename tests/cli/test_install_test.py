@@ -68,7 +68,7 @@ def test_install_test_ends_with_0_when_all_is_well(run: Run) -> None:
     assert "$ helm install install-test" in result.stderr
 
 
-def test_install_test_explains_cleans_up_and_goes_on_when_an_installation_fails(run: Run, tmp_path: Path) -> None:
+def test_install_test_explains_cleans_up_and_continues_when_an_installation_fails(run: Run, tmp_path: Path) -> None:
     result = run(failing='"helm install"*')
     log = (tmp_path / "log").read_text().splitlines()
     assert result.exit_code == 1
@@ -79,7 +79,7 @@ def test_install_test_explains_cleans_up_and_goes_on_when_an_installation_fails(
     assert log[-1].startswith("kubectl delete namespace")
 
 
-def test_install_test_tells_when_its_namespace_stays(run: Run) -> None:
+def test_install_test_reports_a_namespace_that_remains(run: Run) -> None:
     result = run(failing='"kubectl delete"*')
     assert result.exit_code == 1
     assert "FAILED  clean-up (0 s): kubectl delete: Error" in result.stdout

@@ -132,7 +132,7 @@ def test_upgrade_takes_the_previous_chart_that_it_is_given(run: Run, checkout: P
 
 
 @pytest.mark.parametrize("text", [b"no archive", b""])
-def test_upgrade_ends_with_3_when_the_archive_is_none(run: Run, checkout: Path, text: bytes) -> None:
+def test_upgrade_ends_with_3_when_the_file_is_not_an_archive(run: Run, checkout: Path, text: bytes) -> None:
     (checkout / "tests" / "upgrade" / "previous.tar.gz").write_bytes(text)
     result = run("--dry-run")
     assert result.exit_code == 3

@@ -35,7 +35,7 @@ def test_check_catches_a_log_of_something_else(tmp_path: Path) -> None:
     assert "61.83" in done.output
 
 
-def test_check_refuses_what_is_no_log(tmp_path: Path) -> None:
+def test_check_refuses_a_file_that_is_not_a_log(tmp_path: Path) -> None:
     log = tmp_path / "notes.txt"
     log.write_text("nothing of vLLM's\n", encoding="utf-8")
     done = plan("dsr1-32L-tp2-pp2.log", "--check", str(log))

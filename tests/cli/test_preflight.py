@@ -52,7 +52,7 @@ def test_preflight_ends_with_3_when_no_cluster_is_configured(run: Run, monkeypat
     assert "KUBECONFIG" in done.stderr
 
 
-def test_preflight_ends_with_3_and_names_the_contexts_there_are(run: Run) -> None:
+def test_preflight_ends_with_3_and_names_the_existing_contexts(run: Run) -> None:
     done = run("-f", str(OVERLAY), "--context", "there")
     assert (done.exit_code, done.stderr) == (3, "vmn: Context there does not exist. Use one of here.\n")
 
@@ -72,7 +72,7 @@ def test_preflight_ends_with_1_when_the_chart_refuses_the_values(run: Run, tmp_p
     assert "group/nodes" in done.stderr or "group.nodes" in done.stderr
 
 
-def test_findings_are_said_the_worst_last_and_counted() -> None:
+def test_results_are_printed_the_worst_last_and_counted() -> None:
     lines = text(FINDINGS).splitlines()
     assert [line.split()[0] for line in lines if line[:4].strip()] == ["PASS", "WARN", "FAIL", "1"]
     assert lines[-1] == "1 failed, 1 warned, 1 passed, 1 skipped"
@@ -80,7 +80,7 @@ def test_findings_are_said_the_worst_last_and_counted() -> None:
     assert all(len(line) <= 118 for line in lines)
 
 
-def test_what_is_not_needed_is_said_when_asked_for() -> None:
+def test_skipped_checks_are_printed_when_asked_for() -> None:
     assert "SKIP" not in text(FINDINGS)
     assert "SKIP" in text(FINDINGS, everything=True)
 

@@ -101,13 +101,13 @@ def test_other_objects_are_owned_by_the_job(fake: JobCluster) -> None:
         assert "blockOwnerDeletion" not in owner
 
 
-def test_passive_preflight_makes_nothing(fake: JobCluster) -> None:
+def test_preflight_creates_nothing_without_active(fake: JobCluster) -> None:
     assert preflight().exit_code == 0
     assert fake.most == {}
     assert [line for line in fake.asked if line.startswith(("POST", "PATCH")) and "dryRun=All" not in line] == []
 
 
-def test_findings_stand_with_the_others_and_progress_apart(fake: JobCluster) -> None:
+def test_probe_results_are_printed_with_the_others_and_progress_separately(fake: JobCluster) -> None:
     done = preflight("--active")
     assert "PASS  active-port" in done.stdout
     assert "PASS  server" in done.stdout
@@ -143,7 +143,7 @@ def test_pods_that_quota_forbids_fail_in_the_server_s_words(fake: JobCluster) ->
     assert nothing_left(fake)
 
 
-def test_pods_that_a_failed_job_takes_along_are_not_forgotten(fake: JobCluster) -> None:
+def test_pods_that_a_failed_job_deletes_are_not_forgotten(fake: JobCluster) -> None:
     ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "python3: not found"}}
     failed = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
     fake.statuses, fake.later = [RUNNING, RUNNING], [None, failed]
@@ -155,7 +155,7 @@ def test_pods_that_a_failed_job_takes_along_are_not_forgotten(fake: JobCluster) 
     assert nothing_left(fake)
 
 
-def test_time_that_is_up_is_a_failure(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_time_is_a_failure(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.statuses = [RUNNING, RUNNING]
     fake.facts = [FACTS[0], {}]
     clock = iter(range(0, 10**6, 10))
@@ -167,7 +167,7 @@ def test_time_that_is_up_is_a_failure(fake: JobCluster, monkeypatch: pytest.Monk
     assert nothing_left(fake)
 
 
-def test_user_without_rights_is_told_the_rules_and_nothing_is_made(fake: JobCluster) -> None:
+def test_user_without_rights_gets_the_rules_and_nothing_is_created(fake: JobCluster) -> None:
     fake.forbidden = {("create", "jobs"), ("delete", "jobs"), ("get", "pods/log")}
     done, found = actively()
     assert done.exit_code == 0
@@ -179,7 +179,7 @@ def test_user_without_rights_is_told_the_rules_and_nothing_is_made(fake: JobClus
     assert fake.most == {}
 
 
-def test_object_that_the_server_refuses_is_a_failure_and_the_others_go(fake: JobCluster) -> None:
+def test_refused_object_is_a_failure_and_the_others_are_deleted(fake: JobCluster) -> None:
     fake.refused = {"ConfigMap": "admission webhook of others denied the request"}
     _, found = actively()
     assert found["active"]["text"] == "the server refuses the ConfigMap: admission webhook of others denied the request"
@@ -187,7 +187,7 @@ def test_object_that_the_server_refuses_is_a_failure_and_the_others_go(fake: Job
     assert nothing_left(fake)
 
 
-def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, cluster: HealthyCluster) -> None:
+def test_release_that_runs_on_the_nodes_prevents_a_probe(fake: JobCluster, cluster: HealthyCluster) -> None:
     own = [pod(f"node-{index}", "8", NAMESPACE, **{NAME: "vllm"}) for index in range(2)]
     fake.objects = {**fake.objects, "pods": own}
     done, found = actively()
@@ -198,13 +198,13 @@ def test_release_that_runs_on_the_nodes_is_left_alone(fake: JobCluster, cluster:
     assert fake.most == {}
 
 
-def test_release_that_runs_beside_free_nodes_is_no_reason_to_wait(fake: JobCluster) -> None:
+def test_release_that_runs_next_to_free_nodes_does_not_prevent_a_probe(fake: JobCluster) -> None:
     fake.objects = {**fake.objects, "pods": [pod("node-0", "8", NAMESPACE, **{NAME: "vllm"})]}
     _, found = actively()
     assert found["active"]["status"] == "PASS"
 
 
-def test_namespace_that_is_not_there_is_not_made(fake: JobCluster) -> None:
+def test_missing_namespace_is_not_created(fake: JobCluster) -> None:
     fake.objects = {**fake.objects, "namespaces": []}
     _, found = actively()
     assert (found["active"]["status"], fake.most) == ("WARN", {})
@@ -219,7 +219,9 @@ def test_nodes_without_room_are_not_waited_for(fake: JobCluster) -> None:
     assert "room for 1 of the 2 pods of a group" in found["active"]["text"]
 
 
-def test_what_can_not_be_removed_is_told_with_the_command(fake: JobCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_that_can_not_be_deleted_is_reported_with_the_command(
+    fake: JobCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe_job, "REMOVAL_SECONDS", 0.2)
     fake.linger = 10**6
     done, _ = actively()
@@ -268,7 +270,7 @@ def test_error_on_the_way_leaves_nothing(fake: JobCluster, monkeypatch: pytest.M
     assert nothing_left(fake)
 
 
-def test_dry_run_prints_what_would_be_made_and_does_nothing(fake: JobCluster) -> None:
+def test_dry_run_prints_the_objects_and_creates_nothing(fake: JobCluster) -> None:
     done = preflight("--active", "--dry-run", "--active-timeout", "60")
     assert done.exit_code == 0
     objects = list(yaml.safe_load_all(done.stdout))

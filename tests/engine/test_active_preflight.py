@@ -51,7 +51,7 @@ OVER_THE_WHOLE_ONE = {
 }
 FAULTS: Mapping[str, tuple[Mapping[str, Any], list[Mapping[str, Any]], str, str]] = {
     # name: (values, objects in the namespace, the check that fails, what it says)
-    "wrong path": ({"weights": {"path": "/models/none"}}, [], "active-weights", "/models/none is not there; /models"),
+    "wrong path": ({"weights": {"path": "/models/none"}}, [], "active-weights", "/models/none does not exist; /models"),
     "missing shard": (OVER_THE_WHOLE_ONE, [CUT_OFF], "active-weights", "1 of 2 files of /models/tiny are missing"),
     "shared memory": (
         {"sharedMemory": {"size": "32Mi"}},

@@ -29,7 +29,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: st
     return info
 
 
-def test_files_and_folders_come_out_as_they_were(tmp_path: Path) -> None:
+def test_files_and_folders_are_unpacked_unchanged(tmp_path: Path) -> None:
     file = archive(
         tmp_path, member("vllm", tarfile.DIRTYPE), member("vllm/files/start.sh", mode=0o755), member("vllm/a")
     )
@@ -53,7 +53,7 @@ def test_files_and_folders_come_out_as_they_were(tmp_path: Path) -> None:
     ],
     ids=["above", "root", "link", "device"],
 )
-def test_what_leads_elsewhere_is_refused(bad: tarfile.TarInfo, words: str, tmp_path: Path) -> None:
+def test_path_outside_the_archive_is_refused(bad: tarfile.TarInfo, words: str, tmp_path: Path) -> None:
     with tarfile.open(archive(tmp_path, bad)) as tar, pytest.raises(tarfile.TarError, match=words):
         unpack(tar, tmp_path / "out")
     assert not (tmp_path / "out-of-it").exists()

@@ -82,7 +82,7 @@ def test_shares_add_up_to_one_tree_that_anybody_can_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["triton/" + "k" * 150 + "/kernel.so", "vllm/é/graph"])
-def test_names_that_tar_writes_in_another_way_are_below_the_root_as_well(name: str) -> None:
+def test_names_in_other_forms_of_tar_are_below_the_root_as_well(name: str) -> None:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as bundle:
         add_share(bundle, "vllm-0", archive({name: b"one"}), set())

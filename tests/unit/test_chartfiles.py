@@ -60,14 +60,14 @@ def test_values_table_has_a_row_for_every_value() -> None:
     ]
 
 
-def test_presets_table_takes_what_a_preset_leaves_out_from_the_defaults() -> None:
+def test_presets_table_takes_missing_values_from_the_defaults() -> None:
     defaults: Values = {"group": {"nodes": 2, "gpusPerNode": 8}, "parallelism": {"tensor": 8, "pipeline": 2}}
-    overlay: Values = {
+    preset: Values = {
         "model": {"name": "a/b", "maxLength": 65536},
         "group": {"nodes": 1},
         "parallelism": {"pipeline": 1},
     }
-    table = presets_table({Path("values/b.yaml"): overlay}, defaults)
+    table = presets_table({Path("values/b.yaml"): preset}, defaults)
     row = "| `a/b` | 1 x 8 | tensor 8 | 65,536 tokens | [b.yaml](values/b.yaml) |"
     assert table.splitlines()[-1] == row
 

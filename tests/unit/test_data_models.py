@@ -112,6 +112,6 @@ def test_lists_by_layer_have_one_item_per_layer(path: Path) -> None:
     assert all(len(items) == text["num_hidden_layers"] for items in by_layer)
 
 
-def test_no_model_is_there_twice() -> None:
+def test_no_model_exists_twice() -> None:
     names = Counter(read(path)["name"].lower() for path in MODELS)
     assert [name for name, times in names.items() if times > 1] == []

@@ -123,7 +123,7 @@ def test_previous_log_has_the_cause_when_the_container_was_restarted_in_place() 
     )
 
 
-def test_event_is_over_when_the_container_runs_since() -> None:
+def test_event_is_over_when_the_container_has_run_since() -> None:
     world = World()
     world.event(
         "Pod",
@@ -140,7 +140,7 @@ def test_event_is_over_when_the_container_runs_since() -> None:
     assert world.say().state is GroupHealth.STARTING
 
 
-def test_event_of_a_pod_that_is_gone_counts_only_when_the_group_comes_and_goes() -> None:
+def test_event_of_a_deleted_pod_counts_only_when_the_group_is_recreated_repeatedly() -> None:
     world = World()
     world.event("Pod", "vllm-0", "Killing", "Container vllm-leader failed startup probe, will be restarted", uid="old")
     world.log("vllm-0", HANDSHAKE)
@@ -150,7 +150,7 @@ def test_event_of_a_pod_that_is_gone_counts_only_when_the_group_comes_and_goes()
     assert {item.id for item in world.say().findings} >= {"recreate-loop", "startup-probe"}
 
 
-def test_failed_creation_is_over_when_the_pod_is_there() -> None:
+def test_failed_creation_is_over_when_the_pod_exists() -> None:
     world = World()
     message = 'create Pod vllm-0 in StatefulSet vllm failed error: pods "vllm-0" is forbidden: exceeded quota: team'
     world.event("StatefulSet", "vllm", "FailedCreate", message)
@@ -159,7 +159,7 @@ def test_failed_creation_is_over_when_the_pod_is_there() -> None:
     assert world.say().state is GroupHealth.STARTING
 
 
-def test_name_that_resolves_by_now_is_no_finding() -> None:
+def test_name_that_resolves_meanwhile_is_not_a_finding() -> None:
     world = World()
     said = "Startup probe failed: the leader's name vllm-0.vllm.serving does not resolve"
     world.event("Pod", "vllm-0-1", "Unhealthy", said, ago=60)
@@ -196,7 +196,7 @@ def test_service_per_group_is_a_note_while_the_group_starts() -> None:
     assert ("subdomain-per-group", Severity.NOTE) in [(item.id, item.severity) for item in world.say().findings]
 
 
-def test_group_that_is_taken_down_has_not_failed() -> None:
+def test_group_that_is_being_deleted_has_not_failed() -> None:
     world = World()
     for name in ("vllm-0", "vllm-0-1"):
         world.pod(name)["metadata"].update(deletionTimestamp=stamp(-65), deletionGracePeriodSeconds=95)
@@ -206,7 +206,7 @@ def test_group_that_is_taken_down_has_not_failed() -> None:
     assert (found.state, found.groups[0].line) == (GroupHealth.STARTING, "group 0 is being deleted")
 
 
-def test_cause_is_told_when_the_group_is_taken_down_for_it() -> None:
+def test_cause_is_shown_when_the_group_is_deleted_because_of_it() -> None:
     world = World()
     world.state("vllm-0-1", "terminated", reason="OOMKilled", exitCode=137, finishedAt=stamp(32))
     for name in ("vllm-0", "vllm-0-1"):
@@ -214,7 +214,7 @@ def test_cause_is_told_when_the_group_is_taken_down_for_it() -> None:
     assert (world.verdict().id, world.verdict().pod) == ("out-of-memory", "vllm-0-1")
 
 
-def test_note_of_a_recovered_group_says_what_went_before() -> None:
+def test_note_of_a_recovered_group_explains_the_recreation() -> None:
     world = World()
     world.recreated("vllm-0-1", ago=620)
     world.event("Pod", "vllm-0-1", "NodeNotReady", "Node is not ready", ago=660, uid="old")
@@ -244,7 +244,7 @@ def test_starting_release_says_how_far_it_is() -> None:
     assert "Loading safetensors checkpoint shards" in line
 
 
-def test_what_may_not_be_read_makes_nothing_up() -> None:
+def test_missing_rights_cause_no_findings() -> None:
     world = World()
     world.denied = {"nodes": "Add a rule.", "deployments": "Add a rule.", "leases": "Add a rule."}
     found = world.say()
@@ -261,7 +261,7 @@ def test_lost_node_has_the_taint_in_its_fix_and_names_the_node() -> None:
 
 
 @pytest.mark.parametrize("stopped", [True, False])
-def test_end_of_a_pod_that_was_told_to_end_is_no_failure_though_a_finalizer_holds_it(stopped: bool) -> None:
+def test_exit_of_a_deleted_pod_is_not_a_failure_even_if_a_finalizer_holds_it(stopped: bool) -> None:
     """The API server sets the time of deletion again when the containers have ended."""
     world = World()
     world.remove("vllm-0-1")
@@ -302,7 +302,7 @@ TOLD = (
 )
 
 
-def test_what_a_pod_tells_of_a_run_before_is_a_note_while_it_starts() -> None:
+def test_past_failure_is_a_note_while_the_group_starts() -> None:
     world = World()
     world.log("vllm-0", TOLD, *UP[:3])
     world.down("vllm-0")
@@ -312,7 +312,7 @@ def test_what_a_pod_tells_of_a_run_before_is_a_note_while_it_starts() -> None:
     assert "unrecognized arguments" in note.text
 
 
-def test_what_a_pod_tells_of_runs_before_is_the_verdict_when_the_group_comes_and_goes() -> None:
+def test_past_failure_is_the_verdict_when_the_group_is_recreated_repeatedly() -> None:
     world = World()
     world.log("vllm-0", TOLD, *UP[:3])
     world.down("vllm-0")
@@ -341,7 +341,7 @@ def earlier(reason: str, at: str, rank: int = 0) -> str:
         ("", earlier(PEER, "20261126T105728.000Z", 1), ["vllm-0-1"]),
     ],
 )
-def test_last_failure_is_told_of_by_the_pod_that_failed(leader: str, worker: str, told: list[str]) -> None:
+def test_last_failure_is_reported_by_the_pod_that_failed(leader: str, worker: str, told: list[str]) -> None:
     world = World()
     world.log("vllm-0", *leader.splitlines())
     world.log("vllm-0-1", *worker.splitlines())
@@ -350,7 +350,7 @@ def test_last_failure_is_told_of_by_the_pod_that_failed(leader: str, worker: str
 
 
 @pytest.mark.parametrize(("first", "second"), [("vllm-0", "vllm-0-1"), ("vllm-0-1", "vllm-0")])
-def test_deleted_pod_is_named_as_what_took_the_group_down(first: str, second: str) -> None:
+def test_deleted_pod_is_named_as_the_reason_for_deleting_the_group(first: str, second: str) -> None:
     world = World()
     world.event("Pod", first, "Killing", "Stopping container vllm", ago=100, uid="old")
     world.event("Pod", second, "Killing", "Stopping container vllm", ago=92, uid="old too")
@@ -359,7 +359,7 @@ def test_deleted_pod_is_named_as_what_took_the_group_down(first: str, second: st
     assert (note.pod, note.severity) == (first, Severity.NOTE)
 
 
-def test_pods_that_leaderworkerset_deleted_are_not_told_of_as_deleted() -> None:
+def test_pods_that_leaderworkerset_deleted_are_not_reported_as_deleted() -> None:
     world = World()
     world.recreated("vllm-0-1", ago=95)
     world.event("Pod", "vllm-0", "Killing", "Stopping container vllm", ago=94, uid="old")

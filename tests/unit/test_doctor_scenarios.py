@@ -224,7 +224,7 @@ def test_scenario_has_its_verdict(name: str) -> None:
     assert found.findings[0].severity is Severity.CAUSE
 
 
-def test_groups_that_wait_for_the_nodes_of_each_other() -> None:
+def test_groups_that_wait_for_each_other_s_nodes() -> None:
     world = World(groups=2)
     placed_in_part(world)
     for group in world.say().groups:
@@ -248,7 +248,7 @@ def test_group_that_was_just_recreated_misses_no_pods() -> None:
 
 @pytest.mark.parametrize(("ago", "verdicts"), [(5, []), (30, ["pods-not-made"])])
 @pytest.mark.parametrize("by", ["apply", "scale"])
-def test_group_that_is_just_wanted_misses_no_pods(by: str, ago: float, verdicts: list[str]) -> None:
+def test_group_that_was_just_requested_misses_no_pods(by: str, ago: float, verdicts: list[str]) -> None:
     world = World(groups=2)
     world.remove("vllm-1", "vllm-1-1")
     replicas: dict[str, Any] = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
@@ -265,7 +265,7 @@ def test_group_that_is_just_wanted_misses_no_pods(by: str, ago: float, verdicts:
     ("wanted", "asked_for", "verdicts"),
     [(1, 1, []), (1, 2, ["arguments", "pods-not-made"]), (2, 2, ["arguments", "pods-not-made"])],
 )
-def test_worker_that_outlives_a_group_that_was_scaled_away_is_no_failure(
+def test_worker_that_outlives_a_group_that_was_scaled_away_is_not_a_failure(
     wanted: int, asked_for: int, verdicts: list[str]
 ) -> None:
     world = World(groups=2)
@@ -281,7 +281,7 @@ def test_worker_that_outlives_a_group_that_was_scaled_away_is_no_failure(
     ]
 
 
-def test_pod_of_a_group_that_was_scaled_away_and_does_not_end_is_said() -> None:
+def test_stuck_pod_of_a_group_that_was_scaled_away_is_reported() -> None:
     world = World(groups=2)
     world.objects["leaderworkersets"][0]["spec"]["replicas"] = world.objects["statefulsets"][0]["spec"]["replicas"] = 1
     world.remove("vllm-1")
@@ -290,7 +290,7 @@ def test_pod_of_a_group_that_was_scaled_away_and_does_not_end_is_said() -> None:
 
 
 @pytest.mark.parametrize("why", ["may not be read", "is gone"])
-def test_group_of_a_rollout_s_surge_that_fails_is_said_when_nothing_tells_that_it_was_scaled_away(why: str) -> None:
+def test_failing_surge_group_is_reported_unless_it_is_known_to_be_scaled_away(why: str) -> None:
     world = World(groups=2)
     world.objects["leaderworkersets"][0]["spec"]["replicas"] = 1
     world.down("vllm-1")
@@ -303,7 +303,7 @@ def test_group_of_a_rollout_s_surge_that_fails_is_said_when_nothing_tells_that_i
 
 
 @pytest.mark.parametrize(("ago", "counts"), [(950, False), (550, True)])
-def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
+def test_events_of_an_earlier_release_of_the_same_name_do_not_count(ago: float, counts: bool) -> None:
     world = World()
     world.down("vllm-0")
     for later in range(3):
@@ -312,7 +312,7 @@ def test_events_of_a_release_before_of_the_same_name_do_not_count(ago: float, co
 
 
 @pytest.mark.parametrize(("ago", "state"), [(20, GroupHealth.STARTING), (700, GroupHealth.FAILED)])
-def test_worker_whose_leader_was_just_deleted_is_no_failure(ago: float, state: GroupHealth) -> None:
+def test_worker_whose_leader_was_just_deleted_is_not_a_failure(ago: float, state: GroupHealth) -> None:
     world = World()
     world.remove("vllm-0")
     said = "vllm-multinode: error: a pod of this group has closed its connection to port 29501"

@@ -59,7 +59,7 @@ def titled(excerpt: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     "excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].precedence is not Precedence.NOTE], ids=titled
 )
-def test_signature_is_the_verdict_when_its_words_are_there(excerpt: dict[str, Any]) -> None:
+def test_signature_is_the_verdict_when_its_words_appear(excerpt: dict[str, Any]) -> None:
     world = ill(excerpt)
     found = world.say()
     assert found.state is GroupHealth.FAILED
@@ -128,7 +128,7 @@ def test_recorded_log_of_a_start_that_went_well_has_no_verdict(file: Path) -> No
     assert [item for item in world.say().findings if item.severity is not Severity.NOTE] == []
 
 
-def test_probes_that_fail_before_a_start_is_over_are_no_finding() -> None:
+def test_probes_that_fail_during_a_start_are_not_a_finding() -> None:
     world = World()
     world.log("vllm-0", UP[0])
     world.down("vllm-0")
@@ -168,7 +168,7 @@ def test_entry_is_refused_when_it_can_not_be_read(entry: dict[str, Any], words: 
         signatures([entry])
 
 
-def test_table_is_refused_when_an_id_is_there_twice() -> None:
+def test_table_is_refused_when_two_entries_have_one_id() -> None:
     entry = {**ENTRY, "evidence": [{"in": "log", "text": "x"}]}
     with pytest.raises(SignatureError, match="two entries have this id"):
         signatures([entry, entry])

@@ -20,11 +20,11 @@ SETTINGS = Settings(
 )
 
 
-def test_items_are_chart_testing_and_then_every_overlay() -> None:
+def test_items_are_chart_testing_and_then_every_preset() -> None:
     assert [item.name for item in items(SETTINGS)] == ["ct lint", "ct install", "preset a.yaml", "preset b.yaml"]
 
 
-def test_overlay_renders_installs_checks_and_leaves_nothing() -> None:
+def test_preset_is_rendered_installed_checked_and_removed() -> None:
     item = items(SETTINGS)[2]
     verbs = [" ".join(step.command[:2]) for step in item.steps]
     assert verbs == [
@@ -69,7 +69,7 @@ def test_upgrade_goes_from_the_previous_chart_with_its_own_values_to_this_one() 
     assert items_["upgrade a.yaml"].cleanup
 
 
-def test_chart_testing_upgrades_in_the_checkout_with_a_path_from_there() -> None:
+def test_chart_testing_upgrades_in_the_checkout_with_a_relative_path() -> None:
     """It passes silently over a chart that it does not find on the branch."""
     (step,) = items(UPGRADED)[1].steps
     assert list(step.command[:3]) == ["ct", "install", "--upgrade"]
@@ -78,21 +78,21 @@ def test_chart_testing_upgrades_in_the_checkout_with_a_path_from_there() -> None
     assert "--upgrade" not in items(SETTINGS)[1].steps[0].command
 
 
-def test_every_step_is_bounded_by_more_than_it_is_told_to_wait() -> None:
+def test_every_step_has_a_limit_beyond_its_own_timeout() -> None:
     for item in [*items(SETTINGS), *items(UPGRADED)]:
         for step in [*item.steps, *item.explain, *item.cleanup, *last(SETTINGS)]:
             waits = [part for part in step.command if part.startswith("--timeout=")]
             assert step.limit > (SETTINGS.wait if waits else 0), step.command
 
 
-def test_overlay_waits_for_the_end_of_what_leaderworkerset_made() -> None:
+def test_preset_waits_until_leaderworkerset_s_objects_are_gone() -> None:
     wait = [step.command for step in items(SETTINGS)[2].steps if step.command[1:3] == ["wait", "--for=delete"]]
     assert len(wait) == 1
     assert "controllerrevisions" in wait[0][3]
     assert "leaderworkerset.sigs.k8s.io/name=install-test" in wait[0]
 
 
-def test_failed_overlay_is_uninstalled_and_its_pods_are_awaited() -> None:
+def test_failed_preset_is_uninstalled_and_its_pods_are_awaited() -> None:
     commands = [" ".join(step.command) for step in items(SETTINGS)[2].cleanup]
     assert commands[0].startswith("helm uninstall install-test --namespace ns --ignore-not-found --wait")
     assert commands[1].startswith("kubectl wait --for=delete statefulsets,pods,")
@@ -100,7 +100,7 @@ def test_failed_overlay_is_uninstalled_and_its_pods_are_awaited() -> None:
 
 
 @pytest.mark.parametrize(("own", "removed"), [(True, True), (False, False)])
-def test_namespace_is_removed_at_the_end_only_when_it_was_made_here(own: bool, removed: bool) -> None:
+def test_namespace_is_deleted_at_the_end_only_when_the_test_created_it(own: bool, removed: bool) -> None:
     commands = [" ".join(step.command) for step in last(replace(SETTINGS, own_namespace=own))]
     assert any("delete namespace ns" in command for command in commands) is removed
 

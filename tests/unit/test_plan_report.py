@@ -97,7 +97,7 @@ def test_verdict_is_coloured_only_when_asked_for() -> None:
     assert text(plan, colour=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
 
 
-def test_part_left_alone_is_what_vllm_does_not_use() -> None:
+def test_unused_part_is_what_vllm_does_not_use() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B").architecture
     context = plan_context(model, GPUS[0], Cluster(1, 1), VllmOptions(utilization=0.5))
     rank = predict(context, Layout()).ranks[0]

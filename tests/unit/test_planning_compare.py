@@ -44,7 +44,7 @@ def width(band: Band) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_question_is_read_from_the_log(name: str) -> None:
+def test_context_is_read_from_the_log(name: str) -> None:
     log = parse_log(text_of(name))
     options = options_of(log, VllmOptions())
     assert (options.version, options.utilization, options.eager) == ("0.26.0", 0.92, True)
@@ -108,7 +108,7 @@ def test_log_of_32_is_compared_by_what_it_says() -> None:
 
 
 @pytest.mark.parametrize(("estimate", "agrees"), [(None, True), (1.0, True), (3.0, False)])
-def test_cuda_graphs_are_kept_back_besides_the_activations(estimate: float | None, agrees: bool) -> None:
+def test_cuda_graphs_are_reserved_in_addition_to_the_activations(estimate: float | None, agrees: bool) -> None:
     """Before 0.32 the estimate has a line of its own, which a log may lack."""
     context = question_of_log("dsr1-32L-tp2-pp2", eager=False)
     layout = Layout(4)
@@ -139,7 +139,7 @@ def test_calibration_says_what_was_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_calibrated_prediction_is_the_log_s(name: str) -> None:
+def test_calibrated_prediction_matches_the_log(name: str) -> None:
     log, found = parse_log(text_of(name)), calibration_of(name)
     after = predict(found.context, layout_of(log))
     assert after.tokens.expected == pytest.approx(log.tokens, rel=0.001)
@@ -161,7 +161,7 @@ def test_calibration_tightens_other_layouts_and_lengths() -> None:
         assert after.tokens.expected == pytest.approx(before.tokens.expected, rel=0.02)
 
 
-def test_calibrated_question_plans_all_layouts() -> None:
+def test_calibrated_context_plans_all_layouts() -> None:
     found = calibration_of("dsr1-32L-tp2-pp2")
     plans = [plan for plan in predict_all(found.context) if plan.rejected is None]
     assert Layout(2, 2) in [plan.layout for plan in plans]

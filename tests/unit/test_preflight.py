@@ -390,7 +390,7 @@ def test_healthy_cluster_has_nothing_to_say() -> None:
     assert [item for item in HealthyCluster().say() if item.status in (CheckStatus.WARN, CheckStatus.FAIL)] == []
 
 
-def test_every_check_says_something_of_a_healthy_cluster() -> None:
+def test_every_check_has_a_result_on_a_healthy_cluster() -> None:
     assert len({item.check for item in HealthyCluster().say()}) >= 20
 
 
@@ -406,7 +406,7 @@ def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [name for name, fault in FAULTS.items() if fault[1] not in ("server", "permissions")])
-def test_fault_is_found_by_one_check_alone(fault: str) -> None:
+def test_fault_is_found_by_one_check_only(fault: str) -> None:
     change, check, *_ = FAULTS[fault]
     cluster = HealthyCluster()
     change(cluster)
@@ -421,7 +421,7 @@ def test_nodes_that_have_the_image_are_counted() -> None:
     assert any(f"1 of 3 nodes have {name}" in item.text for item in cluster.say())
 
 
-def test_what_may_not_be_read_fails_no_check() -> None:
+def test_missing_rights_fail_no_check() -> None:
     cluster = HealthyCluster()
     for plural in list(cluster.read):
         cluster.read.pop(plural)
@@ -436,7 +436,7 @@ def test_release_s_own_pods_are_room_for_its_upgrade() -> None:
     assert [item for item in cluster.say() if item.status is CheckStatus.FAIL] == []
 
 
-def test_release_s_own_objects_are_no_collision() -> None:
+def test_release_s_own_objects_do_not_collide() -> None:
     cluster = HealthyCluster()
     service = named("vllm-leader")
     service["metadata"]["annotations"] = {"meta.helm.sh/release-name": "vllm"}
@@ -446,7 +446,7 @@ def test_release_s_own_objects_are_no_collision() -> None:
     assert [item for item in cluster.say() if item.status is CheckStatus.FAIL] == []
 
 
-def test_each_pod_of_a_group_needs_a_node_of_its_own() -> None:
+def test_each_pod_of_a_group_needs_its_own_node() -> None:
     cluster = HealthyCluster()
     cluster.read["nodes"] = [node("large", **{"nvidia.com/gpu": "16"})]
     assert any("room for 1 of 2 pods" in item.text for item in cluster.say())
@@ -468,7 +468,7 @@ def test_quantity_is_read(text: str, number: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8 Gi", "Gi", "1ki", "0x10"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
+def test_text_that_is_not_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
         quantity(text)
 

@@ -158,7 +158,7 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
 
 
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
-def test_nothing_fails_where_all_is_there(case: str) -> None:
+def test_nothing_fails_when_everything_exists(case: str) -> None:
     assert [item for item in say(case, healthy(case)) if item.status is CheckStatus.FAIL] == []
 
 
@@ -175,7 +175,7 @@ def test_nothing_fails_where_all_is_there(case: str) -> None:
         ("autoscaled", "room-to-grow"),
     ],
 )
-def test_check_passes_where_it_has_something_to_look_at(case: str, check: str) -> None:
+def test_check_passes_when_it_has_something_to_check(case: str, check: str) -> None:
     assert [item.status for item in say(case, healthy(case)) if item.check == check] == [CheckStatus.PASS]
 
 
@@ -190,7 +190,7 @@ def test_fault_is_found_and_comes_with_a_fix(fault: str) -> None:
     assert found[0].fix
 
 
-def test_gateway_of_another_namespace_is_let_in_by_clients_only() -> None:
+def test_gateway_in_another_namespace_is_admitted_only_by_clients() -> None:
     warned = [item for item in say("autoscaled", healthy("autoscaled")) if item.check == "gateway-policy"]
     assert [item.status for item in warned] == [CheckStatus.WARN]
     clients: Object = {"networkPolicy": {"clients": [{"namespaceSelector": {}}]}}
@@ -199,13 +199,13 @@ def test_gateway_of_another_namespace_is_let_in_by_clients_only() -> None:
     assert [item.status for item in found] == [CheckStatus.PASS]
 
 
-def test_autoscaled_release_needs_room_for_its_least_number_of_groups() -> None:
+def test_autoscaled_release_needs_room_for_its_minimum_of_groups() -> None:
     least = {"autoscaling": {"minReplicas": 3}}
     assert RenderedRelease("vllm", HERE, render(least, CASES / "valid" / "autoscaled.yaml").documents).replicas == 3
 
 
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
-def test_only_what_the_release_leads_to_is_read(case: str) -> None:
+def test_only_what_the_release_refers_to_is_read(case: str) -> None:
     plurals = {item.plural for item in extension_reads(demand(case))}
     assert plurals == set(healthy(case)) - {"nodes", "pods", "services"}
 

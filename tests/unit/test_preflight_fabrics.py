@@ -86,7 +86,7 @@ WELL: Mapping[str, tuple[Check, Mapping[str, Any], Mapping[str, Sequence[Mapping
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
+def test_what_a_fabric_misses_is_found_and_comes_with_a_fix(name: str) -> None:
     check, fabric, there, words = FAULTS[name]
     found = list(check(demand(**fabric), Snapshot((1, 36), there)))
     assert [item.status for item in found] == [CheckStatus.FAIL]
@@ -95,7 +95,7 @@ def test_what_a_fabric_lacks_is_found_and_comes_with_a_fix(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WELL)
-def test_what_a_fabric_needs_is_seen(name: str) -> None:
+def test_what_a_fabric_needs_is_found(name: str) -> None:
     check, fabric, there = WELL[name]
     assert [item.status for item in check(demand(**fabric), Snapshot((1, 36), there))] == [CheckStatus.PASS]
 

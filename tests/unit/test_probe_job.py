@@ -47,7 +47,7 @@ def pod_of(run: ProbeRun) -> Any:
 
 @pytest.mark.parametrize("values", [None, RDMA, CLAIM], ids=["plain", "RDMA", "claim"])
 @pytest.mark.parametrize("file", [R1, TINY], ids=["r1", "tiny"])
-def test_objects_are_such_as_the_server_takes(file: Any, values: Mapping[str, Any] | None) -> None:
+def test_objects_are_valid_for_the_api_server(file: Any, values: Mapping[str, Any] | None) -> None:
     run = run_of(demand(values, file))
     assert [error for item in run.objects for error in object_errors(json.loads(json.dumps(item)))] == []
     assert [item["kind"] for item in run.objects] == ["Job", "Service", "ConfigMap", "NetworkPolicy"]
@@ -92,7 +92,7 @@ def test_pods_are_placed_and_allowed_like_the_release_s(values: Mapping[str, Any
         assert mine["containers"][0][key] == theirs["containers"][0][key], key
 
 
-def test_pods_have_the_release_s_volumes_but_for_what_it_makes_itself() -> None:
+def test_pods_have_the_release_s_volumes_except_those_that_it_creates() -> None:
     more = {"extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}, {"name": "fast", "emptyDir": {}}]}
     mounts = [{"name": "ca", "mountPath": "/ca"}, {"name": "fast", "mountPath": "/fast"}]
     spec = pod_of(run_of(demand({**CLAIM, **more, "extraVolumeMounts": mounts})))
@@ -119,12 +119,12 @@ def test_pods_carry_no_secret_and_nothing_else_of_the_release_s() -> None:
     assert not {"livenessProbe", "startupProbe", "lifecycle", "ports", "args"} & set(spec["containers"][0])
 
 
-def test_account_that_the_release_does_not_make_is_kept() -> None:
+def test_service_account_that_the_release_does_not_create_is_kept() -> None:
     spec = pod_of(run_of(demand({"serviceAccount": {"create": False, "name": "models"}})))
     assert spec["serviceAccountName"] == "models"
 
 
-def test_pods_preempt_nobody_and_wait_for_no_init_container() -> None:
+def test_pods_preempt_no_other_pod_and_have_no_init_container() -> None:
     values = {
         "scheduling": {"priorityClassName": "high"},
         "extraInitContainers": [{"name": "download", "image": "x:1"}],
@@ -142,7 +142,7 @@ def test_no_selector_of_the_release_or_of_lws_finds_the_pods() -> None:
     assert template["annotations"]["k8s.v1.cni.cncf.io/networks"] == "rdma"
 
 
-def test_pods_keep_apart_from_each_other_only() -> None:
+def test_pods_have_anti_affinity_only_to_each_other() -> None:
     run = run_of(demand())
     text = json.dumps(run.objects)
     assert NAME not in text
@@ -178,7 +178,7 @@ def test_pods_find_each_other_as_the_ranks_do() -> None:
     assert (told["port"], told["nodes"], told["limit"]) == (29501, 2, 300)
 
 
-def test_what_is_asked_comes_from_the_template() -> None:
+def test_expectations_come_from_the_template() -> None:
     plain = expectations_of(demand())
     assert (plain.gpus, plain.resource, plain.counts_gpus) == (8, "nvidia.com/gpu", True)
     assert (plain.weights, plain.rdma, plain.interface) == (None, False, None)
@@ -196,18 +196,18 @@ def test_what_is_asked_comes_from_the_template() -> None:
     assert (tiny.gpus, tiny.resource, tiny.weights) == (0, None, "/models/tiny")
 
 
-def test_weights_that_an_init_container_brings_are_not_looked_for() -> None:
+def test_weights_that_an_init_container_downloads_are_not_checked() -> None:
     volume = {"extraVolumes": [{"name": "own", "emptyDir": {}}]}
     mount = {"extraVolumeMounts": [{"name": "own", "mountPath": "/models/R1"}]}
     assert expectations_of(demand({**CLAIM, **volume, **mount})).weights is None
 
 
-def test_other_gpus_are_asked_for_and_not_counted() -> None:
+def test_other_gpus_are_requested_but_not_counted() -> None:
     found: Expectations = expectations_of(demand({"group": {"gpuResource": "amd.com/gpu"}}))
     assert (found.gpus, found.counts_gpus) == (8, False)
 
 
-def test_rights_are_those_of_the_objects_and_are_said_as_rules() -> None:
+def test_rights_are_those_of_the_objects_and_are_shown_as_rules() -> None:
     needed = rights(run_of(demand()))
     assert Right("batch", "jobs", "create") in needed
     assert Right("networking.k8s.io", "networkpolicies", "delete") in needed
@@ -218,7 +218,7 @@ def test_rights_are_those_of_the_objects_and_are_said_as_rules() -> None:
     assert needed[-1].attributes("models")["subresource"] == "log"
 
 
-def test_run_claims_no_devices_whose_template_comes_with_the_release() -> None:
+def test_probe_claims_no_devices_whose_template_comes_with_the_release() -> None:
     pod = pod_of(run_of(demand({"fabric": {"profile": "mnnvl"}})))
     assert "resourceClaims" not in pod
     assert "claims" not in pod["containers"][0]["resources"]

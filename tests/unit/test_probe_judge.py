@@ -114,10 +114,10 @@ def test_healthy_pods_pass_every_check() -> None:
         (1, "gpus", {"count": 0, "error": "nvidia-smi ended with 9"}, "FAIL", "(nvidia-smi ended with 9)"),
         (1, "gpus", {"error": "nvidia-smi ended with 9"}, "FAIL", "nvidia-smi ended with 9"),
         (1, "cache", {"paths": {"/cache/home": "Permission denied"}}, "FAIL", "not writable for user 2000: Permission"),
-        (1, "weights", {"error": "is not there"}, "FAIL", "/models/R1 is not there"),
+        (1, "weights", {"error": "does not exist"}, "FAIL", "/models/R1 does not exist"),
     ],
 )
-def test_check_fails_for_the_node_that_is_ill(
+def test_check_fails_for_the_unhealthy_node(
     rank: int, check: str, facts: dict[str, Any], status: str, words: str
 ) -> None:
     found = say(reports(rank, **{check: facts}))
@@ -128,7 +128,7 @@ def test_check_fails_for_the_node_that_is_ill(
     assert ill[0].fix
 
 
-def test_same_problem_of_several_nodes_is_said_once() -> None:
+def test_same_problem_of_several_nodes_is_reported_once() -> None:
     both = [ProbeReport(item.pod, {**item.answers, "shm": {"total": GIB}}) for item in reports()]
     ill = [item for item in say(both) if item.status is CheckStatus.FAIL]
     assert [item.text.partition(":")[0] for item in ill] == ["node-0, node-1"]
@@ -139,7 +139,7 @@ def test_capability_lifts_the_limit_of_locked_memory() -> None:
     assert {item.status for item in found} == {CheckStatus.PASS}
 
 
-def test_loopback_leads_nowhere() -> None:
+def test_loopback_is_refused() -> None:
     host = replace(ASKED, interface=None, host_network=True)
     failed = [item for item in say(reports(interface={"interface": "lo"}), host) if item.status is CheckStatus.FAIL]
     assert failed[0].text == "node-1: the route to the leader uses lo"
@@ -163,7 +163,7 @@ def test_checks_that_the_release_does_not_need_are_skipped_with_the_reason() -> 
     assert "only NVIDIA GPUs" in next(item.text for item in say(reports(), amd) if item.check == "active-gpus")
 
 
-def test_pod_that_did_not_start_is_told_in_the_scheduler_s_words() -> None:
+def test_pod_that_did_not_start_is_reported_in_the_scheduler_s_words() -> None:
     stuck = ProbeReport(PodProgress(1, "", Phase.STUCK, "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), {})
     first, *others = say([reports()[0], stuck])
     assert first.status is CheckStatus.FAIL
@@ -171,22 +171,22 @@ def test_pod_that_did_not_start_is_told_in_the_scheduler_s_words() -> None:
     assert [item.status for item in others if item.check == "active"] == []
 
 
-def test_container_that_ended_badly_is_told() -> None:
+def test_container_that_failed_is_reported() -> None:
     bad = ProbeReport(PodProgress(1, "node-1", Phase.ENDED, "StartError, exit status 128: python3: not found"), {})
     assert say([reports()[0], bad])[0].text == "node-1 ended: StartError, exit status 128: python3: not found"
 
 
-def test_pods_that_were_never_made_are_told_with_the_reason() -> None:
+def test_pods_that_were_never_created_are_reported_with_the_reason() -> None:
     found = say([], refused="forbidden: exceeded quota: all")
     assert [item.text for item in found] == ["0 of 2 pods were created in 12 s: forbidden: exceeded quota: all"]
 
 
-def test_pod_that_said_nothing_is_told() -> None:
+def test_pod_that_logged_nothing_is_reported() -> None:
     found = say([reports()[0], ProbeReport(PodProgress(1, "node-1", Phase.RUNS), {})])
     assert (found[0].status, found[0].text) == (CheckStatus.FAIL, "node-1: the pod logged nothing in 12 s")
 
 
-def test_missing_answer_fails_and_is_not_said_twice() -> None:
+def test_missing_answer_fails_and_is_not_reported_twice() -> None:
     lost = [item for item in say(reports(0, port=None)) if item.status is CheckStatus.FAIL]
     assert [item.text for item in lost] == ["node-0: no answer"]
     blocked = reports(1, port={"error": "timed out"})
@@ -195,7 +195,7 @@ def test_missing_answer_fails_and_is_not_said_twice() -> None:
     assert texts == ["node-1: can't connect to pod 0 at 10.0.0.1:29501: timed out"]
 
 
-def test_facts_are_read_between_other_lines_and_cut_ones_are_passed_over() -> None:
+def test_answers_are_found_between_other_lines_and_truncated_ones_are_ignored() -> None:
     line = "vmn-active " + json.dumps({"check": "shm", "total": 1})
     log = f'Warning: something\n{line}\nvmn-active {{"check": "dns", "addr\nvmn-active []\nvmn-active {{}}\n'
     assert answers_of(log) == {"shm": {"total": 1}}

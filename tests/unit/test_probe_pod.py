@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return probe_pod.put_program(tmp_path)
 
 
-def test_pods_meet_and_reach_each_other(folder: Path) -> None:
+def test_pods_connect_to_each_other(folder: Path) -> None:
     port = free_port()
     leader, worker = (probe_pod.start(folder, rank, host, port=port) for rank, host in enumerate((LEADER, WORKER)))
     met, joined = probe_pod.ended(leader)["port"], probe_pod.ended(worker)["port"]
@@ -48,27 +48,27 @@ def test_pod_waits_for_pod_0_that_listens_later(folder: Path) -> None:
     assert probe_pod.ended(worker)["port"]["error"] is None
 
 
-def test_pod_says_what_it_knows_when_pod_0_never_listens(folder: Path) -> None:
+def test_pod_reports_its_answers_when_pod_0_never_listens(folder: Path) -> None:
     facts = probe_pod.ended(probe_pod.start(folder, 1, WORKER, port=free_port(), limit=2))
     assert facts["port"]["error"] == "Connection refused"
     assert facts["dns"]["address"] == LEADER
     assert facts["shm"]["total"] > 0
 
 
-def test_pod_says_that_the_name_does_not_resolve(folder: Path) -> None:
+def test_pod_reports_that_the_name_does_not_resolve(folder: Path) -> None:
     facts = probe_pod.ended(probe_pod.start(folder, 1, WORKER, name="no.such.invalid", limit=2))
     assert facts["dns"]["address"] is None
     assert facts["dns"]["error"]
     assert facts["port"]["error"] == "the name of pod 0 has no address"
 
 
-def test_pod_0_says_that_its_port_is_taken(folder: Path) -> None:
+def test_pod_0_reports_that_its_port_is_in_use(folder: Path) -> None:
     with socket.create_server((LEADER, 0)) as taken:
         facts = probe_pod.ended(probe_pod.start(folder, 0, LEADER, port=taken.getsockname()[1]))
     assert facts["port"]["error"].startswith("Address already in use")
 
 
-def test_pod_0_says_who_did_not_come_and_bears_strangers(folder: Path) -> None:
+def test_pod_0_reports_who_did_not_connect_and_ignores_other_clients(folder: Path) -> None:
     port = free_port()
     leader = probe_pod.start(folder, 0, LEADER, port=port, nodes=3, limit=5)
     worker = probe_pod.start(folder, 2, WORKER, port=port, nodes=3, limit=5)
@@ -98,12 +98,12 @@ def pod_0_that_answers(answer: bytes) -> Iterator[int]:
             thread.join()
 
 
-def test_pod_says_that_pod_0_gets_no_connection_back(folder: Path) -> None:
+def test_pod_reports_that_pod_0_can_not_connect_back(folder: Path) -> None:
     with pod_0_that_answers(b'{"error": "timed out"}\n') as port:
         assert probe_pod.ended(probe_pod.start(folder, 1, WORKER, port=port))["port"]["back"] == "timed out"
 
 
-def test_pod_ends_at_once_when_it_is_told_to(folder: Path) -> None:
+def test_pod_exits_at_once_when_it_is_terminated(folder: Path) -> None:
     pod = probe_pod.start(folder, 1, WORKER, port=free_port())
     assert pod.stdout and pod.stdout.readline().startswith("vmn-active ")
     pod.send_signal(signal.SIGTERM)
@@ -111,7 +111,7 @@ def test_pod_ends_at_once_when_it_is_told_to(folder: Path) -> None:
         assert pod.wait(5) == 0
 
 
-def test_pod_of_one_node_meets_nobody(folder: Path) -> None:
+def test_single_pod_connects_to_no_other(folder: Path) -> None:
     facts = probe_pod.ended(probe_pod.start(folder, 0, LEADER, nodes=1, writable=[str(folder)]))
     assert set(facts) == {"shm", "cache", "interface"}
     assert facts["interface"]["interface"] == "lo"
@@ -140,7 +140,7 @@ def test_shared_memory_has_a_size_or_an_error() -> None:
     assert machine.shared_memory("/no/such")["error"] == "No such file or directory: /no/such"
 
 
-def test_folder_that_is_not_there_yet_is_tried_above(tmp_path: Path) -> None:
+def test_folder_that_does_not_exist_is_tried_above(tmp_path: Path) -> None:
     found = machine.writable([str(tmp_path / "home" / "deep"), "/proc/none"])
     assert found["paths"][str(tmp_path / "home" / "deep")] is None
     assert found["paths"]["/proc/none"]
@@ -169,7 +169,7 @@ def test_gpus_are_counted_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monk
     assert machine.gpus() == {"count": 2, "by": "nvidia-smi -L", "names": ["NVIDIA H100 80GB HBM3"]}
 
 
-def test_gpus_of_a_driver_that_fails_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_driver_has_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi(tmp_path, monkeypatch, "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
     found = machine.gpus()
     assert found["count"] == 0
@@ -206,7 +206,7 @@ def test_rdma_devices_have_the_state_of_their_ports(tmp_path: Path) -> None:
     assert machine.rdma(None, "/no/such", "/no/such") == {"devices": [], "closed": [], "ports": []}
 
 
-def test_program_is_whole_without_the_rest_of_vmn_and_small_enough(folder: Path) -> None:
+def test_program_runs_without_the_rest_of_vmn_and_is_small_enough(folder: Path) -> None:
     files = {file.name: file.read_text() for file in (folder / "probe_pod").iterdir()}
     assert {"__init__.py", "__main__.py"} <= set(files)
     assert len(json.dumps(files).encode()) < 2**19, "a ConfigMap has room for 1 MiB"

@@ -50,7 +50,7 @@ def problems(folder: Path) -> list[tuple[CheckStatus, str]]:
     return [(item.status, item.text) for item in weights(facts, asked)]
 
 
-def test_whole_checkpoint_has_no_problem(checkpoint: Path) -> None:
+def test_complete_checkpoint_has_no_problem(checkpoint: Path) -> None:
     assert problems(checkpoint) == []
     facts = read(str(checkpoint))
     assert (facts["files"], facts["total"]) == (3, 3 * SIZE)
@@ -62,7 +62,7 @@ def test_one_file_without_an_index_has_no_problem(checkpoint: Path) -> None:
     assert problems(checkpoint) == []
 
 
-def test_weights_that_say_nothing_of_their_length_have_no_problem(checkpoint: Path) -> None:
+def test_weights_without_their_own_length_have_no_problem(checkpoint: Path) -> None:
     for name in (INDEX, *SHARDS):
         (checkpoint / name).unlink()
     (checkpoint / "pytorch_model.bin").write_bytes(b"x")
@@ -102,7 +102,7 @@ def larger_index(folder: Path) -> None:
     ],
     ids=["missing", "empty", "cut", "pointer", "index", "configuration", "broken index"],
 )
-def test_checkpoint_that_is_not_whole_is_told(
+def test_incomplete_checkpoint_is_reported(
     checkpoint: Path, change: Callable[[Path], None], status: CheckStatus, words: str
 ) -> None:
     change(checkpoint)
@@ -111,12 +111,12 @@ def test_checkpoint_that_is_not_whole_is_told(
     assert words.format(checkpoint) in found[0][1]
 
 
-def test_folder_without_weights_is_told(tmp_path: Path) -> None:
+def test_folder_without_weights_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert problems(tmp_path) == [(CheckStatus.FAIL, f"{tmp_path} has no weights")]
 
 
-def test_wrong_path_is_told_with_what_there_is(checkpoint: Path) -> None:
+def test_wrong_path_is_reported_with_what_exists(checkpoint: Path) -> None:
     (_, text), *others = problems(checkpoint.parent / "R2")
     assert others == []
-    assert text == f"{checkpoint.parent}/R2 is not there; {checkpoint.parent} has R1"
+    assert text == f"{checkpoint.parent}/R2 does not exist; {checkpoint.parent} has R1"

@@ -115,14 +115,14 @@ def test_waiting_is_over_when_a_pod_stays_stuck(found: list[PodProgress], refuse
     assert patience.is_over(found, refused, 10 + STUCK_SECONDS)
 
 
-def test_waiting_goes_on_when_a_pod_was_stuck_for_a_moment() -> None:
+def test_waiting_continues_when_a_pod_was_stuck_for_a_moment() -> None:
     patience = Patience(2, 300)
     assert not patience.is_over([RUNS[0], STUCK], "", 10)
     assert not patience.is_over(RUNS, "", 20)
     assert not patience.is_over([RUNS[0], STUCK], "", 10 + STUCK_SECONDS)
 
 
-def test_waiting_is_over_when_one_goes_on_long_after_another_has_ended() -> None:
+def test_waiting_is_over_when_one_runs_long_after_another_has_ended() -> None:
     patience = Patience(2, 300)
     found = [ENDED[0], RUNS[1]]
     assert not patience.is_over(found, "", 10)
@@ -130,20 +130,20 @@ def test_waiting_is_over_when_one_goes_on_long_after_another_has_ended() -> None
     assert patience.is_over(found, "", 10 + STRAGGLER_SECONDS)
 
 
-def test_waiting_goes_on_when_one_has_ended_and_another_still_pulls_its_image() -> None:
+def test_waiting_continues_when_one_has_ended_and_another_still_pulls_its_image() -> None:
     patience = Patience(2, 300)
     found = [ENDED[0], PodProgress(1, "node-1", Phase.WAITS, "pulling the image")]
     assert not patience.is_over(found, "", 10)
     assert not patience.is_over(found, "", 250)
 
 
-def test_pods_that_ran_and_are_gone_have_ended() -> None:
+def test_deleted_pods_that_ran_have_ended() -> None:
     waits = PodProgress(2, "node-2", Phase.WAITS, "starting")
     bad = PodProgress(1, "node-1", Phase.ENDED, "exit status 1")
     assert with_deleted([*RUNS[:1], bad, waits], []) == [ENDED[0], bad]
     assert with_deleted(RUNS, ENDED) == ENDED
 
 
-def test_pods_are_said_in_one_line() -> None:
+def test_pods_are_described_in_one_line() -> None:
     assert in_words([RUNS[0], STUCK], "") == "node-0 runs; pod 1 stuck: 0/3 nodes"
     assert in_words([], "quota") == "no pods yet: quota"

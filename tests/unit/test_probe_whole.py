@@ -62,7 +62,7 @@ def run(folder: Path, models: Path) -> dict[str, CheckResult]:
     return {item.check: item for item in results(asked, reports, "", 1)}
 
 
-def test_pods_answer_all_that_the_manifests_ask(models: Path, tmp_path: Path) -> None:
+def test_pods_answer_all_checks_of_the_job(models: Path, tmp_path: Path) -> None:
     found = run(tmp_path, models)
     assert [item.text for item in found.values() if "no answer" in item.text] == []
     status = {name: str(item.status) for name, item in found.items() if name not in OF_THE_MACHINE}
@@ -71,7 +71,7 @@ def test_pods_answer_all_that_the_manifests_ask(models: Path, tmp_path: Path) ->
     assert set(status.values()) == {"PASS", "SKIP"}
 
 
-def test_fault_reaches_the_findings(models: Path, tmp_path: Path) -> None:
+def test_fault_reaches_the_results(models: Path, tmp_path: Path) -> None:
     (models / "tiny" / "model.safetensors").write_bytes(HEADER[:-1])
     found = run(tmp_path, models)
     assert str(found["active-weights"].status) == "FAIL"

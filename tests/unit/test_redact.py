@@ -35,7 +35,7 @@ APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nafter", "MIIE"),
     ],
 )
-def test_secret_is_taken_out_of_a_text(content: str, secret: str) -> None:
+def test_secret_is_removed_from_a_text(content: str, secret: str) -> None:
     found = redact.text(content)
     assert secret not in found
     assert GONE in found
@@ -58,7 +58,7 @@ def test_text_without_a_secret_stays_as_it_is(content: str) -> None:
     assert redact.text(content) == content
 
 
-def test_value_of_a_variable_is_taken_out_when_its_name_is_that_of_a_secret() -> None:
+def test_value_of_a_variable_is_removed_when_its_name_is_that_of_a_secret() -> None:
     found = redact.item({"env": [{"name": "MY_PASSWORD", "value": "x1"}, {"name": "HF_HOME", "value": "/cache"}]})
     assert found == {"env": [{"name": "MY_PASSWORD", "value": GONE}, {"name": "HF_HOME", "value": "/cache"}]}
 
@@ -73,7 +73,7 @@ def test_secret_object_keeps_its_name_and_nothing_else() -> None:
     assert redact.item(content) == {"kind": "Secret", "metadata": {"name": "a"}, "data": GONE}
 
 
-def test_annotations_that_hold_whole_objects_are_taken_out() -> None:
+def test_annotations_with_whole_objects_are_removed() -> None:
     metadata = {"annotations": {APPLIED: '{"data": {"x": "c2VjcmV0"}}', "a": "b"}, "managedFields": [{"f": 1}]}
     assert redact.item({"metadata": metadata}) == {"metadata": {"annotations": {APPLIED: GONE, "a": "b"}}}
 
@@ -83,12 +83,12 @@ def test_json_in_a_field_is_read_as_an_object() -> None:
     assert json.loads(found["config"]) == {"password": GONE, "user": "me"}
 
 
-def test_argument_after_a_secret_s_flag_is_taken_out() -> None:
+def test_argument_after_a_secret_flag_is_removed() -> None:
     found = redact.item({"args": ["m", "--api-key", "x1", "--max-model-len", "512", "--api-key=x2"]})
     assert found == {"args": ["m", "--api-key", GONE, "--max-model-len", "512", f"--api-key={GONE}"]}
 
 
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz0123456789", min_size=12, max_size=40), st.text(max_size=40))
-def test_token_of_the_hub_is_taken_out_wherever_it_stands(token: str, around: str) -> None:
+def test_token_of_the_hub_is_removed_wherever_it_appears(token: str, around: str) -> None:
     secret = f"hf_{token}"
     assert secret not in redact.text(f"{around} {secret} {around}")

@@ -32,7 +32,10 @@ def reader(command: Sequence[str]) -> Iterator[IO[bytes]]:
     Raises:
         NotPackedError: the command failed.
     """
-    with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         assert process.stdout
         broken: Exception | None = None
         try:
@@ -42,8 +45,8 @@ def reader(command: Sequence[str]) -> Iterator[IO[bytes]]:
             process.kill()
             broken = error
         if process.wait() or broken:
-            said.seek(0)
-            raise NotPackedError(said.read().decode(errors="replace").strip() or str(broken)) from broken
+            errors.seek(0)
+            raise NotPackedError(errors.read().decode(errors="replace").strip() or str(broken)) from broken
 
 
 def add_share(bundle: tarfile.TarFile, pod: str, stream: IO[bytes], seen: set[str]) -> Share:

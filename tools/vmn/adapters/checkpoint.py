@@ -13,16 +13,16 @@ from vmn.core.planning.model.checkpoint_sizes import Tensor
 INDEX = "model.safetensors.index.json"
 ONE_FILE = "model.safetensors"
 LARGEST_HEADER = 100_000_000
-"""Bytes; the format's own limit."""
+"""Bytes of the longest header that the format allows."""
 LENGTH_BYTES = 8
-"""A file begins with its header's length, little-endian."""
+"""Bytes at the beginning of a file with the length of its header, little-endian."""
 
 Read = Callable[[str, int, int], bytes]
-"""Gives bytes of a file: its name, the first byte, and how many."""
+"""Returns bytes of a file, by its name, the first byte, and their number."""
 
 
 class CheckpointError(Exception):
-    """Files that are no safetensors; the message says which, and why."""
+    """A file is not a safetensors file; the message says which, and why."""
 
 
 def files_of_index(content: bytes) -> list[str]:
@@ -42,8 +42,8 @@ def read_header(name: str, read: Read) -> dict[str, Tensor]:
     """Return the tensors of a file by name.
 
     Args:
-        name: the file's.
-        read: gives bytes of it.
+        name: name of the file.
+        read: returns bytes of the file.
 
     Raises:
         CheckpointError: the file is not a safetensors file.
@@ -68,10 +68,10 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
 
 
 def tensors_of_folder(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of a folder's checkpoint by name; nothing when it has no safetensors files.
+    """Return the tensors of the checkpoint in a folder by name, empty without safetensors files.
 
     Raises:
-        CheckpointError: a file is missing or no safetensors file.
+        CheckpointError: a file is missing, or is not a safetensors file.
         OSError: a file can't be read.
     """
     index = folder / INDEX
@@ -81,7 +81,7 @@ def tensors_of_folder(folder: Path) -> dict[str, Tensor]:
         if len(missing) == len(names):
             return {}
         if missing:
-            raise CheckpointError(f"{missing[0]} is in {INDEX} and not in {folder}: {len(missing)} files are missing")
+            raise CheckpointError(f"{missing[0]} is in {INDEX} but not in {folder} ({len(missing)} missing in all)")
     else:
         names = [ONE_FILE] if (folder / ONE_FILE).is_file() else []
     return headers(names, lambda name, begin, count: _read_part(folder / name, begin, count))
@@ -92,7 +92,7 @@ def headers(names: Iterable[str], read: Read) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: one of them is not a safetensors file.
-        OSError: one can't be read.
+        OSError: a file can't be read.
     """
     return {key: tensor for name in names for key, tensor in read_header(name, read).items()}
 

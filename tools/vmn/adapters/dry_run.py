@@ -21,6 +21,6 @@ def dry_run(client: ApiClient, method: str, path: str, body: Object) -> str | No
     answer = ask(client, method, path, [("dryRun", "All"), ("fieldManager", FIELD_MANAGER), *force], body)
     if answer.status < 300:
         return ""
-    said = message(answer)
-    not_allowed = answer.status in (401, 404) or any(words in said for words in NOT_ALLOWED)
-    return None if not_allowed else said
+    reason = message(answer)
+    not_allowed = answer.status in (401, 404) or any(words in reason for words in NOT_ALLOWED)
+    return None if not_allowed else reason

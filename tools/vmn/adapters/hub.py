@@ -69,14 +69,14 @@ def hub_tensors(model: str) -> dict[str, Tensor]:
 
 
 class _MissingError(HubError):
-    """A file that is not there."""
+    """A file does not exist."""
 
 
 def _fetch(model: str, file: str, begin: int = 0, count: int | None = None) -> bytes:
     endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
     url = f"{endpoint.rstrip('/')}/{quote(model)}/resolve/{REVISION}/{quote(file)}"
     if not url.startswith(("https://", "http://")):
-        raise HubError(f"HF_ENDPOINT is {endpoint}, and must begin with https:// or http://")
+        raise HubError(f"HF_ENDPOINT must begin with https:// or http:// (got {endpoint})")
     request = Request(url, headers={"User-Agent": "vmn"})
     if token := os.environ.get("HF_TOKEN"):
         request.add_unredirected_header("Authorization", f"Bearer {token}")
@@ -97,7 +97,7 @@ def _fetch(model: str, file: str, begin: int = 0, count: int | None = None) -> b
 def _refused(model: str, file: str, status: int) -> HubError:
     if status in (401, 403):
         return HubError(
-            f"{model} is gated, private or does not exist (HTTP {status}). Accept its licence on its page and set "
+            f"{model} is gated, private or does not exist (HTTP {status}). Accept its license on its page and set "
             "HF_TOKEN to a token that may read it."
         )
     if status == 404:

@@ -90,10 +90,10 @@ def model_of_file(path: Path, name: str | None = None) -> Model:
     file = path / "config.json" if path.is_dir() else path
     config = _read(file)
     own = config.get("_name_or_path")
-    there = file.resolve()
-    called = name or own or (there.parent.name if there.name == "config.json" else there.name)
+    resolved = file.resolve()
+    called = name or own or (resolved.parent.name if resolved.name == "config.json" else resolved.name)
     model = Model(str(called), _architecture(config, str(file)), config, str(file))
-    if there.name != "config.json":
+    if resolved.name != "config.json":
         return model
     try:
         return _with_weights(model, tensors_of_folder(file.parent))

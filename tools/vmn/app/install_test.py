@@ -29,8 +29,8 @@ def check_cluster() -> None:
         return
     if "NotFound" in done.stderr:
         raise MissingError("LeaderWorkerSet is not installed on the cluster. Install LWS first.")
-    said = (done.stderr.strip().splitlines() or ["kubectl failed without a message."])[-1]
-    raise MissingError(f"No cluster answers: {said} Set KUBECONFIG, or start a local cluster with `make cluster-up`.")
+    reason = (done.stderr.strip().splitlines() or ["kubectl failed without a message."])[-1]
+    raise MissingError(f"No cluster answers: {reason} Set KUBECONFIG, or start a local cluster with `make cluster-up`.")
 
 
 def run_items(items: Iterable[Item], last: Iterable[Step], say: Say) -> list[ItemResult]:
@@ -75,8 +75,8 @@ def run_step(step: Step, say: Say) -> str:
         return refusal(step, done.stdout)
     for line in _tail(done):
         say(f"      {line}")
-    said = done.stderr.strip().splitlines() or [f"exit status {done.code}"]
-    return f"{' '.join(step.command[:2])}: {said[-1]}"
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.code}"]
+    return f"{' '.join(step.command[:2])}: {lines[-1]}"
 
 
 def _show(steps: Sequence[Step], say: Say) -> None:

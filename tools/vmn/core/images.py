@@ -55,8 +55,8 @@ def models(release: RenderedRelease) -> Iterator[str]:
         for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
             env = plain_env(container)
             if settings := env.get(SETTINGS):
-                asked = json.loads(settings)
-                yield f"{asked['model']}@{asked['revision']}"
+                download = json.loads(settings)
+                yield f"{download['model']}@{download['revision']}"
             if container["name"].startswith("vllm-") and "HF_HOME" in env and env.get("HF_HUB_OFFLINE") != "1":
                 yield _served(container["args"])
 

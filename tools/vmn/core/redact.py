@@ -1,4 +1,4 @@
-"""Taking secrets out of objects and logs, before they leave the cluster's owner."""
+"""Removing secrets from objects and logs before they are shared."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ GONE = "[redacted]"
 NAMED = re.compile(
     r"(?i)(token|secret|passw(or)?d|passphrase|credential|private_?key|api_?key|access_?key|authorization)"
 )
-"""Names of variables, keys and flags whose values are secrets."""
+"""Names of variables, keys, and flags whose values are secrets."""
 HARMLESS = re.compile(
     r"(?i)^(max|min|num|n|total)_|tokens$|tokenizer|_(secret|token)_?(name|file|path)$|existingsecret"
 )
-"""Names that only look so: counts of tokens, tokenizers, and where a secret is."""
+"""Names that only look like secrets: counts of tokens, tokenizers, and references to secrets."""
 SECRETS = (
     re.compile(r"\bhf_[A-Za-z0-9]{8,}"),  # Hugging Face
-    re.compile(r"\b(sk|pk|rk)-[A-Za-z0-9_-]{16,}"),  # OpenAI and those like it
+    re.compile(r"\b(sk|pk|rk)-[A-Za-z0-9_-]{16,}"),  # OpenAI and similar services
     re.compile(r"\b(gh[pousr]_|github_pat_|glpat-|xox[abprs]-)[A-Za-z0-9_-]{10,}"),  # GitHub, GitLab, Slack
     re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"),  # AWS
     re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # JSON web tokens
@@ -33,11 +33,11 @@ ASSIGNED = re.compile(
 )
 """``name=value``, ``"name": "value"``, ``--name value``."""
 APPLIED = ("kubectl.kubernetes.io/last-applied-configuration", "meta.helm.sh/release-manifest")
-"""Annotations that hold whole objects, values included."""
+"""Annotations that contain whole objects with their values."""
 
 
 def text(content: str) -> str:
-    """Return a text without the secrets that can be told by their form or by the name before them."""
+    """Return a text without the secrets that their form or the name before them reveals."""
     for pattern in SECRETS:
         content = pattern.sub(GONE, content)
     content = BEARER.sub(lambda found: f"{found[1]} {GONE}", content)
@@ -49,14 +49,14 @@ def _assigned(found: re.Match[str]) -> str:
     is_flag = name.startswith("--") or found.string[: found.start()].endswith("--")
     if is_harmless(name) or value.strip("\"'") in ("", "[]", "None", "null", "True", "False", "true", "false", GONE):
         return found[0]
-    if not sign.strip() and not is_flag:  # words of a sentence: "the token is wrong"
+    if not sign.strip() and not is_flag:  # part of a sentence, such as "the token is wrong"
         return found[0]
     quote = value[0] if value[0] in "\"'" else ""
     return f"{name}{sign}{quote}{GONE}{quote}"
 
 
 def is_harmless(name: str) -> bool:
-    """Return whether a name is not that of a secret."""
+    """Return whether a name is not the name of a secret."""
     plain = name.lstrip("-").replace("-", "_")
     return NAMED.search(plain) is None or HARMLESS.search(plain) is not None
 
@@ -65,8 +65,8 @@ def item(content: Any, name: str = "") -> Any:
     """Return an object, or a part of one, without secrets.
 
     Args:
-        content: of the object.
-        name: of the key that it stands under.
+        content: content of the object.
+        name: key of the content.
     """
     if isinstance(content, Mapping):
         return _mapping(content)
@@ -103,7 +103,7 @@ def _json(part: str) -> Any:
 
 
 def _flags(parts: list[Any]) -> list[Any]:
-    """Return arguments, without the value after a flag that is a secret's."""
+    """Return arguments without the value after the flag of a secret."""
     found: list[Any] = []
     for part in parts:
         before = found[-1] if found and isinstance(found[-1], str) else ""

@@ -12,9 +12,9 @@ MARK = "vmn-active "
 """Beginning of the line of each answer; the rest is JSON."""
 
 
-def report(check: str, facts: dict[str, Any]) -> None:
+def report(check: str, answer: dict[str, Any]) -> None:
     """Print the answer of one check at once, because the pod may be terminated while it waits for others."""
-    print(MARK + json.dumps({"check": check, **facts}), flush=True)
+    print(MARK + json.dumps({"check": check, **answer}), flush=True)
 
 
 def local(asked: dict[str, Any]) -> None:

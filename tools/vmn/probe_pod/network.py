@@ -106,23 +106,23 @@ class Member:
         return {"listen": f"{self.host}:{self.port}", "error": None, "heard": sorted(heard)}
 
     def _join(self, server: socket.socket, leader: str | None) -> dict[str, Any]:
-        facts: dict[str, Any] = {"to": f"{leader}:{self.port}", "seconds": None, "error": None, "back": None}
+        answer: dict[str, Any] = {"to": f"{leader}:{self.port}", "seconds": None, "error": None, "back": None}
         if leader is None:
-            return {**facts, "error": "the name of pod 0 has no address"}
+            return {**answer, "error": "the name of pod 0 has no address"}
         begun = now()
         dialled = reach(leader, self.port, self.deadline)
         if isinstance(dialled, OSError):
-            return {**facts, "error": str(dialled.strerror or dialled)}
-        facts["seconds"] = now() - begun
+            return {**answer, "error": str(dialled.strerror or dialled)}
+        answer["seconds"] = now() - begun
         mine = server.getsockname()[1]
         with dialled, dialled.makefile("rw", encoding="utf-8") as stream:
             dialled.settimeout(max(1, self.deadline - now()))  # pod 0 may be busy with other checks
             try:
                 print(json.dumps({"rank": self.rank, "host": self.host, "port": mine}), file=stream, flush=True)
-                answer = json.loads(stream.readline() or '{"error": "pod 0 closed the connection"}')
+                reply = json.loads(stream.readline() or '{"error": "pod 0 closed the connection"}')
             except OSError as error:
-                return {**facts, "error": f"connected, and then: {error.strerror or error}"}
-        return {**facts, "from": f"{self.host}:{mine}", "back": answer["error"]}
+                return {**answer, "error": f"connected, and then: {error.strerror or error}"}
+        return {**answer, "from": f"{self.host}:{mine}", "back": reply["error"]}
 
 
 def _greet(connection: socket.socket) -> int:

@@ -21,7 +21,7 @@ def read(path: str) -> dict[str, Any]:
     if not folder.is_dir():
         if folder.is_file():
             return {"path": path, "error": None, "files": 1, "kind": folder.suffix, "size": folder.stat().st_size}
-        return {"path": path, "error": "is not there", "near": _near(folder)}
+        return {"path": path, "error": "does not exist", "near": _near(folder)}
     try:
         return {"path": path, **_checkpoint(folder)}
     except (OSError, ValueError, KeyError, AttributeError) as error:

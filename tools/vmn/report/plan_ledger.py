@@ -86,7 +86,7 @@ def _order(part: str) -> int:
 
 
 def _shares(parts: Mapping[str, float], total: int) -> Ledger:
-    """Return whole hundredths that add up to ``total``: cut off, and the largest remainders get what is left."""
+    """Return whole hundredths that add up to ``total``: rounded down, and the largest remainders get the rest."""
     cut = {part: math.floor(size * 100) for part, size in parts.items()}
     left = total - sum(cut.values())
     for part in sorted(parts, key=lambda part: cut[part] - parts[part] * 100)[: max(0, left)]:

@@ -28,7 +28,7 @@ PARTS = {
     OTHER: "NCCL and graphs",
     GRAPHS: "NCCL and graphs",
 }
-"""Lines that a bar shows together; what has no colour of its own is among the other weights."""
+"""Lines that a bar combines; lines without a color are among the other weights."""
 FITS = {"yes": "fits", "maybe": "may fit", "no": "does not fit"}
 WIDTH, LEFT, BAR, STEP, TOP = 1000, 110, 860, 52, 112
 STYLE = """
@@ -78,7 +78,7 @@ def segments(lines: Ledger) -> dict[str, int]:
 
 
 def _used(parts: Mapping[str, int]) -> int:
-    """Return the length of a bar; what is missing for the KV cache is not drawn."""
+    """Return the length of a bar, without memory that is missing for the KV cache."""
     return sum(size for size in parts.values() if size > 0)
 
 

@@ -283,14 +283,14 @@ def _storage(context: PlanContext) -> Storage:
 
 def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
     """Return activations, memory outside PyTorch, and CUDA graphs."""
-    model, batch, vllm, told = context.model, context.batch, context.vllm, context.correction
+    model, batch, vllm, correction = context.model, context.batch, context.vllm, context.correction
     activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, context.kv_dtype))
     other = non_torch(layout, vllm)
     captured = graphs(model, layout, batch, vllm, large_gpu=context.gpu.gib >= 160)
-    if told is None:
+    if correction is None:
         return activation, other, captured
     return (
-        told.correct_activation(layout, batch, stage, activation),
-        told.correct_non_torch(layout, batch, stage, other),
-        told.correct_graphs(layout, batch, stage, captured),
+        correction.correct_activation(layout, batch, stage, activation),
+        correction.correct_non_torch(layout, batch, stage, other),
+        correction.correct_graphs(layout, batch, stage, captured),
     )

@@ -45,10 +45,10 @@ def _storage_class(name: str, snapshot: Snapshot) -> CheckResult | None:
 
 
 def _default_class(snapshot: Snapshot) -> CheckResult | None:
-    there = snapshot.all("storageclasses")
-    if "storageclasses" in snapshot.denied or any(annotations_of(item).get(DEFAULT) == "true" for item in there):
+    existing = snapshot.all("storageclasses")
+    if "storageclasses" in snapshot.denied or any(annotations_of(item).get(DEFAULT) == "true" for item in existing):
         return None
-    known = ", ".join(item["metadata"]["name"] for item in there) or "none"
+    known = ", ".join(item["metadata"]["name"] for item in existing) or "none"
     text = "the release creates a claim without a StorageClass, and the cluster has no default class"
     return failed("claims", text, f"Set weights.volume.storageClassName to a class with shared volumes: {known}.")
 

@@ -55,8 +55,8 @@ def _term_matches(term: Mapping[str, Any], node: Object) -> bool:
     )
 
 
-def _matches(rule: Mapping[str, Any], there: Mapping[str, str]) -> bool:
-    value = there.get(rule["key"])
+def _matches(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value = labels.get(rule["key"])
     values: Sequence[str] = rule.get("values") or []
     match rule["operator"]:
         case "In":

@@ -22,8 +22,8 @@ DRIVER = "Install NVIDIA's DRA driver for GPUs 25.8 or later, with resources.com
 def google_networks(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check on Google's clusters that the networks of the GPUs' interfaces exist."""
     names = google_names(release)
-    there = {item["metadata"]["name"] for item in snapshot.all(GOOGLE_NETWORKS)} | {POD_NETWORK}
-    missing = [name for name in names if name not in there]
+    existing = {item["metadata"]["name"] for item in snapshot.all(GOOGLE_NETWORKS)} | {POD_NETWORK}
+    missing = [name for name in names if name not in existing]
     if not names:
         yield skipped("google-networks", "the pods use no Google networks")
     elif not snapshot.served(GOOGLE_NETWORKS):

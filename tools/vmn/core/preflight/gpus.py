@@ -56,16 +56,16 @@ def driver(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
 
 def shared(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check that GPUs are neither partitioned (MIG) nor shared (time-slicing, MPS)."""
-    there = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(release, snapshot)}
-    cut = [name for name, found in there.items() if _is_cut(found)]
-    split = [name for name, found in there.items() if _is_split(found)]
+    labelled = {fit.node["metadata"]["name"]: labels_of(fit.node) for fit in _named(release, snapshot)}
+    cut = [name for name, found in labelled.items() if _is_cut(found)]
+    split = [name for name, found in labelled.items() if _is_split(found)]
     if cut:
         fix = "Set nvidia.com/mig.config=all-disabled on these nodes, or select others: NCCL can't connect MIG devices."
         yield failed("whole-gpus", f"{nodes_are(len(cut), 'has', 'have')} GPUs partitioned with MIG: {cut[0]}", fix)
     if split:
         fix = "Disable time-slicing on these nodes, or select others: several pods would share a GPU's memory."
         yield warned("whole-gpus", f"{nodes_are(len(split), 'shares its', 'share their')} GPUs: {split[0]}", fix)
-    if not there:
+    if not labelled:
         yield skipped("whole-gpus", f"no node has the label {PRODUCT}")
     elif not cut and not split:
         yield passed("whole-gpus", "no GPU is partitioned or shared")

@@ -80,8 +80,8 @@ def limits(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult
 
 def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check with a dry run that admission accepts the pods."""
-    said = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in release.pods}
-    refused = {role: text for role, text in said.items() if text}
+    answers = {pod.role: snapshot.dry_runs.get(f"Pod/{pod.role}") for pod in release.pods}
+    refused = {role: text for role, text in answers.items() if text}
     if refused:
         role, text = next(iter(refused.items()))
         fix = "Change the values that the message names, or the namespace's label pod-security.kubernetes.io/enforce."
@@ -91,7 +91,7 @@ def security(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         yield warned(
             "admission", f"namespace {release.namespace} does not exist yet, so the pods could not be tried", fix
         )
-    elif all(text is None for text in said.values()):
+    elif all(text is None for text in answers.values()):
         yield warned("admission", "the pods could not be tried", "Add the right to create pods, which a dry run needs.")
     else:
         level = next((labels_of(item).get(ENFORCE) for item in snapshot.all("namespaces")), None)
@@ -131,8 +131,8 @@ def _denies(item: Object) -> bool:
 def mesh(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check that no service mesh injects a proxy, which breaks NCCL."""
     for item in snapshot.all("namespaces"):
-        there = labels_of(item)
-        found = next((key for key, value in MESHES.items() if key in there and value in (None, there[key])), None)
+        labels = labels_of(item)
+        found = next((key for key, value in MESHES.items() if key in labels and value in (None, labels[key])), None)
         linkerd = (item["metadata"].get("annotations") or {}).get("linkerd.io/inject") == "enabled"
         if found or linkerd:
             out = all(

@@ -93,9 +93,9 @@ class Placement:
         return taken
 
     def _fit(self, node: Object) -> NodeFit:
-        there, taken = allocatable(node), self._taken.get(node["metadata"]["name"], {})
-        short = tuple(name for name, amount in self.requests.items() if there.get(name, Decimal(0)) < amount)
-        left = {name: there.get(name, Decimal(0)) - taken.get(name, Decimal(0)) for name in self.requests}
+        offered, taken = allocatable(node), self._taken.get(node["metadata"]["name"], {})
+        short = tuple(name for name, amount in self.requests.items() if offered.get(name, Decimal(0)) < amount)
+        left = {name: offered.get(name, Decimal(0)) - taken.get(name, Decimal(0)) for name in self.requests}
         slots = min((int(left[name] // amount) for name, amount in self.requests.items() if amount), default=0)
         busy = tuple(name for name, amount in self.requests.items() if left[name] < amount)
         barred = tuple(dict.fromkeys(why for pod in self.release.pods for why in bars(node, pod.spec)))
@@ -136,8 +136,8 @@ def nodes(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]
 
 def place_slots(fit: NodeFit, requests: Mapping[str, Decimal]) -> int:
     """Return the number of pods that fit on a node when it is empty."""
-    there = allocatable(fit.node)
-    return min(int(there.get(name, Decimal(0)) // amount) for name, amount in requests.items() if amount)
+    offered = allocatable(fit.node)
+    return min(int(offered.get(name, Decimal(0)) // amount) for name, amount in requests.items() if amount)
 
 
 def spare(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
@@ -188,8 +188,10 @@ def _remedy(place: Placement) -> str:
     if short:
         name = short[0][0]
         most = max(allocatable(fit.node).get(name, Decimal(0)) for fit in place.fits)
-        asked = written(name, place.requests[name])
-        return f"Each pod requests {asked} of {name}, but the largest node offers {written(name, most)}: request less."
+        requested = written(name, place.requests[name])
+        return (
+            f"Each pod requests {requested} of {name}, but the largest node offers {written(name, most)}: request less."
+        )
     return "Add nodes, or use fewer (group.nodes, group.replicas)."
 
 

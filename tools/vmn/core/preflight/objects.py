@@ -17,14 +17,14 @@ def secrets(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
     """Check that Secrets and ConfigMaps exist, with the keys that pods use."""
     named = [item for spec in release.pod_specs for item in references(spec)]
     once = {(item.kind, item.name, item.key): item for item in reversed(named)}
-    asked = [item for item in reversed(once.values()) if not release.renders(item.kind, item.name)]
-    if not asked:
+    used = [item for item in reversed(once.values()) if not release.renders(item.kind, item.name)]
+    if not used:
         yield skipped("secrets", "the release needs no other Secrets or ConfigMaps than its own")
         return
-    problems = [found for item in asked if (found := _missing(item, snapshot))]
+    problems = [found for item in used if (found := _missing(item, snapshot))]
     yield from problems
     if not problems:
-        names = ", ".join(sorted({item.name for item in asked}))
+        names = ", ".join(sorted({item.name for item in used}))
         yield passed("secrets", f"these exist, with their keys: {names}")
 
 
@@ -68,8 +68,8 @@ def classes(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResul
 
 def networks(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check that the networks that pods are attached to exist."""
-    asked = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in release.pods]
-    names = list(dict.fromkeys(part.strip() for text in asked if text for part in text.split(",") if "{" not in text))
+    used = [pod.template["metadata"].get("annotations", {}).get(NETWORKS) for pod in release.pods]
+    names = list(dict.fromkeys(part.strip() for text in used if text for part in text.split(",") if "{" not in text))
     own = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}" for item in snapshot.all(NETWORK_PLURAL)}
     missing = [name for name in names if _full(name, release.namespace) not in own]
     if not names:

@@ -38,8 +38,8 @@ def _local_queue(name: str, release: RenderedRelease, snapshot: Snapshot) -> Che
 
 def topology(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check that the topology of the pods is a level of one of Kueue's Topologies."""
-    asked = [annotations_of(pod.template).get(key) for pod in release.pods for key in TOPOLOGIES]
-    level = next((item for item in asked if item), None)
+    named = [annotations_of(pod.template).get(key) for pod in release.pods for key in TOPOLOGIES]
+    level = next((item for item in named if item), None)
     if not level:
         yield skipped("queue-topology", "the release uses no topology of Kueue")
     elif "topologies" in snapshot.objects:
@@ -47,8 +47,8 @@ def topology(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         if level in known:
             yield passed("queue-topology", f"{level} is a level of a Topology")
         else:
-            there = ", ".join(sorted(known)) or "none"
-            fix = f"Set scheduling.topology to an existing level: {there}."
+            existing = ", ".join(sorted(known)) or "none"
+            fix = f"Set scheduling.topology to an existing level: {existing}."
             yield failed("queue-topology", f"no Topology of Kueue has the level {level}", fix)
 
 

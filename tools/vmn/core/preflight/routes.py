@@ -22,14 +22,14 @@ def gateways(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResu
         fix = "Install the Gateway API, or unset routing.httpRoute."
         yield failed("gateway", "the cluster does not know HTTPRoute", fix)
     elif "gateways" in snapshot.objects:
-        there = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in snapshot.all("gateways")}
-        asked = [(ref.get("namespace") or release.namespace, ref["name"]) for ref in parents(routes[0])]
-        missing = [f"{name} in {where}" for where, name in asked if (where, name) not in there]
+        existing = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in snapshot.all("gateways")}
+        parents_of_route = [(ref.get("namespace") or release.namespace, ref["name"]) for ref in parents(routes[0])]
+        missing = [f"{name} in {where}" for where, name in parents_of_route if (where, name) not in existing]
         if missing:
             fix = "Set routing.httpRoute.parentRefs to a Gateway that kubectl get gateways --all-namespaces lists."
             yield failed("gateway", f"there is no Gateway {missing[0]}", fix)
         else:
-            yield passed("gateway", f"these Gateways exist: {', '.join(name for _, name in asked)}")
+            yield passed("gateway", f"these Gateways exist: {', '.join(name for _, name in parents_of_route)}")
 
 
 def parents(route: Object) -> list[Object]:

@@ -71,10 +71,10 @@ def controller(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckRe
             fix = f"kubectl --namespace {where} describe deployment {CONTROLLER}"
             yield failed("lws-controller", f"{CONTROLLER} in {where} has no available pod", fix)
             return
-    said = snapshot.dry_runs.get(f"LeaderWorkerSet/{release.lws['metadata']['name']}")
-    if said:
-        yield failed("lws-controller", f"the API server refuses the LeaderWorkerSet: {said}", _webhook_fix(said))
-    elif said is None and not deployments:
+    refusal = snapshot.dry_runs.get(f"LeaderWorkerSet/{release.lws['metadata']['name']}")
+    if refusal:
+        yield failed("lws-controller", f"the API server refuses the LeaderWorkerSet: {refusal}", _webhook_fix(refusal))
+    elif refusal is None and not deployments:
         yield warned(
             "lws-controller",
             "you may not read the controller",
@@ -84,7 +84,7 @@ def controller(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckRe
         yield passed("lws-controller", "the controller runs, and the API server accepts the LeaderWorkerSet (dry run)")
 
 
-def _webhook_fix(said: str) -> str:
-    if "webhook" in said:
+def _webhook_fix(refusal: str) -> str:
+    if "webhook" in refusal:
         return f"Check the webhook's pods and certificate: kubectl --namespace lws-system get pods,endpointslices,{CRD}"
     return "Change the values that the message names."

@@ -77,11 +77,11 @@ def spans_nodes(layout: Layout, cluster: Cluster) -> bool:
 
 def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if model.heads % layout.tensor:
-        said = (
+        vllm_message = (
             f"Total number of attention heads ({model.heads}) must be divisible by tensor parallel size "
             f"({layout.tensor})."
         )
-        yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads", said)
+        yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads", vllm_message)
     for layer in model.kinds:
         attention = layer.attention
         if (
@@ -96,8 +96,8 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if layout.pipeline > len(model.layers):
         yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
     if layout.expert and not model.is_moe:
-        said = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
-        yield Refusal("expert", "expert parallelism needs a mixture of experts", said)
+        vllm_message = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
+        yield Refusal("expert", "expert parallelism needs a mixture of experts", vllm_message)
 
 
 def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
@@ -142,17 +142,19 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if count == 1:
         return
     if layout.tensor % count:
-        said = f"tp_size={layout.tensor} must be divisible by dcp_size={count}."
-        yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", said)
+        vllm_message = f"tp_size={layout.tensor} must be divisible by dcp_size={count}."
+        yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", vllm_message)
     for layer in model.kinds:
         attention = layer.attention
         if isinstance(attention, LatentAttention):
             continue
         if not isinstance(attention, Attention) or attention.window or attention.chunk:
             yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")
-        elif said := _heads_unshared(attention, layout):
+        elif vllm_message := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)
-            yield Refusal("decode_context", f"decode context {count} can't share {copies} copies of each KV head", said)
+            yield Refusal(
+                "decode_context", f"decode context {count} can't share {copies} copies of each KV head", vllm_message
+            )
 
 
 def _heads_unshared(attention: Attention, layout: Layout) -> str:

@@ -122,15 +122,15 @@ def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, sto
 
 def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
     hidden, module = model.hidden, "mlp.experts.0.gate_proj"
-    here, width = expert_share(mlp, layout)
-    biases = here * (2 * width + hidden) * mlp.bias
+    experts, width = expert_share(mlp, layout)
+    biases = experts * (2 * width + hidden) * mlp.bias
     if model.quantization and model.quantization.method == "mxfp4":
         for name, size in storage.mxfp4_bytes(hidden, width).items():
-            yield Matrix("experts", module, here * size, name, each=1.0)
+            yield Matrix("experts", module, experts * size, name, each=1.0)
         yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
         return
-    yield Matrix("experts", module, here * 2 * hidden * width, "w13_weight")
-    yield Matrix("experts", module, here * hidden * width, "w2_weight")
+    yield Matrix("experts", module, experts * 2 * hidden * width, "w13_weight")
+    yield Matrix("experts", module, experts * hidden * width, "w2_weight")
     yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
 
 

@@ -82,15 +82,15 @@ def _plain(sizes: Mapping[str, float]) -> float:
 def _mask(model: Architecture, index: int) -> tuple[bool, ...]:
     """Return which matrices of a layer are quantized."""
     matrices = layer_matrices(model, model.layers[index], Layout(), CHECKPOINT)
-    return tuple(_is_quantised(model, matrix, index) for matrix in matrices)
+    return tuple(_is_quantized(model, matrix, index) for matrix in matrices)
 
 
 def _layer_bytes(
-    model: Architecture, layer: Layer, layout: Layout, quantised: tuple[bool, ...], storage: Storage
+    model: Architecture, layer: Layer, layout: Layout, quantized: tuple[bool, ...], storage: Storage
 ) -> dict[str, float]:
     sizes: dict[str, float] = {}
     tensors: dict[str, float] = {}
-    for matrix, small in zip(layer_matrices(model, layer, layout, storage), quantised, strict=True):
+    for matrix, small in zip(layer_matrices(model, layer, layout, storage), quantized, strict=True):
         each, scale = float(model.dtype_bytes), 0.0
         if matrix.each is not None:
             each = matrix.each
@@ -108,7 +108,7 @@ def _layer_bytes(
     return sizes
 
 
-def _is_quantised(model: Architecture, matrix: Matrix, index: int) -> bool:
+def _is_quantized(model: Architecture, matrix: Matrix, index: int) -> bool:
     quantization = model.quantization
     if quantization is None or matrix.plain or (quantization.experts_only and matrix.group != "experts"):
         return False

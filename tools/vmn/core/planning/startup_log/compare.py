@@ -90,10 +90,10 @@ class Calibration:
 def layout_of(log: StartupLog) -> Layout:
     """Return the layout of a log; a parallel size that it does not name is 1."""
     count = {name: int(log.number(f"{name}_parallel_size") or 1) for name in ("tensor", "pipeline", "data")}
-    seen = [worker.pipeline for worker in log.workers if worker.pipeline is not None]
+    stages = [worker.pipeline for worker in log.workers if worker.pipeline is not None]
     return Layout(
         tensor=count["tensor"],
-        pipeline=max(count["pipeline"], max(seen, default=0) + 1),
+        pipeline=max(count["pipeline"], max(stages, default=0) + 1),
         data=count["data"],
         expert=log.settings.get("enable_expert_parallel") == "True",
         decode_context=int(log.number("decode_context_parallel_size") or 1),
@@ -161,16 +161,16 @@ def _least(workers: Sequence[WorkerLog], name: str) -> float | None:
 
 def _non_torch(workers: Sequence[WorkerLog]) -> float | None:
     """Return the memory outside PyTorch: as the log says, or its sum of both without the weights."""
-    said, both, weights = (_most(workers, name) for name in ("non_torch_gib", "consumed_gib", "weights_gib"))
-    return said if said is not None or both is None or weights is None else both - weights
+    logged, both, weights = (_most(workers, name) for name in ("non_torch_gib", "consumed_gib", "weights_gib"))
+    return logged if logged is not None or both is None or weights is None else both - weights
 
 
 def _activation(prediction: Prediction, rank: Rank, workers: Sequence[WorkerLog]) -> float | None:
     """Return the peak activations: as the log says, or what is missing between the budget and the KV cache."""
-    said = _most(workers, "activation_gib")
+    logged = _most(workers, "activation_gib")
     graphs = _most(workers, "graphs_estimate_gib")
-    if said is not None:
-        return said - (graphs or 0.0) if _most(workers, "consumed_gib") is not None else said
+    if logged is not None:
+        return logged - (graphs or 0.0) if _most(workers, "consumed_gib") is not None else logged
     available = _least(workers, "available_gib")
     if available is None:
         return None
@@ -243,11 +243,11 @@ def check(prediction: Prediction, log: StartupLog) -> list[str]:
 
 
 def _other_question(prediction: Prediction, log: StartupLog) -> Iterator[str]:
-    asked, seen = prediction.layout, layout_of(log)
+    predicted, of_log = prediction.layout, layout_of(log)
     for name in ("tensor", "pipeline", "data"):
-        told = f"{name}_parallel_size" in log.settings or (name == "pipeline" and seen.pipeline > 1)
-        if told and getattr(asked, name) != getattr(seen, name):
-            yield f"the log has {name} parallel size {getattr(seen, name)}, the prediction {getattr(asked, name)}"
+        is_logged = f"{name}_parallel_size" in log.settings or (name == "pipeline" and of_log.pipeline > 1)
+        if is_logged and getattr(predicted, name) != getattr(of_log, name):
+            yield f"the log has {name} parallel size {getattr(of_log, name)}, the prediction {getattr(predicted, name)}"
     length = log.concurrency_length or log.error_length
     if length and length != prediction.length:
         yield f"the log has requests of {length:,} tokens, the prediction {prediction.length:,}"

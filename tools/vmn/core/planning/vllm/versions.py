@@ -41,7 +41,7 @@ class Behaviour:
 BEHAVIOURS = (
     # utilization: 0.90 up to 0.19, 0.92 by 0.22 (config/cache.py).
     # graphs_charged: since 0.21 (envs.py, VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS).
-    # runner_v2: published notes on 0.23's source (three kinds, not quantised), logs and notes of 0.26 and 0.27 (dense
+    # runner_v2: published notes on 0.23's source (three kinds, not quantized), logs and notes of 0.26 and 0.27 (dense
     # models, and a few kinds), the source of 0.32 (config/vllm.py, use_v2_model_runner: all).
     # overlap: logs of 0.26; it began earlier, and the careful choice for what lies between is that it costs.
     # state_blocks: prefix caching of hybrid models is off in 0.26 and on in 0.32 (is_prefix_caching_supported).

@@ -74,12 +74,12 @@ def with_deleted(before: Sequence[PodProgress], now: Sequence[PodProgress]) -> l
 
 def refusal(job: str, events: Sequence[Object]) -> str:
     """Return why the Job's controller can't create pods, such as admission or quota; empty when it can."""
-    said = [
+    text = [
         event["message"]
         for event in events
         if event["involvedObject"].get("name") == job and event.get("reason") == "FailedCreate"
     ]
-    return re.sub(r'^Error creating: (pods "[^"]*" is )?', "", said[-1]) if said else ""
+    return re.sub(r'^Error creating: (pods "[^"]*" is )?', "", text[-1]) if text else ""
 
 
 def _events_of(pod: Object, events: Sequence[Object]) -> Iterator[Object]:
@@ -96,8 +96,8 @@ def _progress(pod: Object, events: Sequence[Object]) -> PodProgress:
     if ended := entry.get("terminated"):
         return PodProgress(rank, node, Phase.ENDED, _ending(ended))
     if status.get("phase") in ("Failed", "Succeeded"):
-        said = f"{status.get('reason', 'Failed')}: {status.get('message', '')}".rstrip(": ")
-        return PodProgress(rank, node, Phase.ENDED, said if status["phase"] == "Failed" else "")
+        text = f"{status.get('reason', 'Failed')}: {status.get('message', '')}".rstrip(": ")
+        return PodProgress(rank, node, Phase.ENDED, text if status["phase"] == "Failed" else "")
     if "running" in entry:
         return PodProgress(rank, node, Phase.RUNS)
     if not node:
@@ -108,12 +108,12 @@ def _progress(pod: Object, events: Sequence[Object]) -> PodProgress:
 def _ending(ended: Object) -> str:
     if ended.get("exitCode") == 0:
         return ""
-    said = str(ended.get("message") or "").strip()
-    return f"{ended.get('reason', 'Error')}, exit status {ended.get('exitCode')}{': ' + said[-300:] if said else ''}"
+    text = str(ended.get("message") or "").strip()
+    return f"{ended.get('reason', 'Error')}, exit status {ended.get('exitCode')}{': ' + text[-300:] if text else ''}"
 
 
 def _unscheduled(rank: int, status: Object, events: Sequence[Object]) -> PodProgress:
-    said = next(
+    text = next(
         (
             item.get("message") or item.get("reason") or ""
             for item in status.get("conditions") or ()
@@ -122,15 +122,15 @@ def _unscheduled(rank: int, status: Object, events: Sequence[Object]) -> PodProg
         "",
     )
     if any(event.get("reason") == SCALES for event in events):
-        return PodProgress(rank, "", Phase.WAITS, f"a node is being added; {said}")
-    return PodProgress(rank, "", Phase.STUCK if said else Phase.WAITS, said or "not scheduled yet")
+        return PodProgress(rank, "", Phase.WAITS, f"a node is being added; {text}")
+    return PodProgress(rank, "", Phase.STUCK if text else Phase.WAITS, text or "not scheduled yet")
 
 
 def _starting(rank: int, node: str, waiting: Object, events: Sequence[Object]) -> PodProgress:
     reason = str(waiting.get("reason") or "ContainerCreating")
     if reason not in WAITING_WELL:
-        said = f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
-        return PodProgress(rank, node, Phase.STUCK, said)
+        text = f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
+        return PodProgress(rank, node, Phase.STUCK, text)
     last = events[-1] if events else {}
     if last.get("reason") in BAD_EVENTS:
         return PodProgress(rank, node, Phase.STUCK, f"{last['reason']}: {last.get('message', '')}")
