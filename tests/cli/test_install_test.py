@@ -1,4 +1,4 @@
-"""``vmn install-test`` from the outside, with stand-ins for the programs that it calls."""
+"""``vmn install-test`` as a user runs it, with stand-ins for the programs that it calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ esac
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs the command on a small chart with one overlay."""
+    """Return a function that runs the command on a small chart with one preset."""
     checkout = tmp_path / "checkout"
     chart = write_chart(checkout / "charts" / "small")
     (checkout / "values").mkdir()

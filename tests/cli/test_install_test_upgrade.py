@@ -1,4 +1,4 @@
-"""``vmn install-test --upgrade``: from what git has, from what the checkout keeps, and what it says without either."""
+"""``vmn install-test --upgrade``: from the chart in git, from the archive in the checkout, and without either."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a checkout with a small chart, an overlay, ct.yaml and the release before."""
+    """Return a checkout with a small chart, a preset, ct.yaml, and the previous release."""
     root = tmp_path / "checkout"
     chart = write_chart(root / "charts" / "small")
     (chart / "ci").mkdir()
@@ -67,13 +67,13 @@ def run(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def git(folder: Path, *arguments: str) -> None:
-    """Run git with an author of its own."""
+    """Run git with its own author."""
     own = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"]
     subprocess.run(["git", *own, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 def with_history(checkout: Path, branch: str = "origin/main") -> None:
-    """Make the checkout a git repository whose remote branch has the chart, and raise its version since."""
+    """Make the checkout a git repository whose remote branch has the chart, and raise its version afterwards."""
     git(checkout, "init")
     git(checkout, "add", "charts", "values", "ct.yaml")
     git(checkout, "commit", "-m", "before")
@@ -84,7 +84,7 @@ def with_history(checkout: Path, branch: str = "origin/main") -> None:
 
 
 def test_ct_itself_upgrades_from_the_target_branch(run: Run, checkout: Path, tmp_path: Path) -> None:
-    """The real ct in a real repository: it would say nothing when it found no chart to upgrade from."""
+    """The real ct in a real repository: without a chart to upgrade from it would report nothing."""
     with_history(checkout)
     (tmp_path / "bin" / "yamllint").write_text("#!/bin/sh\n")
     (tmp_path / "bin" / "yamale").write_text("#!/bin/sh\n")
