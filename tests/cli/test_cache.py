@@ -1,4 +1,4 @@
-"""``vmn cache pack`` from the outside, with a kubectl that runs commands here; the engine tier has pods."""
+"""``vmn cache pack`` as a user runs it, with a kubectl that runs commands on this machine; the engine tier has pods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return the folder that the pods have their caches in: one that serves both pods of the stand-in."""
+    """Return the cache folder, which both pods of the stand-in share."""
     root = tmp_path / "v1-some--model"
     (root / "triton").mkdir(parents=True)
     (root / "triton/kernel.so").write_text("compiled")
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(world: World, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    """Run ``vmn cache pack`` on a release whose pods have a root of caches."""
+    """Run ``vmn cache pack`` on a release whose pods have a cache folder."""
     program = folder / "bin/kubectl"
     program.parent.mkdir()
     program.write_text(KUBECTL)

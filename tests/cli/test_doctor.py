@@ -1,4 +1,4 @@
-"""``vmn doctor`` from the outside, against an API server with a release in it; tests/cluster has real ones."""
+"""``vmn doctor`` as a user runs it, against an API server with a release; tests/cluster has real ones."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SECRETS = {
     "aws": "AKIAABCDEFGHIJKLMNOP",
     "flag": "flag-value-0123456789",
 }
-"""Planted, each in another place."""
+"""Secrets that the tests hide in different places."""
 
 
 def ill() -> World:
-    """Return a release whose worker has no GPU and whose leader waits, with secrets in it."""
+    """Return a release with secrets, whose worker has no GPU and whose leader waits."""
     world = World()
     world.down("vllm-0")
     world.log(
@@ -67,7 +67,7 @@ def cluster(world: World) -> FakeCluster:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[World], tuple[FakeCluster, Run]]]:
-    """Return a function that serves a release and returns the server and what runs the command against it."""
+    """Return a function that serves a release, and returns the server and a function that runs the command."""
     monkeypatch.setattr("vmn.app.doctor.time", lambda: NOW)
     with ExitStack() as stack:
 

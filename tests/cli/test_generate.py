@@ -1,4 +1,4 @@
-"""``vmn generate``: what it writes installs, and its header's command writes it again."""
+"""``vmn generate``: its file installs, and the command in its header writes the file again."""
 
 from __future__ import annotations
 

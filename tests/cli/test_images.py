@@ -1,4 +1,4 @@
-"""``vmn images`` from the outside."""
+"""``vmn images`` as a user runs it."""
 
 from __future__ import annotations
 

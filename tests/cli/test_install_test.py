@@ -1,4 +1,4 @@
-"""``vmn install-test`` from the outside, with stand-ins for the programs that it calls."""
+"""``vmn install-test`` as a user runs it, with stand-ins for the programs that it calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vmn plan`` from the outside, with a registry of two models."""
+"""``vmn plan`` as a user runs it, with a registry of two models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vmn plan --check`` and ``--calibrate`` with two whole logs."""
+"""``vmn plan --check`` and ``--calibrate`` with two complete logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every plan that fits passes all three rings of checks, one of which renders it with helm."""
+"""Each plan that fits passes all three rings of checks, one of which renders it with Helm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmn.core.planning.gpus import GPUS
 pytestmark = pytest.mark.slow
 
 EXAMPLES = 120
-"""Plans; each takes about a tenth of a second."""
+"""Number of plans, each of which takes about a tenth of a second."""
 KINDS: tuple[list[str], ...] = (
     [],
     ["--expert"],

@@ -1,4 +1,4 @@
-"""``vmn preflight`` from the outside, without a cluster; tests/cluster has the rest."""
+"""``vmn preflight`` as a user runs it, without a cluster; tests/cluster has the rest."""
 
 from __future__ import annotations
 

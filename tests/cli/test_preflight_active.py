@@ -1,4 +1,4 @@
-"""``vmn preflight --active`` from the outside, against an API server that makes pods; tests/engine has real ones."""
+"""``vmn preflight --active`` as a user runs it, against an API server that creates pods; tests/engine has real ones."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def cluster() -> HealthyCluster:
-    """Have a cluster with room for the release."""
+    """Return a cluster with room for the release."""
     return HealthyCluster()
 
 
 @pytest.fixture
 def fake(cluster: HealthyCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
-    """Serve that cluster; its kubeconfig is in KUBECONFIG. What is interrupted below renders the chart itself."""
+    """Serve that cluster, with its kubeconfig in KUBECONFIG. The interrupted command below renders the chart itself."""
     documents = render(None, OVERLAY, namespace=NAMESPACE).documents
     monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
     monkeypatch.setattr(probe_job, "PERIOD", 0.02)
@@ -72,7 +72,7 @@ def preflight(*arguments: str) -> Result:
 
 
 def actively(*arguments: str) -> tuple[Result, dict[str, dict[str, Any]]]:
-    """Return how it went, and the active findings by check."""
+    """Return the result, and the results of the probe by check."""
     done = preflight("--active", "-o", "json", *arguments)
     assert done.exit_code in (0, 1), done.output
     found = json.loads(done.stdout)["findings"]

@@ -1,4 +1,4 @@
-"""``vmn validate`` from the outside."""
+"""``vmn validate`` as a user runs it."""
 
 from __future__ import annotations
 

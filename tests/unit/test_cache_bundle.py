@@ -1,4 +1,4 @@
-"""Bundles of caches: what is taken, how they describe themselves, and as images."""
+"""Cache bundles: what they contain, how they describe themselves, and as images."""
 
 from __future__ import annotations
 

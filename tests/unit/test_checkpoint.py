@@ -1,4 +1,4 @@
-"""Exact weights: headers of safetensors files, in a folder and from a hub that speaks HTTP."""
+"""Exact weights from the headers of safetensors files, in a folder and from a hub."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_impossible_checkpoint_is_refused(tmp_path: Path, broken: str, says: str
 
 
 class Hub(SimpleHTTPRequestHandler):
-    """Serves a folder as the Hub does, with ranges, and refuses what is gated."""
+    """Serves a folder like the Hub, with ranges, and refuses gated models."""
 
     ranges = True
 
@@ -176,7 +176,7 @@ class Hub(SimpleHTTPRequestHandler):
         return None
 
     def log_message(self, *_: object) -> None:
-        """Be silent."""
+        """Log nothing."""
 
 
 @pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])

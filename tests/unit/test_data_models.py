@@ -1,4 +1,4 @@
-"""The offline registry of models: every file has its fields, its source and its date."""
+"""The registry of models: each file has its fields, its source, and its date."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_number_comes_with_its_source(path: Path, number: str, origin: str) -> N
 
 
 def is_counted(path: Path) -> bool:
-    """Return whether a count is published that does not hold layers for multi-token prediction, not planned here."""
+    """Return whether the published count includes layers for multi-token prediction, which are not planned."""
     entry = read(path)
     return "parameters" in entry and not entry["config"].get("num_nextn_predict_layers")
 

@@ -1,4 +1,4 @@
-"""Which pod failed first, what only follows from it, what is over, and what a release that serves has to tell."""
+"""Which pod failed first, what follows from it, what is over, and the notes of a release that serves."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ PEER = "error: a pod of this group has closed its connection to port 29501: its 
 
 
 def worker_after_its_leader(ago: float) -> World:
-    """Return a group whose worker ended as its old leader did, when there is a new leader already."""
+    """Return a group whose worker exited with its old leader, while a new leader already exists."""
     world = World()
     world.pod("vllm-0")["metadata"].update(uid="uid-new", creationTimestamp=stamp(1))
     world.state("vllm-0", "running", startedAt=stamp(1))
@@ -321,7 +321,7 @@ def test_past_failure_is_the_verdict_when_the_group_is_recreated_repeatedly() ->
 
 
 def earlier(reason: str, at: str, rank: int = 0) -> str:
-    """Return a line as a pod tells of a run before."""
+    """Return a line in which a pod reports a past failure."""
     path = f"/cache/failures/vllm-0.vllm.serving.rank-{rank}.{at}.log"
     ended = "vllm serve ended with exit status 137 after 40 s (served: yes)"
     return f"vllm-multinode: an earlier failure: {'; '.join(filter(None, (ended, reason)))}; its log is in {path}"

@@ -1,4 +1,4 @@
-"""Whole clusters: what only a node, a group or the cluster shows has its verdict."""
+"""Whole clusters: what only a node, a group, or the cluster shows leads to its verdict."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ VERDICTS = frozenset(verdict for _, verdict, _ in SCENARIOS.values()) | {
     "disruption-budget",
     "subdomain-per-group",
 }
-"""What is tested here; the last three are notes."""
+"""The verdicts of these tests; the last three are notes."""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

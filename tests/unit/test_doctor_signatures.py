@@ -1,4 +1,4 @@
-"""The table of signatures: each is found by the words of whoever prints them, and nothing healthy is."""
+"""The table of signatures: each matches the words of the program that prints them, and healthy releases match none."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vmn.core.doctor.finding import GroupHealth, Severity
 from vmn.core.doctor.signature import Precedence, SignatureError, signatures
 
 HERE = Path(__file__).with_name("doctor_data")
-"""Excerpts, and logs of vLLM 0.32's CPU build, started with what the file's name says."""
+"""Excerpts, and logs of vLLM 0.32's CPU build, started as the name of the file says."""
 EXCERPTS: list[dict[str, Any]] = yaml.safe_load(HERE.joinpath("excerpts.yaml").read_text(encoding="utf-8"))
 BY_ID = {item.id: item for item in load_signatures()}
 OF_SCENARIOS = frozenset({"node", "group", "cluster"})
-"""Kinds whose lines come from the doctor's own arithmetic: test_doctor_scenarios.py has a cluster for each."""
+"""Signatures of observations: test_doctor_scenarios.py has a cluster for each."""
 END = "vllm-multinode: vllm serve ended with exit status 1 after 12 s (served: no); the container ends in 30 s"
 ENTRY = {"id": "a", "title": "t", "precedence": "cause", "cause": "c", "fix": "f", "source": "s"}
 
 
-def ill(excerpt: dict[str, Any]) -> World:
+def broken(excerpt: dict[str, Any]) -> World:
     """Return a release with one excerpt in it."""
     world = World()
     pod = "vllm-0-1" if excerpt.get("role") == "worker" else "vllm-0"
@@ -60,7 +60,7 @@ def titled(excerpt: dict[str, Any]) -> str:
     "excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].precedence is not Precedence.NOTE], ids=titled
 )
 def test_signature_is_the_verdict_when_its_words_appear(excerpt: dict[str, Any]) -> None:
-    world = ill(excerpt)
+    world = broken(excerpt)
     found = world.say()
     assert found.state is GroupHealth.FAILED
     verdict = found.findings[0]
@@ -74,7 +74,7 @@ def test_signature_is_the_verdict_when_its_words_appear(excerpt: dict[str, Any])
     "excerpt", [one for one in EXCERPTS if BY_ID[one["id"]].precedence is Precedence.NOTE], ids=titled
 )
 def test_note_is_never_a_verdict(excerpt: dict[str, Any]) -> None:
-    found = ill(excerpt).say()
+    found = broken(excerpt).say()
     assert found.state is GroupHealth.STARTING
     assert [(item.id, item.severity) for item in found.findings] == [(excerpt["id"], Severity.NOTE)]
 

@@ -1,4 +1,4 @@
-"""Ring 2: reading what Helm printed."""
+"""Ring 2: reading Helm's messages."""
 
 from __future__ import annotations
 

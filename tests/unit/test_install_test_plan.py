@@ -70,7 +70,7 @@ def test_upgrade_goes_from_the_previous_chart_with_its_own_values_to_this_one() 
 
 
 def test_chart_testing_upgrades_in_the_checkout_with_a_relative_path() -> None:
-    """It passes silently over a chart that it does not find on the branch."""
+    """Chart-testing silently skips a chart that it does not find on the branch."""
     (step,) = items(UPGRADED)[1].steps
     assert list(step.command[:3]) == ["ct", "install", "--upgrade"]
     assert step.command[step.command.index("--charts") + 1] == "charts/c"

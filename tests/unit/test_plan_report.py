@@ -1,4 +1,4 @@
-"""Ledgers add up, and numbers are written as they should be; over the models of the registry."""
+"""Ledgers add up, and numbers have their form, for all models of the registry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vmn.report.plan_plot import svg
 
 
 def plan_of(number: int, gpu: str, layout: Layout, options: VllmOptions) -> Plan:
-    """Return the plan of one layout of a model of the registry, by its number."""
+    """Return the plan for one layout of a model of the registry, by its number."""
     model = planned()[number % len(planned())]
     context = plan_context(model.architecture, find_gpu(gpu), Cluster(layout.pipeline, layout.tensor), options)
     return Plan(model, context, options, [predict(context, layout)])

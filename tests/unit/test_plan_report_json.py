@@ -1,4 +1,4 @@
-"""The JSON of ``vmn plan`` has the shape that is promised, for each model of the registry."""
+"""The JSON of ``vmn plan`` has its documented shape, for each model of the registry."""
 
 from __future__ import annotations
 

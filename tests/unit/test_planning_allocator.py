@@ -1,4 +1,4 @@
-"""How weights lie in a GPU's memory."""
+"""How weights are stored in a GPU's memory."""
 
 from __future__ import annotations
 

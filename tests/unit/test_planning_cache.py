@@ -1,4 +1,4 @@
-"""The KV cache's blocks by kind of attention, after vLLM's source and start-ups."""
+"""The blocks of the KV cache by kind of attention, by vLLM's source and by starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import behaviour
 
 TOKENS = 8192
-"""Of a step."""
+"""Tokens of a step."""
 ONE = Layout()
 GEMMA = architecture("google--gemma-3-27b-it")
 GPT_OSS = architecture("openai--gpt-oss-120b")

@@ -109,7 +109,7 @@ def test_log_of_32_is_compared_by_what_it_says() -> None:
 
 @pytest.mark.parametrize(("estimate", "agrees"), [(None, True), (1.0, True), (3.0, False)])
 def test_cuda_graphs_are_reserved_in_addition_to_the_activations(estimate: float | None, agrees: bool) -> None:
-    """Before 0.32 the estimate has a line of its own, which a log may lack."""
+    """Before 0.32 the estimate has its own line, which a log may not have."""
     context = question_of_log("dsr1-32L-tp2-pp2", eager=False)
     layout = Layout(4)
     rank = predict(context, layout).ranks[0]
@@ -169,7 +169,7 @@ def test_calibrated_context_plans_all_layouts() -> None:
 
 
 def test_overhead_is_found_without_being_named() -> None:
-    """Versions that print only weights and what is left for the KV cache still say what is between."""
+    """For versions that only print weights and the KV cache, the difference tells the rest."""
     name = "llama405b-8L-tp1"
     short = StartupLog(workers=(WorkerLog("", weights_gib=55.36, available_gib=64.63),), tokens=2_117_664)
     found = calibrate(question_of_log(name), Layout(), short)

@@ -1,4 +1,4 @@
-"""From ``config.json`` to shapes: what is read, and what is refused because it is not modelled."""
+"""Reading shapes from ``config.json``, and refusing what is not modelled."""
 
 from __future__ import annotations
 

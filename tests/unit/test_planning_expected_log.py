@@ -1,4 +1,4 @@
-"""The lines that vLLM 0.32 prints: read back, and the errors word by word as in its source."""
+"""The lines that vLLM 0.32 prints, parsed again, and its errors, word for word as in its source."""
 
 from __future__ import annotations
 

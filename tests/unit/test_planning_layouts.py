@@ -1,4 +1,4 @@
-"""Weights, blocks and tokens by layout, as vLLM 0.32's source gives them."""
+"""Weights, blocks, and tokens by layout, as in the source of vLLM 0.32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading start-up logs of many versions, whole, in excerpts, cut off and mixed."""
+"""Parsing startup logs of many versions: complete, in excerpts, truncated, and mixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner against start-ups: the project's own, and published ones. ``pytest -s`` prints every error."""
+"""The planner compared with the project's own starts, and with published ones. ``pytest -s`` prints each error."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ STARTED = started()
 PUBLISHED = published()
 TOLERANCE = {"weights": 0.01, "KV tokens": 0.03, "KV GiB": 0.03, "tokens from GiB": 0.002}
 ROUNDING = 0.06
-"""GiB: vLLM prints hundredths, and CUDA's libraries take some MiB on their own."""
+"""GiB by which numbers may differ: vLLM prints hundredths, and CUDA's libraries take some MiB."""
 SAID_GIB = 0.005
-"""GiB that a printed number may be off."""
+"""GiB by which a printed number may differ."""
 
 
 def name(point: Point) -> str:

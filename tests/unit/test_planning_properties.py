@@ -1,4 +1,4 @@
-"""What must hold for each plan: more memory never gives less, and what fits can be written, checked and rendered."""
+"""What must hold for each plan: more memory never holds less."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def question_of(number: int, gpu: str, version: str, eager: bool, gpus: int, kv_
 
 
 def most_tokens(context: PlanContext) -> float:
-    """Return the tokens of the layout that has most."""
+    """Return the tokens of the layout with the most."""
     return max((prediction.tokens.expected for prediction in predict_all(context)), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Every check of ``vmn preflight``: what it must find, and that it is silent where all is well."""
+"""The checks of ``vmn preflight``: what they must find, and that they find nothing on a healthy cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of queues, Gateways and autoscalers: each finds its fault with a fix, and passes where all is there."""
+"""Checks of queues, Gateways, and autoscalers: each finds its fault with a fix, and passes when everything exists."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def nodes(count: int) -> list[Object]:
 
 
 def healthy(case: str) -> dict[str, list[Object]]:
-    """Return what a cluster has on which the release of a case starts."""
+    """Return the objects of a cluster on which the release of a case starts."""
     adapter: Object = {"spec": {"group": "custom.metrics.k8s.io"}, "status": conditions("Available", "True")}
     everything: Mapping[str, dict[str, list[Object]]] = {
         "kueue": {
@@ -81,12 +81,12 @@ def say(case: str, read: Mapping[str, list[Object]]) -> list[CheckResult]:
 
 
 def without(plural: str) -> Callable[[dict[str, list[Object]]], object]:
-    """Have the cluster not know a kind."""
+    """Make a kind unknown to the cluster."""
     return lambda read: read.pop(plural)
 
 
 def empty(plural: str) -> Callable[[dict[str, list[Object]]], object]:
-    """Have no object of a kind."""
+    """Remove all objects of a kind."""
     return lambda read: read.update({plural: []})
 
 

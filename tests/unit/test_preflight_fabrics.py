@@ -1,4 +1,4 @@
-"""Preflight's checks of the network between nodes, each with a cluster that fails it and one that passes it."""
+"""Checks of the network between nodes, each with a cluster that fails and one that passes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def named(*names: str) -> list[Mapping[str, Any]]:
 
 
 def machines(**more: str) -> list[Mapping[str, Any]]:
-    """Return two nodes of 8 GPUs, with more resources."""
+    """Return two nodes with 8 GPUs and further resources."""
     there = {"cpu": "192", "memory": "2000Gi", "ephemeral-storage": "2Ti", "pods": "110", "nvidia.com/gpu": "8"}
     status = {"allocatable": there | more, "conditions": [{"type": "Ready", "status": "True"}]}
     return [{**item, "spec": {}, "status": status} for item in named("node-1", "node-2")]

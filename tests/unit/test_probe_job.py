@@ -1,4 +1,4 @@
-"""The objects of ``vmn preflight --active``: like the release's pods where it counts, and valid."""
+"""The objects of ``vmn preflight --active``: valid, and like the release's pods where that matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What facts of the pods of ``vmn preflight --active`` mean: each check fails and passes where it must."""
+"""What the answers of a probe's pods mean: each check fails and passes where it must."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ JOINED = {"to": "10.0.0.1:29501", "seconds": 0.1, "error": None, "back": None, "
 
 
 def reports(rank: int = 1, **changes: Any) -> list[ProbeReport]:
-    """Return two healthy pods, one of them with other facts; None takes them away."""
+    """Return two healthy pods, one of them with other answers; None removes an answer."""
     both = [{**copy.deepcopy(SAME), "port": facts} for facts in (MET, JOINED)]
     for check, change in changes.items():
         both[rank][check] = change if change is None else {**both[rank][check], **change}
@@ -121,17 +121,17 @@ def test_check_fails_for_the_unhealthy_node(
     rank: int, check: str, facts: dict[str, Any], status: str, words: str
 ) -> None:
     found = say(reports(rank, **{check: facts}))
-    ill = [item for item in found if item.status is not CheckStatus.PASS]
-    assert [(item.check, str(item.status)) for item in ill] == [(f"active-{check}", status)]
-    assert ill[0].text.startswith(f"node-{rank}: ")
-    assert words in ill[0].text
-    assert ill[0].fix
+    failing = [item for item in found if item.status is not CheckStatus.PASS]
+    assert [(item.check, str(item.status)) for item in failing] == [(f"active-{check}", status)]
+    assert failing[0].text.startswith(f"node-{rank}: ")
+    assert words in failing[0].text
+    assert failing[0].fix
 
 
 def test_same_problem_of_several_nodes_is_reported_once() -> None:
     both = [ProbeReport(item.pod, {**item.answers, "shm": {"total": GIB}}) for item in reports()]
-    ill = [item for item in say(both) if item.status is CheckStatus.FAIL]
-    assert [item.text.partition(":")[0] for item in ill] == ["node-0, node-1"]
+    failing = [item for item in say(both) if item.status is CheckStatus.FAIL]
+    assert [item.text.partition(":")[0] for item in failing] == ["node-0, node-1"]
 
 
 def test_capability_lifts_the_limit_of_locked_memory() -> None:

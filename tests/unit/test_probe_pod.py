@@ -1,4 +1,4 @@
-"""What runs in the pods of ``vmn preflight --active``: two of them on this machine, and what one pod sees."""
+"""The program of a probe's pods: two of them on this machine, and what one pod finds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEADER, WORKER = "127.0.0.1", "127.0.0.2"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Have the program in a folder."""
+    """Put the program into a folder."""
     return probe_pod.put_program(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole, as the pods of ``vmn preflight --active`` see it."""
+"""Whether a checkpoint is complete, as the pods of a probe find it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SIZE = 64
 
 
 def shard(tensor: str) -> bytes:
-    """Return a file of safetensors with one tensor."""
+    """Return a safetensors file with one tensor."""
     header = json.dumps({"__metadata__": {"format": "pt"}, tensor: {"dtype": "U8", "data_offsets": [0, SIZE]}}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(SIZE)
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Have a checkpoint of three shards."""
+    """Write a checkpoint of three shards."""
     folder = tmp_path / "models" / "R1"
     folder.mkdir(parents=True)
     for name in SHARDS:

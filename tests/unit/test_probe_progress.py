@@ -1,4 +1,4 @@
-"""How far the pods of ``vmn preflight --active`` are, and when waiting is over."""
+"""How far the pods of a probe have come, and when to stop waiting."""
 
 from __future__ import annotations
 

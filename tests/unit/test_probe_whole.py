@@ -1,4 +1,4 @@
-"""``vmn preflight --active`` from the rendered chart to the findings, with processes of this machine for pods."""
+"""``vmn preflight --active`` from the rendered chart to the results, with processes of this machine as pods."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vmn.core.preflight.result import CheckResult
 
 HOST = "127.0.0.1"
 OF_THE_MACHINE = {"active-interface", "active-shm"}
-"""Findings that depend on the machine of the test: all is on the loopback here, and /dev/shm has any size."""
+"""Results that depend on the machine: all pods are on the loopback interface, and /dev/shm has any size."""
 HEADER = b"\2\0\0\0\0\0\0\0{}"
-"""A file of safetensors without tensors."""
+"""A safetensors file without tensors."""
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """Have a checkpoint ``tiny`` in a folder."""
+    """Write a checkpoint ``tiny`` into a folder."""
     checkpoint = tmp_path / "models" / "tiny"
     checkpoint.mkdir(parents=True)
     (checkpoint / "config.json").write_text("{}")
@@ -46,7 +46,7 @@ def values(models: Path) -> dict[str, Any]:
 
 
 def run(folder: Path, models: Path) -> dict[str, CheckResult]:
-    """Plan a run, start its pods here with what the manifests tell them, and return the findings by check."""
+    """Start the pods of a probe here with the settings of its Job, and return the results by check."""
     release = RenderedRelease("vllm", "default", render(values(models), CHECKOUT / "values/tiny-cpu.yaml").documents)
     asked = expectations_of(release)
     container = probe_run(release, asked, program(), "abc123", 10).objects[0]["spec"]["template"]["spec"]["containers"][

@@ -1,4 +1,4 @@
-"""Secrets are taken out of objects and logs, and nothing that is needed to understand a failure is."""
+"""Secrets are removed from objects and logs, and nothing that explains a failure is."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from vmn.core.values.schema import nearest, schema_problems
 
 
 def messages(values: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[str]:
-    """Return key and message of every problem."""
+    """Return the key and the message of each problem."""
     return [f"{problem.key}  {problem.message}" for problem in schema_problems(values, schema)]
 
 

@@ -1,4 +1,4 @@
-"""A release on a healthy cluster, to make ill: what ``vmn doctor`` would have read."""
+"""A release on a healthy cluster, which tests break: what ``vmn doctor`` would have read."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ UP = (
     '(APIServer pid=1) INFO:     10.0.0.1:39544 - "GET /v1/models HTTP/1.1" 401 Unauthorized',
     '(APIServer pid=1) INFO:     10.0.0.1:39544 - "GET /health HTTP/1.1" 200 OK',
 )
-"""The log of a leader that serves, with lines that look bad and are not."""
+"""The log of a leader that serves, with lines that look bad but are not."""
 
 
 def stamp(ago: float) -> str:
-    """Return a time of Kubernetes, some seconds before now."""
+    """Return a Kubernetes timestamp some seconds before now."""
     return datetime.fromtimestamp(NOW - ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -45,12 +45,12 @@ def condition(name: str, status: bool | str, ago: float = 600, **more: str) -> O
 
 
 def node(name: str) -> Object:
-    """Return a node that is ready."""
+    """Return a ready node."""
     return {"metadata": {"name": name}, "spec": {}, "status": {"conditions": [condition("Ready", True)]}}
 
 
 class NamedFinding(Finding):
-    """A finding that also has its severity under the former name, which cases from elsewhere read."""
+    """A finding that also has its severity under its former name, which external cases use."""
 
     @property
     def role(self) -> Severity:
@@ -59,10 +59,10 @@ class NamedFinding(Finding):
 
 
 class World:
-    """A release that serves, to change; all times are seconds before now."""
+    """A release that serves, which tests change; all times are seconds before now."""
 
     def __init__(self, groups: int = 1, size: int = 2) -> None:
-        """Begin with everything as it should be."""
+        """Start with a healthy release."""
         self.logs: list[ContainerLog] = []
         self.unread: dict[str, str] = {}
         self.pulses: dict[str, Pulse] = {}
@@ -120,12 +120,12 @@ class World:
         return found
 
     def remove(self, *names: str) -> None:
-        """Take pods away, with their logs."""
+        """Remove pods and their logs."""
         self.objects["pods"] = [item for item in self.objects["pods"] if item["metadata"]["name"] not in names]
         self.logs = [log for log in self.logs if log.pod not in names]
 
     def log(self, pod: str, *lines: str, start: float = 60, previous: bool = False) -> None:
-        """Give a pod a log, one line a second, in the place of the one it had."""
+        """Replace the log of a pod, with one line per second."""
         self.logs = [log for log in self.logs if (log.pod, log.previous) != (pod, previous)]
         split = [part for line in lines for part in line.split("\n")]
         raw = "\n".join(f"{stamp(start - index)} {line}" for index, line in enumerate(split))
@@ -133,22 +133,22 @@ class World:
         self.logs.append(ContainerLog(pod, container, raw, previous))
 
     def down(self, name: str, ago: float = 60) -> None:
-        """Let a pod be not ready."""
+        """Make a pod unready."""
         self.set_condition(name, condition("Ready", False, ago))
 
     def set_condition(self, name: str, new: Object) -> None:
-        """Give a pod a condition in the place of the one of that type."""
+        """Replace a condition of a pod."""
         status = self.pod(name)["status"]
         status["conditions"] = [item for item in status["conditions"] if item["type"] != new["type"]] + [new]
 
     def state(self, name: str, word: str, last: bool = False, **fields: Any) -> None:
-        """Let vLLM's container be ``waiting`` or ``terminated``, now or before."""
+        """Make vLLM's container ``waiting`` or ``terminated``, now or in its last state."""
         self.main(name)["lastState" if last else "state"] = {word: fields}
         if not last:
             self.down(name)
 
     def pending(self, name: str, message: str, ago: float = 590) -> None:
-        """Let a pod be without a node."""
+        """Take a pod off its node."""
         pod = self.pod(name)
         pod["spec"].pop("nodeName")
         pod["status"] = {"phase": "Pending", "conditions": []}
@@ -171,7 +171,7 @@ class World:
         self.event("LeaderWorkerSet", "vllm", "RecreateGroup", message, ago, count=count)
 
     def release(self) -> Release:
-        """Return what was read."""
+        """Return the release as it was read."""
         objects = {plural: items for plural, items in self.objects.items() if plural not in self.denied}
         snapshot = Snapshot(self.version, objects, self.denied)
         return Release("vllm", HERE, snapshot, NOW, self.logs, self.unread, self.pulses)

@@ -1,4 +1,4 @@
-"""Measured and published start-ups beside what the planner says of them; prints the table of docs/planner.md."""
+"""Measured and published starts next to their predictions; prints the table of docs/planner.md."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ HERE = Path(__file__).parent
 REGISTRY = HERE.parents[2] / "tools/vmn/data/models"
 GIB = 2**30
 KINDS = ("weights", "KV GiB", "KV tokens", "tokens from GiB")
-"""What is compared: with the planner's own memory, and tokens from the measured GiB alone."""
+"""What is compared: memory by the planner, and tokens from the measured GiB only."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A start-up that somebody measured.
+    """A measured start.
 
     Attributes:
         row: its number in the survey, or ``own`` for the project's.
@@ -52,29 +52,29 @@ class Point:
 
     @property
     def prediction(self) -> Prediction:
-        """What the planner says."""
+        """The prediction."""
         return predict(self.context, self.layout)
 
     @property
     def cache(self) -> KVCache:
-        """The KV cache's form."""
+        """The form of the KV cache."""
         context = self.context
         return kv_cache(self.model, self.layout, context.kv_dtype, context.batch.tokens, context.vllm)
 
     def blocks(self, gib: float) -> int:
-        """Return the blocks that a KV cache of so many GiB has, on the fullest stage."""
+        """Return the number of blocks of a KV cache of some GiB, on the fullest stage."""
         cache = self.cache
         return int(gib * GIB) // max(cache.block_bytes(*bounds) for bounds in stage_bounds(self.model, self.layout))
 
     def tokens(self, gib: float) -> int:
-        """Return the tokens that vLLM prints for so many GiB, on the fullest stage."""
+        """Return the tokens that vLLM prints for some GiB, on the fullest stage."""
         length = self.context.batch.length
         return int(self.blocks(gib) / self.cache.request_blocks(length) * length)
 
 
 @cache
 def configuration(name: str) -> Mapping[str, Any]:
-    """Return a model's configuration: of the test data, or of the registry."""
+    """Return the configuration of a model from the test data or the registry."""
     own = HERE / f"configs/{name}.json"
     if own.exists():
         content: Mapping[str, Any] = json.loads(own.read_text(encoding="utf-8"))
@@ -90,12 +90,12 @@ def architecture(name: str, **change: object) -> Architecture:
 
 
 def question_of(model: Architecture, gpu: str, layout: Layout, **options: Any) -> PlanContext:
-    """Return the question of a layout on as many GPUs as it has, with the fastest network between them."""
+    """Return the context of a layout on its number of GPUs, with the fastest network."""
     return plan_context(model, find_gpu(gpu), Cluster(1, layout.gpus, "nvlink"), VllmOptions(**options))
 
 
 def published() -> list[Point]:
-    """Return the start-ups that others published."""
+    """Return the published starts."""
     return [_published(entry) for entry in json.loads((HERE / "published.json").read_text(encoding="utf-8"))]
 
 
@@ -106,7 +106,7 @@ def _published(entry: Mapping[str, Any]) -> Point:
 
 
 def own() -> list[Point]:
-    """Return the start-ups that the project measured."""
+    """Return the starts that the project measured."""
     content = json.loads((HERE / "calibration.json").read_text(encoding="utf-8"))
     return [_own(entry, content["source"]) for entry in content["points"]]
 
@@ -142,7 +142,7 @@ def _own(entry: Mapping[str, Any], source: str) -> Point:
 
 
 def started() -> list[Point]:
-    """Return the start-ups of ``tests/gpu`` that the project has logs of."""
+    """Return the starts of ``tests/gpu`` of which the project has logs."""
     logs = {name: HERE / f"logs/h100-{name}.log" for name in start_ups()}
     return [_started(entry, logs[name]) for name, entry in start_ups().items() if logs[name].exists()]
 
@@ -176,7 +176,7 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
 
 
 def errors(point: Point) -> Iterator[tuple[str, float, float]]:
-    """Yield what was measured and what is predicted, by kind; weights and GiB of the first stage that was published."""
+    """Yield measured and predicted numbers by kind; weights and GiB are of the first published stage."""
     measured, prediction = point.measured, point.prediction
     if not prediction.ranks:
         return
@@ -193,7 +193,7 @@ def errors(point: Point) -> Iterator[tuple[str, float, float]]:
 
 
 def table() -> str:
-    """Return the table of all start-ups, and of the errors by kind."""
+    """Return the table of all starts, and of the errors by kind."""
     rows = [(point, {kind: pair for kind, *pair in errors(point)}) for point in [*own(), *started(), *published()]]
     lines = ["| Start-up | Weights, GiB | KV cache, GiB | KV cache, tokens |", "| --- | --- | --- | --- |"]
     for point, found in rows:

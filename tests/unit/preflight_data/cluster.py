@@ -1,4 +1,4 @@
-"""A release and a healthy cluster, to change: what ``vmn preflight`` would have read."""
+"""A release and a healthy cluster, which tests break: what ``vmn preflight`` would have read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def rendered() -> tuple[Object, ...]:
 
 
 class HealthyCluster:
-    """A release and a healthy cluster, to change."""
+    """A release and a healthy cluster, which tests change."""
 
     def __init__(self) -> None:
         """Start with DeepSeek R1 on two nodes, and three nodes."""
