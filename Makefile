@@ -9,6 +9,7 @@ PY = venv=$$($(PYTHON) tools/bootstrap.py) && $(IN)
 CLUSTER_PY = venv=$$($(PYTHON) tools/bootstrap.py --cluster) && $(IN)
 ANNOUNCED = venv=$$($(PYTHON) tools/bootstrap.py --cluster --announce cluster) && $(IN)
 TIERS = $(PY) tests/run.py
+CODE = tools tests benchmarks charts
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
 	test test-fast test-cluster test-engine test-faults lock package previous upgrading
@@ -46,7 +47,7 @@ lint: ## style, types, layers, YAML, shell and workflows
 	@$(TIERS) lint
 
 format: ## rewrite the Python code in the project's style
-	@$(PY) -m ruff check --fix --quiet tools tests charts; $(PY) -m ruff format tools tests charts
+	@$(PY) -m ruff check --fix --quiet $(CODE); $(PY) -m ruff format $(CODE)
 
 test: ## everything: lint, verify, and all three tiers of tests
 	@$(PYTHON) tools/bootstrap.py --announce tests > /dev/null && $(TIERS) lint verify fast slow cluster engine

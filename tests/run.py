@@ -29,6 +29,9 @@ PYTHON = sys.executable
 SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
+CODE = ("tools", "tests", "benchmarks", "charts")
+"""Folders with Python code."""
+
 WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "no:anyio")
 OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS)
 """Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
@@ -84,8 +87,8 @@ def workflows() -> list[str]:
 def parts() -> dict[str, Part]:
     """Return every part by its name, in the order in which they make sense."""
     lint = [
-        [PYTHON, "-m", "ruff", "check", "tools", "tests", "charts"],
-        [PYTHON, "-m", "ruff", "format", "--check", "tools", "tests", "charts"],
+        [PYTHON, "-m", "ruff", "check", *CODE],
+        [PYTHON, "-m", "ruff", "format", "--check", *CODE],
         [PYTHON, "-m", "mypy"],
         ["lint-imports", "--no-logo"],
         ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
@@ -133,7 +136,7 @@ class Session:
         outcomes = [self.call(each, part.limit - (time.monotonic() - start), cleans) for each in part.commands]
         failed = [outcome for outcome in outcomes if outcome]
         seconds = time.monotonic() - start
-        self.results.append((part.name, "; ".join(failed) or "passed", seconds))
+        self.results.append((self.called(part), "; ".join(failed) or "passed", seconds))
         self.say(f"<== {part.name}: {'FAILED' if failed else 'passed'} in {minutes(seconds)}")
         return not failed
 
@@ -193,11 +196,16 @@ class Session:
     def skip(self, part: Part, why: str) -> None:
         """Record a part that can't run as failed."""
         self.say(f"\n==> {part.name}: not run, {why}")
-        self.results.append((part.name, f"not run, {why}", 0.0))
+        self.results.append((self.called(part), f"not run, {why}", 0.0))
+
+    def called(self, part: Part) -> str:
+        """Return the name of a part in the summary, with the tier that it is run for."""
+        tier = self.prefix.strip(" |")
+        return part.name if tier in ("", part.name) else f"{part.name} of {tier}"
 
     def summary(self) -> str:
         """Return the table of all parts and one line that sums it up."""
-        lines = [f"  {name:<13} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
+        lines = [f"  {name:<22} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
         bad = [name for name, outcome, _ in self.results if outcome != "passed"]
         total = minutes(time.monotonic() - self.begun)
         return "\n".join(["", *lines, f"FAILED after {total}: {', '.join(bad)}" if bad else f"all passed in {total}"])

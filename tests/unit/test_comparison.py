@@ -13,7 +13,7 @@ from unit.planning_data.table import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/planner.md").read_text(encoding="utf-8")
-FOLDER = ROOT / "tests/comparison"
+FOLDER = ROOT / "benchmarks/comparison"
 
 
 def test_document_has_the_record_and_what_vmn_says_today() -> None:

@@ -1,6 +1,6 @@
 """Ask other planners the questions of ``table.py``, record what they say in ``results.json``, and print the table.
 
-Usage: ``PYTHONPATH=tools:tests python -m comparison.compare [--source NAME=FOLDER]``; see the README beside this file.
+Usage: ``PYTHONPATH=tools:benchmarks python -m comparison.compare [--source NAME=FOLDER]``; see README.md beside it.
 """
 
 from __future__ import annotations
