@@ -273,7 +273,7 @@ def _create() -> None:
         _make_mount_points()
     images = [image.file() for image in addons.IMAGES]
     with step(_CONTROL_PLANE):
-        together(controlplane.create, lambda: _start_first_nodes(images))
+        together(_create_control_plane, lambda: _start_first_nodes(images))
     with step(_KUBELETS):
         for real in present():
             node.start_kubelet(real)
@@ -281,6 +281,16 @@ def _create() -> None:
         _wait_nodes(0)
         for real in present():
             _advertise_gpus(real)
+
+
+def _create_control_plane() -> None:
+    """Create the control plane while no other cluster of this machine does.
+
+    kwokctl looks for ports that are free, and two that look at the same time take the same: one API server then uses
+    the etcd of the other cluster.
+    """
+    with _machine():
+        controlplane.create()
 
 
 def _start_first_nodes(images: list[Path]) -> None:
