@@ -17,7 +17,7 @@ COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 def generated_schema(source: str, renamed: str = "") -> str:
     """Return the JSON text for a source in YAML and the chart's ``renamed.yaml``."""
     known = with_renamed(parse_values(source), parse_values(renamed))
-    body = inlined(known, known)
+    body = with_required(inlined(known, known))
     return (
         json.dumps({"$schema": body.pop("$schema"), "$comment": COMMENT, **body}, indent=2, ensure_ascii=False) + "\n"
     )
@@ -52,6 +52,27 @@ def inlined(node: Any, root: Schema) -> Any:
     if not isinstance(node, Mapping):
         return node
     return {key: inlined(value, root) for key, value in resolved(node, root).items() if key != "definitions"}
+
+
+def with_required(node: Schema) -> dict[str, Any]:
+    """Return a schema whose maps require every key that must not be null.
+
+    Helm removes a key that is null before it looks at the schema. Without this, a null renders as if the key did not
+    exist: ``networkPolicy.enabled: null`` renders no NetworkPolicy. Maps inside lists, and maps that may be null
+    themselves, are left alone, as values.yaml has no defaults for their keys.
+    """
+    if node.get("type") != "object" or not is_closed(node):
+        return dict(node)
+    properties = {key: with_required(inner) for key, inner in node["properties"].items()}
+    needed = [key for key, inner in properties.items() if not is_renamed(inner) and not may_be_null(inner)]
+    return {**node, **({"required": needed} if needed else {}), "properties": properties}
+
+
+def may_be_null(node: Schema) -> bool:
+    """Return whether a value of a schema without references may be null."""
+    choices = node.get("anyOf") or node.get("oneOf") or []
+    kinds = node.get("type", [])
+    return "null" in ([kinds] if isinstance(kinds, str) else kinds) or any(map(may_be_null, choices))
 
 
 def is_closed(node: Schema) -> bool:

@@ -70,8 +70,11 @@ def _missing_key(error: ValidationError) -> ValuesProblem:
     name = missing[1] if missing else str(error.message)
     inner = _properties(error.schema).get(name, {})
     about = str(inner.get("description", "")).strip() if isinstance(inner, Mapping) else ""
-    fix = f"Set it: {about}" if about else "Set it."
-    return ValuesProblem(dotted([*error.absolute_path, name]), "", "is required", fix, "schema")
+    key = dotted([*error.absolute_path, name])
+    if any(isinstance(part, int) for part in error.absolute_path):  # of an item of a list, which has no defaults
+        return ValuesProblem(key, "", "is required", f"Set it: {about}" if about else "Set it.", "schema")
+    fix = f"Remove the key to use the default, or set it: {about}".removesuffix(", or set it: ")
+    return ValuesProblem(key, "null", "must not be null", fix, "schema")
 
 
 def _about_a_name(error: ValidationError) -> bool:
