@@ -9,7 +9,7 @@ from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weight_matrices import expert_share, shared_is_copied
 from vmn.core.planning.model.architecture import Architecture, Attention, Experts, LatentAttention
 from vmn.core.planning.prediction import PlanContext, Prediction, Rank
-from vmn.core.planning.vllm.versions import graph_sizes
+from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, graph_sizes
 
 UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "unused", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
 PARTS = (
@@ -135,4 +135,4 @@ def _graphs(context: PlanContext, prediction: Prediction) -> str:
         return "none with --enforce-eager"
     if not prediction.ranks[0].graphs.expected:
         return "this version does not subtract them from the KV cache"
-    return f"estimate for {graph_sizes(context.batch.requests, context.gpu.gib >= 160)} sizes of a batch"
+    return f"estimate for {graph_sizes(context.batch.requests, context.gpu.gib >= LARGE_GPU_GIB)} sizes of a batch"

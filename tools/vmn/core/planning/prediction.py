@@ -11,12 +11,21 @@ from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.activation import GIB, Band, Batch, fixed_buffers, graphs, non_torch, peak_activation
+from vmn.core.planning.memory.activation import (
+    GIB,
+    Band,
+    Batch,
+    RankContext,
+    fixed_buffers,
+    graphs,
+    non_torch,
+    peak_activation,
+)
 from vmn.core.planning.memory.allocator import MxForm, Storage
 from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache, stage_bounds
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture
-from vmn.core.planning.vllm.versions import Behaviour, batch_defaults, behaviour, release
+from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, Behaviour, batch_defaults, behaviour, release
 
 
 @dataclass(frozen=True)
@@ -267,8 +276,7 @@ def _weights(context: PlanContext, layout: Layout, stage: int) -> dict[str, floa
     sizes = stage_weights(model, layout, stage, storage=_storage(context))
     weights = {name: size / GIB for name, size in sizes.items() if size}
     weights["positions"] = model.position_bytes / GIB
-    small = cache_is_fp8(model, context.kv_dtype)
-    buffers = fixed_buffers(model, layout, context.batch, context.vllm, small)
+    buffers = fixed_buffers(_rank_context(context, layout, stage))
     if buffers:
         weights["buffers"] = buffers
     factor = context.correction.weight_factor(layout, stage) if context.correction else 1.0
@@ -281,12 +289,17 @@ def _storage(context: PlanContext) -> Storage:
     return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if context.gpu.hopper else "both")
 
 
+def _rank_context(context: PlanContext, layout: Layout, stage: int) -> RankContext:
+    fp8_cache = cache_is_fp8(context.model, context.kv_dtype)
+    large_gpu = context.gpu.gib >= LARGE_GPU_GIB
+    return RankContext(context.model, layout, context.batch, context.vllm, stage, fp8_cache, large_gpu)
+
+
 def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
     """Return activations, memory outside PyTorch, and CUDA graphs."""
-    model, batch, vllm, correction = context.model, context.batch, context.vllm, context.correction
-    activation = peak_activation(model, layout, batch, vllm, stage, cache_is_fp8(model, context.kv_dtype))
-    other = non_torch(layout, vllm)
-    captured = graphs(model, layout, batch, vllm, large_gpu=context.gpu.gib >= 160)
+    batch, correction = context.batch, context.correction
+    rank = _rank_context(context, layout, stage)
+    activation, other, captured = peak_activation(rank), non_torch(rank), graphs(rank)
     if correction is None:
         return activation, other, captured
     return (

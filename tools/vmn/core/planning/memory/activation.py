@@ -94,64 +94,80 @@ class Batch:
     eager: bool = False
 
 
-def peak_activation(
-    model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, stage: int, fp8_cache: bool = False
-) -> Band:
-    """Return the peak activations of a rank in GiB.
+@dataclass(frozen=True)
+class RankContext:
+    """What the memory of the ranks of a stage depends on.
 
-    Args:
+    Attributes:
         model: shapes of the model.
         layout: layout of the model.
         batch: how much vLLM handles at once.
         vllm: behaviour of the version.
-        stage: index of the rank's pipeline stage.
+        stage: index of the pipeline stage.
         fp8_cache: whether the KV cache has 8 bits.
+        large_gpu: whether the GPU has at least 160 GiB.
     """
-    received = batch.tokens * model.hidden * 2 / GIB if stage else 0.0
-    sampler = _sampler(model, layout, batch, vllm) if stage == layout.pipeline - 1 else 0.0
-    kept = _kept(model, layout, batch, vllm, fp8_cache)
+
+    model: Architecture
+    layout: Layout
+    batch: Batch
+    vllm: Behaviour
+    stage: int
+    fp8_cache: bool
+    large_gpu: bool
+
+    @property
+    def states_gib(self) -> float:
+        """The GiB of the states of all tokens of a step."""
+        return self.batch.tokens * self.model.hidden * 2 / GIB
+
+
+def peak_activation(rank: RankContext) -> Band:
+    """Return the peak activations of a rank in GiB."""
+    received = rank.states_gib if rank.stage else 0.0
+    sampler = _sampler(rank) if rank.stage == rank.layout.pipeline - 1 else 0.0
+    kept = _kept(rank)
 
     def peak(compiled: float) -> float:
-        return max(_forward(model, layout, batch, vllm, 1.0 if batch.eager else compiled) + received, sampler)
+        return max(_forward(rank, 1.0 if rank.batch.eager else compiled) + received, sampler)
 
     high = kept.high + max(peak(COMPILED_MOST_FACTOR), 0.3) * 1.05
     low = kept.low + 0.95 * peak(1.0)
-    least = V0_ENGINE_LOW_FACTOR if vllm.since < (0, 8) else 1.0
-    unread = UNREAD_VERSION_FACTOR if vllm.since < (0, 19) else 1.0
-    vision = VISION_ENCODER_GIB if model.extra_weights and not stage else 0.0
+    least = V0_ENGINE_LOW_FACTOR if rank.vllm.since < (0, 8) else 1.0
+    unread = UNREAD_VERSION_FACTOR if rank.vllm.since < (0, 19) else 1.0
+    vision = VISION_ENCODER_GIB if rank.model.extra_weights and not rank.stage else 0.0
     return Band(low * least, kept.expected + peak(COMPILED_FACTOR), high * unread + vision)
 
 
-def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
+def _sampler(rank: RankContext) -> float:
     """Return the GiB that sampling needs on the last stage, with one token of each request."""
-    states = batch.tokens * model.hidden * 2 / GIB
-    logits = min(batch.requests, batch.tokens) * model.vocabulary / GIB
-    if not on_second_runner(model, vllm):
+    states = rank.states_gib
+    logits = min(rank.batch.requests, rank.batch.tokens) * rank.model.vocabulary / GIB
+    if not on_second_runner(rank.model, rank.vllm):
         return logits * SAMPLER_BYTES + states
-    parts = 2 + 1 / layout.tensor if layout.tensor > 1 else 1  # gathered, put in order, and its own part
+    parts = 2 + 1 / rank.layout.tensor if rank.layout.tensor > 1 else 1  # gathered, put in order, and its own part
     return logits * LOGITS_BYTES * parts + 3 * states
 
 
-def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, compiled: float) -> float:
+def _forward(rank: RankContext, compiled: float) -> float:
     """Return the GiB alive at the peak of one layer. Only what passes between operators grows when compiled."""
-    states = batch.tokens * model.hidden * 2 / GIB
-    count = FOUR_NORM_STATES if model.has_four_norms else STATES
+    states = rank.states_gib
+    count = FOUR_NORM_STATES if rank.model.has_four_norms else STATES
     attention = max(
-        _attention_peak(layer.attention, layout, batch) * compiled
-        + _attention_buffer(layer.attention, layout, batch, vllm)
-        for layer in model.kinds
+        _attention_peak(layer.attention, rank) * compiled + _attention_buffer(layer.attention, rank)
+        for layer in rank.model.kinds
     )
-    return max(attention, _dense_peak(model, layout, batch) * compiled) + count * states * compiled
+    return max(attention, _dense_peak(rank) * compiled) + count * states * compiled
 
 
-def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
+def _attention_peak(attention: object, rank: RankContext) -> float:
     """Return the GiB of queries, keys, values, and output of a layer."""
-    rows = batch.tokens * 2 / layout.tensor / GIB
+    rows = rank.batch.tokens * 2 / rank.layout.tensor / GIB
     match attention:
         case LatentAttention():
             return rows * attention.heads * (attention.nope_size + attention.rope_size + attention.value_size)
         case Attention():
-            kv_heads = max(attention.kv_heads, layout.tensor)
+            kv_heads = max(attention.kv_heads, rank.layout.tensor)
             return rows * (attention.heads + kv_heads) * (attention.key_size + attention.value_size)
         case LinearAttention():
             keys, values = attention.key_heads * attention.key_size, attention.value_heads * attention.value_size
@@ -160,47 +176,49 @@ def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
             return 0.0
 
 
-def _attention_buffer(attention: object, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
+def _attention_buffer(attention: object, rank: RankContext) -> float:
     """Return the GiB that the profile allocates to decompress latent attention, and for the indexer's logits."""
-    if not isinstance(attention, LatentAttention) or vllm.since < (0, 8):
+    if not isinstance(attention, LatentAttention) or rank.vllm.since < (0, 8):
         return 0.0
-    context = min(max(8 * batch.length, 4 * batch.requests * 16), CONTEXT_TOKENS)
-    decompressed = context * attention.heads * (attention.nope_size + attention.value_size) * 2 / layout.tensor / GIB
+    context = min(max(8 * rank.batch.length, 4 * rank.batch.requests * 16), CONTEXT_TOKENS)
+    decompressed = (
+        context * attention.heads * (attention.nope_size + attention.value_size) * 2 / rank.layout.tensor / GIB
+    )
     return max(decompressed, INDEX_LOGITS_GIB if attention.index_top else 0.0)
 
 
-def _dense_peak(model: Architecture, layout: Layout, batch: Batch) -> float:
+def _dense_peak(rank: RankContext) -> float:
     """Return the GiB of gate, up, and their product in the widest dense feed-forward part."""
-    widths = [layer.mlp.intermediate for layer in model.kinds if isinstance(layer.mlp, Dense)]
-    shared = [layer.mlp.shared for layer in model.kinds if isinstance(layer.mlp, Experts)]
-    return batch.tokens * 2 * 3 * max([*widths, *shared, 0]) / layout.tensor / GIB
+    widths = [layer.mlp.intermediate for layer in rank.model.kinds if isinstance(layer.mlp, Dense)]
+    shared = [layer.mlp.shared for layer in rank.model.kinds if isinstance(layer.mlp, Experts)]
+    return rank.batch.tokens * 2 * 3 * max([*widths, *shared, 0]) / rank.layout.tensor / GIB
 
 
-def _kept(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> Band:
+def _kept(rank: RankContext) -> Band:
     """Return the GiB that remain after the layers that used them: the workspace without what the weights include.
 
     All layers share one workspace, as large as its largest user needs (``WorkspaceManager``).
     """
-    made = _sparse_workspace(model, layout, batch, vllm, fp8_cache)
-    wanted = max(_expert_workspace(model, layout, batch, vllm), _index_workspace(model, batch, vllm), made)
+    made = _sparse_workspace(rank)
+    wanted = max(_expert_workspace(rank), _index_workspace(rank), made)
     kept = wanted - made
-    if layout.data == 1 or not model.is_moe:
+    if rank.layout.data == 1 or not rank.model.is_moe:
         return Band(kept * 0.95, kept, kept * 1.05)
     # With data parallelism the experts of each rank get the tokens of all ranks as states, and return states.
-    states = batch.tokens * layout.data * model.hidden * 2 / GIB
+    states = rank.batch.tokens * rank.layout.data * rank.model.hidden * 2 / GIB
     return Band(kept * 0.7, kept + 2 * states, kept * 1.2 + 3 * states)
 
 
-def _expert_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
+def _expert_workspace(rank: RankContext) -> float:
     """Return the GiB of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
-    if model.experts is None:
+    if rank.model.experts is None:
         return 0.0
-    _, width = expert_share(model.experts, layout)
-    tokens = batch.tokens * layout.data
-    rows = min(tokens, vllm.expert_chunk or tokens) * model.experts.active
-    if vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
-        return rows * 2 * (max(2 * width, model.hidden) + width) / GIB
-    return rows * 2 * (max(width, model.hidden) + max(2 * width, model.hidden)) / GIB
+    _, width = expert_share(rank.model.experts, rank.layout)
+    tokens = rank.batch.tokens * rank.layout.data
+    rows = min(tokens, rank.vllm.expert_chunk or tokens) * rank.model.experts.active
+    if rank.vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
+        return rows * 2 * (max(2 * width, rank.model.hidden) + width) / GIB
+    return rows * 2 * (max(width, rank.model.hidden) + max(2 * width, rank.model.hidden)) / GIB
 
 
 def _indexer(model: Architecture) -> LatentAttention | None:
@@ -208,68 +226,72 @@ def _indexer(model: Architecture) -> LatentAttention | None:
     return next((part for part in found if isinstance(part, LatentAttention) and part.index_heads), None)
 
 
-def _prompt_rows(batch: Batch, vllm: Behaviour) -> int:
+def _prompt_rows(rank: RankContext) -> int:
     """Return the number of prompt tokens for which sparse attention reserves room."""
-    return batch.length * (vllm.sparse_factor if batch.length > LONG_PROMPT else 5)
+    return rank.batch.length * (rank.vllm.sparse_factor if rank.batch.length > LONG_PROMPT else 5)
 
 
-def _index_workspace(model: Architecture, batch: Batch, vllm: Behaviour) -> float:
+def _index_workspace(rank: RankContext) -> float:
     """Return the GiB for the indexer's keys of prompts (``get_max_prefill_buffer_size``)."""
-    part = _indexer(model)
+    part = _indexer(rank.model)
     if part is None:
         return 0.0
     token = part.index_size + 4
-    rows = _prompt_rows(batch, vllm) * ((part.kv_rank + part.rope_size) * 2 // token)
+    rows = _prompt_rows(rank) * ((part.kv_rank + part.rope_size) * 2 // token)
     return rows * token / GIB
 
 
-def _sparse_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> float:
+def _sparse_workspace(rank: RankContext) -> float:
     """Return the GiB that sparse attention with an FP8 cache reserves when it is created (``FlashMLASparseImpl``)."""
-    part = _indexer(model)
-    if part is None or not fp8_cache:
+    part = _indexer(rank.model)
+    if part is None or not rank.fp8_cache:
         return 0.0
     size = part.kv_rank + part.rope_size
-    heads = part.heads // layout.tensor
-    rows = _prompt_rows(batch, vllm) * size + batch.tokens * heads * size
-    if vllm.sparse_outputs:
+    heads = part.heads // rank.layout.tensor
+    rows = _prompt_rows(rank) * size + rank.batch.tokens * heads * size
+    if rank.vllm.sparse_outputs:
         padded = -(-heads // QUERY_STEP) * QUERY_STEP
-        rows += batch.tokens * (padded * (size + part.kv_rank) + heads * part.kv_rank)
+        rows += rank.batch.tokens * (padded * (size + part.kv_rank) + heads * part.kv_rank)
     return rows * 2 / GIB
 
 
-def fixed_buffers(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp8_cache: bool) -> float:
+def fixed_buffers(rank: RankContext) -> float:
     """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights."""
-    part = _indexer(model)
-    picked = batch.tokens * part.index_top * 4 / GIB if part else 0.0
-    own = FP8_CACHE_GIB if fp8_cache and not model.is_latent else 0.0
-    return picked + own + _sparse_workspace(model, layout, batch, vllm, fp8_cache)
+    part = _indexer(rank.model)
+    picked = rank.batch.tokens * part.index_top * 4 / GIB if part else 0.0
+    own = FP8_CACHE_GIB if rank.fp8_cache and not rank.model.is_latent else 0.0
+    return picked + own + _sparse_workspace(rank)
 
 
-def non_torch(layout: Layout, vllm: Behaviour) -> Band:
+def non_torch(rank: RankContext) -> Band:
     """Return the GiB that NCCL and the CUDA libraries take after vLLM first measures the free memory."""
-    grouped = layout.tensor > 1 or layout.data > 1
-    if vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
+    grouped = rank.layout.tensor > 1 or rank.layout.data > 1
+    if rank.vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
-    if layout.gpus == 1:
+    if rank.layout.gpus == 1:
         return Band(0.2, SINGLE_NON_TORCH, 0.3)
     if not grouped:
         return Band(0.05, GROUP_NON_TORCH, 0.5)
-    if vllm.since < (0, 20):
+    if rank.vllm.since < (0, 20):
         return Band(2.0, GROUP_NON_TORCH_EARLY, 2.6)
-    if vllm.since < (0, 26):  # one of the two
+    if rank.vllm.since < (0, 26):  # one of the two
         return Band(0.05, GROUP_NON_TORCH_EARLY, 2.6)
-    return Band(0.05, GROUP_NON_TORCH, 0.5 if layout.data == 1 else 1.5)
+    return Band(0.05, GROUP_NON_TORCH, 0.5 if rank.layout.data == 1 else 1.5)
 
 
-def graphs(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, large_gpu: bool) -> Band:
+def graphs(rank: RankContext) -> Band:
     """Return the GiB that the estimate of CUDA graphs takes from the KV cache, zero if it is not subtracted.
 
     A graph keeps some MiB for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB. vLLM has
     also estimated ten times of what the graphs then took, which no band here covers.
     """
-    if batch.eager or not vllm.graphs_charged or (vllm.since < (0, 32) and on_second_runner(model, vllm)):
+    if (
+        rank.batch.eager
+        or not rank.vllm.graphs_charged
+        or (rank.vllm.since < (0, 32) and on_second_runner(rank.model, rank.vllm))
+    ):
         return Band(0.0, 0.0, 0.0)
-    sizes = graph_sizes(batch.requests, large_gpu)
-    layers = len(model.layers) / layout.pipeline
+    sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
+    layers = len(rank.model.layers) / rank.layout.pipeline
     expected = sizes * layers * 0.4 / 1024
     return Band(expected * 0.4, expected, expected * 2.5)

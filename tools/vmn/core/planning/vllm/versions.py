@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LATEST = "0.32.0"
+LARGE_GPU_GIB = 160
+"""GiB from which vLLM takes larger batches and captures more CUDA graphs."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def batch_defaults(gpu_gib: float, gpu_name: str, version: tuple[int, int] = (0,
     """
     if version < (0, 8):
         return 2048, 256
-    if gpu_gib >= 160:
+    if gpu_gib >= LARGE_GPU_GIB:
         return 16384, 1024
     if gpu_gib >= 70 and "a100" not in gpu_name.lower():
         return 8192, 1024

@@ -1,0 +1,31 @@
+"""One word for one thing: names of classes, and phrases that native speakers would not use."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kit.paths import CHECKOUT, name_of
+
+TOOLS = sorted((CHECKOUT / "tools").rglob("*.py"))
+VMN = [file for file in TOOLS if (CHECKOUT / "tools" / "vmn") in file.parents]
+TEXTS = [*VMN, CHECKOUT / "tools" / "vmn" / "data" / "signatures.yaml"]
+UNIDIOMATIC = re.compile(r" is no [a-z]|\banew\b|\bnobody\b|\bfor ever\b|\bbesides\b|stops to ")
+ABANDONED = re.compile(r"\b(?:overlays?|inpod|made anew|follower)\b(?!-probe)", re.IGNORECASE)
+"""Words that the glossary replaces."""
+
+
+def test_no_two_classes_share_a_name() -> None:
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in TOOLS]
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("file", TEXTS, ids=name_of)
+def test_text_uses_the_words_of_the_glossary(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if UNIDIOMATIC.search(line) or ABANDONED.search(line)] == []
