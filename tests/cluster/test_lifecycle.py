@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, get_args
 
 import pytest
@@ -94,11 +95,34 @@ def test_second_group_comes_with_a_budget_for_whole_groups_when_scaled(release: 
     assert [pod["metadata"]["name"] for pod in release.pods()] == ["vllm-0", "vllm-0-1", "vllm-1", "vllm-1-1"]
     assert first < release.uids(), "the first group was recreated"
     budget = wait_until("budget", lambda: get("poddisruptionbudget", "vllm", release.namespace), 20)
-    wait_until("allowed disruptions", lambda: allowed(release) == 2, 30, state=lambda: budget)
+    assert budget
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    wait_until("allowed disruptions", lambda: allowed(release) == 1, 30, state=lambda: budget)
+
+    before = release.uids()
+    assert evicted(release, "vllm-0")
+    assert not evicted(release, "vllm-1"), "two drains at the same time took both groups"
+    assert not evicted(release, "vllm-1-1")
+    wait_until("first group again", lambda: len(before & release.uids()) == 2, LIMIT, state=release.describe)
+    release.wait_available(LIMIT)
+    wait_until("second drain", lambda: evicted(release, "vllm-1"), 30, state=release.describe)
+
+
+def evicted(release: Release, pod: str) -> bool:
+    """Evict a pod as a drain of its node does, and return whether its budget allowed it."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": release.namespace},
+    }
+    path = f"/api/v1/namespaces/{release.namespace}/pods/{pod}/eviction"
+    done = kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction), check=False)
+    assert done.code == 0 or "disruption budget" in done.stderr, done
+    return done.code == 0
 
 
 def allowed(release: Release) -> int:
-    """Return how many pods may be evicted: one group's."""
+    """Return how many pods may be evicted: one, as the rest of its group goes with it."""
     budget = get("poddisruptionbudget", "vllm", release.namespace) or {}
     return int(budget.get("status", {}).get("disruptionsAllowed", -1))
 
