@@ -79,7 +79,7 @@ def preset_row(path: Path, values: Values) -> tuple[str, ...]:
     """Return the row of a preset."""
     nodes, gpus = lookup(values, "group.nodes"), lookup(values, "group.gpusPerNode")
     context = lookup(values, "model.maxLength")
-    tokens = f"{context:,} tokens" if isinstance(context, int) else "the model's own"
+    tokens = f"{context:,} tokens" if isinstance(context, int) else context or "the model's own"
     link = f"[{path.name}]({path})"
     kind = gpu_of(path.stem)
     return (

@@ -23,6 +23,8 @@ KEYS = {
 NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "mnnvl": "nvlink"}
 """The planner's network for a ``fabric.profile``; all others are as fast as RoCE."""
 PRODUCT_LABEL = "nvidia.com/gpu.product"
+AUTO = "auto"
+"""``model.maxLength`` with which vLLM takes the largest length for which the KV cache has room."""
 Values = Mapping[str, Any]
 
 
@@ -76,8 +78,14 @@ def _instead(part: str, model: Architecture) -> str:
             return "Leave it unset. `vmn plan` lists the layouts that fit."
 
 
-def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+def _fixed_length(values: Values) -> int | None:
+    """Return the context length in tokens, or nothing if the model's limit or vLLM decides."""
     length = values["model"].get("maxLength")
+    return length if isinstance(length, int) else None
+
+
+def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+    length = _fixed_length(values)
     if length and length > model.max_length:
         reason = f"exceeds the model's own limit of {model.max_length} tokens, so vLLM refuses it"
         yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
@@ -86,7 +94,7 @@ def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
 def _options(values: Values) -> VllmOptions:
     args = values["engine"]["args"]
     return VllmOptions(
-        max_model_len=values["model"].get("maxLength"),
+        max_model_len=_fixed_length(values),
         utilization=args.get("gpu-memory-utilization"),
         batched_tokens=args.get("max-num-batched-tokens"),
         requests=args.get("max-num-seqs"),
@@ -101,6 +109,8 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesPro
     if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
         return
     longest = int(prediction.longest.low)
+    if longest and values["model"].get("maxLength") == AUTO:
+        return
     if longest:
         worst = min(rank.available.expected for rank in prediction.ranks)
         reason = (
