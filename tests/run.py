@@ -1,8 +1,7 @@
 """Run parts of the checks one after the other, each bounded, with the time it took; called by the Makefile.
 
-Each tier that needs a cluster has a local one of its own, which is started for it, and stopped at the end however the
-tests end; these tiers run at once. Where KUBECONFIG is set to another cluster than the local one of ``make demo``, they
-use that instead, one after the other.
+The cluster tiers use a local cluster of their own, which is started for them, and stopped at the end however the tests
+end. They use the cluster of KUBECONFIG instead where that is set to another than the local one of ``make demo``.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from localcluster import instance
 from localcluster.cache import cache_dir, locked
@@ -46,8 +43,7 @@ class Part:
     commands: Sequence[Sequence[str]]
     limit: int
     """Seconds."""
-    cluster: str = ""
-    """The local cluster that it needs, as a name of ``localcluster.instance``."""
+    cluster: bool = False
 
 
 def pytest(*arguments: str) -> list[str]:
@@ -105,9 +101,9 @@ def parts() -> dict[str, Part]:
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
         Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
-        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 2700, "tests-cluster"),
-        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 2700, "tests-engine"),
-        Part("faults", "what happens when parts of it break", faults, 3 * 3600, "tests-engine"),
+        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1800, cluster=True),
+        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 2700, cluster=True),
+        Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
 
@@ -122,90 +118,46 @@ class Session:
     """What has been run, how it ended, and the environment of what comes next."""
 
     env: dict[str, str]
-    prefix: str = ""
-    """Before each line of the commands, where several sessions print at once."""
     results: list[tuple[str, str, float]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    """Set by an interrupt: what runs is ended, and nothing begins but what cleans up."""
 
-    def run(self, part: Part, *, cleans: bool = False) -> bool:
+    def run(self, part: Part) -> bool:
         """Run all commands of a part, also after one failed, and return whether all went well."""
-        self.say(f"\n==> {part.name}: {part.says} (at most {minutes(part.limit)})")
+        print(f"\n==> {part.name}: {part.says} (at most {minutes(part.limit)})", flush=True)
         start = time.monotonic()
-        outcomes = [self.call(each, part.limit - (time.monotonic() - start), cleans) for each in part.commands]
+        outcomes = [self.call(command, part.limit - (time.monotonic() - start)) for command in part.commands]
         failed = [outcome for outcome in outcomes if outcome]
         seconds = time.monotonic() - start
-        self.results.append((self.called(part), "; ".join(failed) or "passed", seconds))
-        self.say(f"<== {part.name}: {'FAILED' if failed else 'passed'} in {minutes(seconds)}")
+        self.results.append((part.name, "; ".join(failed) or "passed", seconds))
+        print(f"<== {part.name}: {'FAILED' if failed else 'passed'} in {minutes(seconds)}", flush=True)
         return not failed
 
-    def call(self, command: Sequence[str], limit: float, cleans: bool) -> str:
+    def call(self, command: Sequence[str], limit: float) -> str:
         """Run one command; return what went wrong, or nothing."""
-        if self.stopped.is_set() and not cleans:
-            return "interrupted"
         shown = shlex.join([Path(command[0]).name, *command[1:]])
-        self.say(f"$ {shown if len(shown) < 300 else shown[:300] + ' …'}")
-        output = subprocess.PIPE if self.prefix else None
+        print(f"$ {shown if len(shown) < 300 else shown[:300] + ' …'}", flush=True)
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=CHECKOUT,
-                env=self.env,
-                start_new_session=True,
-                stdout=output,
-                stderr=output and subprocess.STDOUT,
-            )
+            process = subprocess.Popen(command, cwd=CHECKOUT, env=self.env, start_new_session=True)
         except OSError as error:
             return str(error)
-        reader = threading.Thread(target=self.pass_on, args=(process.stdout,), daemon=True)
-        reader.start()
         try:
-            code = self.outcome(process, time.monotonic() + max(limit, 1), cleans)
+            code = process.wait(max(limit, 1))
+        except subprocess.TimeoutExpired:
+            end(process)
+            return f"time is up: {Path(command[0]).name}"
         except BaseException:  # an interrupt ends the command as well, with time to clean up
             end(process)
             raise
-        reader.join(5)
-        return f"{code}: {' '.join(shown.split()[:4])}" if code else ""
-
-    def outcome(self, process: subprocess.Popen[bytes], until: float, cleans: bool) -> str:
-        """Wait for the end of a command and return how it failed, or nothing."""
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(0.5)
-                return f"exit {code}" if code else ""
-            if time.monotonic() > until:
-                end(process)
-                return "time is up"
-            if self.stopped.is_set() and not cleans:
-                end(process)
-                return "interrupted"
-
-    def pass_on(self, output: IO[bytes] | None) -> None:
-        """Print what a command prints, each line with the prefix."""
-        if not output:
-            return
-        with output:
-            for line in output:
-                self.say(line.decode(errors="replace").rstrip("\n"))
-
-    def say(self, text: str) -> None:
-        """Print lines, each with the prefix."""
-        print("\n".join(f"{self.prefix}{line}" for line in text.split("\n")), flush=True)
+        return f"exit {code}: {' '.join(shown.split()[:4])}" if code else ""
 
     def skip(self, part: Part, why: str) -> None:
         """Record a part that can't run as failed."""
-        self.say(f"\n==> {part.name}: not run, {why}")
-        self.results.append((self.called(part), f"not run, {why}", 0.0))
-
-    def called(self, part: Part) -> str:
-        """Return the name of a part in the summary, with the tier that it is run for."""
-        tier = self.prefix.strip(" |")
-        return part.name if tier in ("", part.name) else f"{part.name} of {tier}"
+        print(f"\n==> {part.name}: not run, {why}", flush=True)
+        self.results.append((part.name, f"not run, {why}", 0.0))
 
     def summary(self) -> str:
         """Return the table of all parts and one line that sums it up."""
-        lines = [f"  {name:<22} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
+        lines = [f"  {name:<13} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
         bad = [name for name, outcome, _ in self.results if outcome != "passed"]
         total = minutes(time.monotonic() - self.begun)
         return "\n".join(["", *lines, f"FAILED after {total}: {', '.join(bad)}" if bad else f"all passed in {total}"])
@@ -242,47 +194,38 @@ def foreign_cluster(env: Mapping[str, str]) -> str:
     return "" if given and Path(given).resolve() == kubeconfig().resolve() else given
 
 
-def run_on_clusters(session: Session, wanted: Sequence[Part]) -> None:
-    """Run the tiers that need a cluster: on that of KUBECONFIG, or each on one of its own, all at once."""
+def run_on_cluster(session: Session, wanted: Sequence[Part]) -> None:
+    """Run the tiers that need a cluster: on that of KUBECONFIG, or on one that is started and stopped for them."""
     if given := foreign_cluster(session.env):
         session.env.update(local_environment(session.env) | {"KUBECONFIG": given})
         for part in wanted:
             session.run(part)
         return
-    lanes = [lane(session, part, alone=len(wanted) == 1) for part in wanted]
-    threads = [threading.Thread(target=run_on_own_cluster, args=pair) for pair in zip(lanes, wanted, strict=True)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        session.stopped.set()
-        for thread in threads:
-            thread.join()
-        raise
-
-
-def lane(session: Session, part: Part, *, alone: bool) -> Session:
-    """Return a session for a part with a cluster of its own; its results are the session's."""
-    env = {name: value for name, value in session.env.items() if name != "KUBECONFIG"} | {
-        instance.VARIABLE: part.cluster
-    }
-    prefix = "" if alone else f"{part.name:<8}| "
-    return Session(env, prefix, session.results, session.begun, session.stopped)
-
-
-def run_on_own_cluster(session: Session, part: Part) -> None:
-    """Run a part on a cluster that is started and stopped for it; nothing of an earlier run is in it."""
-    with locked(cache_dir() / part.cluster):  # another run that uses it is waited for
+    session.env.pop("KUBECONFIG", None)
+    session.env[instance.VARIABLE] = "tests"
+    with only_run():
         try:
-            if session.run(CLUSTER_NEW, cleans=True) and session.run(CLUSTER_UP):
-                session.env.update(local_environment(session.env))
-                session.run(part)
-            else:
-                session.skip(part, "no cluster")
+            run_on_own_cluster(session, wanted)
         finally:
-            session.run(CLUSTER_DOWN, cleans=True)
+            session.run(CLUSTER_DOWN)
+
+
+def run_on_own_cluster(session: Session, wanted: Sequence[Part]) -> None:
+    """Start the tests' own cluster and run the tiers on it; nothing of an earlier run is in it."""
+    if not session.run(CLUSTER_NEW) or not session.run(CLUSTER_UP):
+        for part in wanted:
+            session.skip(part, "no cluster")
+        return
+    session.env.update(local_environment(session.env))
+    for part in wanted:
+        session.run(part)
+
+
+@contextlib.contextmanager
+def only_run() -> Iterator[None]:
+    """Wait until no other run uses the tests' own cluster, and keep others waiting meanwhile."""
+    with locked(cache_dir() / "tests-cluster"):
+        yield
 
 
 def main(names: Sequence[str]) -> int:
@@ -303,7 +246,7 @@ def main(names: Sequence[str]) -> int:
                 session.run(part)
         clustered = [part for part in wanted if part.cluster]
         if clustered:
-            run_on_clusters(session, clustered)
+            run_on_cluster(session, clustered)
     except KeyboardInterrupt:
         session.results.append(("interrupted", "stopped from outside", 0.0))
     print(session.summary(), flush=True)

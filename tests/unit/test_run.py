@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +33,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
-def part(module: ModuleType, name: str, *codes: str, limit: int = 20, cluster: str = "") -> object:
+def part(module: ModuleType, name: str, *codes: str, limit: int = 20, cluster: bool = False) -> object:
     """Return a part that runs Python code."""
     commands: Sequence[Sequence[str]] = [[sys.executable, "-c", code] for code in codes]
     return module.Part(name, "for a test", commands, limit, cluster)
@@ -88,11 +87,7 @@ def test_run_ends_a_part_when_its_time_is_up(
 def test_run_starts_a_cluster_and_stops_it_when_there_is_none(
     runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], code: str
 ) -> None:
-    use(
-        runner,
-        monkeypatch,
-        part(runner, "c", f"import os; print(os.environ['KUBECONFIG']); {code}", cluster="tests-cluster"),
-    )
+    use(runner, monkeypatch, part(runner, "c", f"import os; print(os.environ['KUBECONFIG']); {code}", cluster=True))
     assert runner.main(["c"]) == int(code != "pass")
     lines = capfd.readouterr().out.splitlines()
     begun = [line.split(":")[0].removeprefix("==> ") for line in lines if line.startswith("==>")]
@@ -100,43 +95,11 @@ def test_run_starts_a_cluster_and_stops_it_when_there_is_none(
     assert "local" in lines
 
 
-def test_run_has_a_cluster_for_each_tier_at_once(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    meet = (
-        f"import os, pathlib, time; here = pathlib.Path({str(tmp_path)!r})\n"
-        "(here / os.environ['LOCALCLUSTER']).touch()\n"
-        "end = time.monotonic() + 10\n"
-        "while len(list(here.glob('tests-*'))) < 2 and time.monotonic() < end: time.sleep(0.05)\n"
-        "print('met', len(list(here.glob('tests-*'))))"
-    )
-    both = [part(runner, name, meet, cluster=f"tests-{name}") for name in ("cluster", "engine")]
-    use(runner, monkeypatch, *both)
-    assert runner.main(["cluster", "engine"]) == 0
-    lines = capfd.readouterr().out.splitlines()
-    assert {"cluster | met 2", "engine  | met 2"} <= set(lines)
-    assert sum("==> cluster-down" in line for line in lines) == 2
-
-
-def test_interrupt_ends_every_tier_and_removes_its_cluster(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    both = [
-        part(runner, name, "import time; time.sleep(60)", cluster=f"tests-{name}") for name in ("cluster", "engine")
-    ]
-    use(runner, monkeypatch, *both)
-    threading.Timer(2, signal.raise_signal, [signal.SIGTERM]).start()
-    assert runner.main(["cluster", "engine"]) == 1
-    out = capfd.readouterr().out
-    assert out.count("==> cluster-down") == 2
-    assert "interrupted" in out.splitlines()[-1]
-
-
 def test_run_leaves_the_cluster_of_kubeconfig_alone(
     runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", "mine")
-    use(runner, monkeypatch, part(runner, "c", "import os; print(os.environ['KUBECONFIG'])", cluster="tests-cluster"))
+    use(runner, monkeypatch, part(runner, "c", "import os; print(os.environ['KUBECONFIG'])", cluster=True))
     assert runner.main(["c"]) == 0
     out = capfd.readouterr().out
     assert "mine" in out.splitlines()
@@ -148,10 +111,10 @@ def test_run_has_a_cluster_of_its_own_beside_the_demos(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(runner.kubeconfig()))
     code = "import os; print(os.environ['KUBECONFIG'], os.environ['LOCALCLUSTER'])"
-    use(runner, monkeypatch, part(runner, "c", code, cluster="tests-cluster"))
+    use(runner, monkeypatch, part(runner, "c", code, cluster=True))
     assert runner.main(["c"]) == 0
     out = capfd.readouterr().out
-    assert "local tests-cluster" in out.splitlines()
+    assert "local tests" in out.splitlines()
     assert "==> cluster-down" in out
 
 
@@ -159,7 +122,7 @@ def test_run_fails_its_tiers_and_cleans_up_when_the_cluster_does_not_start(
     runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runner, "CLUSTER_UP", part(runner, "cluster-up", "raise SystemExit(1)"))
-    use(runner, monkeypatch, part(runner, "c", "pass", cluster="tests-cluster"))
+    use(runner, monkeypatch, part(runner, "c", "pass", cluster=True))
     assert runner.main(["c"]) == 1
     out = capfd.readouterr().out
     assert "c: not run, no cluster" in out

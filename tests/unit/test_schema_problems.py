@@ -64,7 +64,8 @@ def test_schema_problems_say_which_name_is_wrong_when_names_have_a_form() -> Non
         ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, True, "must be a whole number or text (got true)."),
         ({"anyOf": [{"type": "integer"}, {"const": "auto"}]}, "atuo", 'must be a whole number or "auto" (got "atuo").'),
         ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}, 0, "must be at least 1 (got 0)."),
-        ({"anyOf": [{"type": "null"}, {"type": "object", "required": ["name"]}]}, {}, "is required. Set it."),
+        ({"anyOf": [{"type": "null"}, {"type": "object", "required": ["name"]}]}, {}, "must not be null (got null)."),
+        ({"items": {"required": ["name"]}}, [{}], "is required. Set it."),
         (
             {"pattern": "^[0-9]+Gi$", "title": "A size", "examples": ["8Gi"]},
             "8G",

@@ -1,4 +1,4 @@
-"""Which of this machine's local clusters is meant: the user's, or one of those that the tests make and remove.
+"""Which of this machine's local clusters is meant: the user's, or the one that the tests make and remove.
 
 They have their own state, control group and networks, so that neither sees the other.
 """
@@ -34,8 +34,7 @@ class Instance:
 
 INSTANCES: Mapping[str, Instance] = {
     "": Instance("vllm-multinode", "vllm-multinode", "198.18.0", "10.244", "10.96"),
-    "tests-cluster": Instance("vllm-multinode-tests-cluster", "vllm-tests-c", "198.18.1", "10.245", "10.97"),
-    "tests-engine": Instance("vllm-multinode-tests-engine", "vllm-tests-e", "198.18.2", "10.246", "10.98"),
+    "tests": Instance("vllm-multinode-tests", "vllm-tests", "198.18.1", "10.245", "10.97"),
 }
 INSTANCE = INSTANCES[os.environ.get(VARIABLE, "")]
 OTHERS = tuple(other for other in INSTANCES.values() if other != INSTANCE)
