@@ -36,7 +36,7 @@ def notes(folder: Path, values: Mapping[str, Any]) -> str:
             [
                 "fabric.profile gib has these effects on security:",
                 "- Containers run as root with IPC_LOCK",
-                "- Pods mount folders",
+                "- Pods mount directories",
             ],
         ),
         ({"profile": "mnnvl"}, ["fabric.profile mnnvl has these effects", "share memory over NVLink"]),

@@ -150,4 +150,4 @@ def test_previous_is_refused_without_upgrade(checkout: Path, monkeypatch: pytest
     monkeypatch.chdir(checkout)
     result = CliRunner().invoke(main, ["install-test", "--chart", "charts/small", "--previous", "charts/small"])
     assert result.exit_code == 2
-    assert "give both" in result.stderr
+    assert "Give both" in result.stderr

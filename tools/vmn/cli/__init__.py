@@ -20,11 +20,11 @@ from vmn.cli.validate import validate
 )
 @click.version_option(__version__, prog_name="vmn")
 def main() -> None:
-    """Plan, check, and install one large model on one or more GPU nodes.
+    """Plan, configure, check, and troubleshoot a large model served on one or more GPU nodes.
 
-    The exit status is 0 on success, 1 when a command finds a problem, 2 for wrong usage, and 3 when a program or a
-    cluster is missing. You can also set each option in the environment: --wait of `vmn install-test` is
-    VMN_INSTALL_TEST_WAIT.
+    The exit status is 0 on success, 1 if a command finds a problem, 2 on a usage error, and 3 if a required program is
+    missing or the cluster cannot be reached. You can also set any option with an environment variable; for example,
+    VMN_INSTALL_TEST_WAIT sets the option --wait of `vmn install-test`.
     """
 
 

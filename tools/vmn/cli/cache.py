@@ -13,12 +13,12 @@ from vmn.cli.options import FINDINGS, NEW_FILE, Command, cluster_options, ends_w
 
 @click.group(short_help="Pack compiled kernels and graphs for new nodes.")
 def cache() -> None:
-    """Keep the caches of a group, so that the next group on a new node need not compile."""
+    """Pack the compiled kernels and graphs of a group, so that new nodes don't have to compile them."""
 
 
 @cache.command(
     cls=Command,
-    short_help="Pack the caches of a group that serves.",
+    short_help="Pack the caches of a group that serves requests.",
     example="vmn cache pack vllm --write caches.tar.gz",
 )
 @click.argument("release", default="vllm")
@@ -29,7 +29,7 @@ def cache() -> None:
     "file",
     type=NEW_FILE,
     metavar="FILE",
-    help="File to write.  [default: the caches' key, with .tar.gz or .oci.tar]",
+    help="File to write.  [default: named after the image tag and the model, with .tar.gz or .oci.tar]",
 )
 @click.option(
     "--format",
@@ -37,7 +37,7 @@ def cache() -> None:
     type=click.Choice(["archive", "oci"]),
     default="archive",
     show_default=True,
-    help="Write a .tar.gz to unpack on a volume, or an OCI image to push for an image volume.",
+    help="Format of the file: a .tar.gz archive to unpack on a volume, or an OCI image to push to a registry.",
 )
 @output_option
 @ends_with_status
@@ -50,10 +50,10 @@ def pack(
     form: str,
     output: str,
 ) -> None:
-    """Pack the caches of RELEASE (default: vllm) into a cache bundle, from a group that serves.
+    """Pack the caches of one group of RELEASE (default: vllm) into a cache bundle.
 
-    The bundle has the folders of compiled kernels and graphs of all pods of the group, each file once, and nothing
-    else. The chart fills empty caches from it: see cache.bundle in the chart's values.
+    The group must be serving requests. The cache bundle contains the compiled kernels and graphs from all pods of the
+    group, each file once, and nothing else. To fill the caches of new pods from it, set cache.bundle in the values.
     """
     from vmn.adapters.cache_bundle import NotPackedError
     from vmn.adapters.cluster import connect

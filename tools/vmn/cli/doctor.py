@@ -12,7 +12,7 @@ from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status
 
 @click.command(
     cls=Command,
-    short_help="Explain why a release does not serve.",
+    short_help="Explain why a release doesn't start or serve requests.",
     example="vmn doctor vllm --namespace serving --support-bundle vllm.tgz",
 )
 @click.argument("release", default="vllm")
@@ -21,7 +21,7 @@ from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status
     "--support-bundle",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Also write objects, events, logs, and findings to this .tgz file, without secrets.",
+    help="Also write a .tgz archive with objects, events, logs, and findings, but without secrets.",
 )
 @output_option
 @ends_with_status
@@ -33,11 +33,11 @@ def doctor(
     support_bundle: Path | None,
     output: str,
 ) -> None:
-    """Explain why RELEASE (default: vllm) does not start, or stopped serving.
+    """Explain why RELEASE (default: vllm) doesn't start or serve requests.
 
-    The command reads the LeaderWorkerSet, pods, events, nodes, and logs, and changes nothing. For each group it tells
-    which pod failed first, why, which pods only wait for it, and what to do. The exit status is 1 when something is
-    wrong; a release that is still starting without a problem does not count as wrong.
+    The command reads the LeaderWorkerSet, pods, events, nodes, and logs, and changes nothing. For each group, it
+    reports which pod failed first and why, which pods are only waiting for it, and what to do. The exit status is 1 if
+    something is wrong, but 0 if the release is still starting without a problem.
     """
     from vmn.adapters.cluster import connect
     from vmn.app.doctor import diagnose, read_release

@@ -24,7 +24,7 @@ from vmn.cli.plan import GROUPS, request_options
     type=click.FloatRange(0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Bandwidth of each node's download in Gbit/s.",
+    help="Download bandwidth of each node, in Gbit/s.",
 )
 @click.option("-w", "--write", "file", type=NEW_FILE, metavar="FILE", help="File to write.  [default: standard output]")
 @chart_option
@@ -32,8 +32,10 @@ from vmn.cli.plan import GROUPS, request_options
 def generate(request: PlanRequest, load_gbps: float, file: Path | None, chart: Path | None) -> None:
     """Write a values file for the best layout of MODEL on the given GPUs.
 
-    The file has only what differs from the chart's defaults, and explains it. The exit status is 1 when no layout
-    fits.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
+
+    The file contains only the values that differ from the chart's defaults, with explanations. The exit status is 1 if
+    no layout fits.
     """
     from vmn.app.planner import PlanError
     from vmn.app.values_file import values_file

@@ -19,10 +19,10 @@ from vmn.cli.options import Command, chart_option, ends_with_status, output_opti
 @output_option
 @ends_with_status
 def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
-    """List what a release pulls and downloads, one item per line, so that you can mirror it.
+    """List the images and models that a release pulls or downloads, one per line, so that you can mirror them.
 
-    For an image, the line has its reference and, if global.imageRegistry is set, a space and its mirrored reference. A
-    line that starts with hf:// is a model that the pods download, with its revision.
+    The line for an image contains its reference. If global.imageRegistry is set, a space and the mirrored reference
+    follow. The line for a model starts with hf:// and contains its revision.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError

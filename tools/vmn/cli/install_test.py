@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     "install-test",
     cls=Command,
-    short_help="Test installing the chart with every preset.",
+    short_help="Install the chart with every preset on a test cluster.",
     example="vmn install-test -f values/tiny-cpu.yaml --dry-run",
 )
 @chart_option
@@ -28,25 +28,29 @@ if TYPE_CHECKING:
     "values_files",
     multiple=True,
     type=FILE,
-    help="Values file to install. You can repeat it.  [default: all presets in values/]",
+    help="Values file to install. You can repeat this option.  [default: all presets in values/]",
 )
 @click.option(
     "--extra-values",
     multiple=True,
     type=FILE,
-    help="Values to add to every installation, such as tolerations of simulated nodes.",
+    help="Values file to add to every installation, such as one with tolerations. You can repeat this option.",
 )
-@click.option("--upgrade", is_flag=True, help="Also upgrade each release from the previous chart.")
+@click.option("--upgrade", is_flag=True, help="Also test upgrades from the previous chart.")
 @click.option(
     "--previous",
     type=click.Path(exists=True, path_type=Path),
-    help="The previous chart: a folder or an archive.  [default: the archive in the checkout]",
+    help="Directory or archive of the previous chart.  [default: the archive in the repository]",
 )
-@click.option("-n", "--namespace", help="Existing namespace to use.  [default: a new one, deleted at the end]")
+@click.option("-n", "--namespace", help="Existing namespace to use.  [default: a new one, which is deleted at the end]")
 @click.option(
-    "--wait", type=click.IntRange(min=10), default=180, show_default=True, help="Seconds to wait for a release."
+    "--wait",
+    type=click.IntRange(min=10),
+    default=180,
+    show_default=True,
+    help="Maximum time, in seconds, for a release to become ready or to disappear.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
+@click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 @output_option
 @ends_with_status
 def install_test(
@@ -60,11 +64,13 @@ def install_test(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Install the chart on the cluster of KUBECONFIG, with its ci values and with every preset.
+    """Install the chart with its ci values and with every preset on the test cluster in KUBECONFIG.
 
-    chart-testing lints and installs the ci values. Each preset is linted, installed, checked for ready groups,
-    uninstalled, and checked for leftovers. With --upgrade, chart-testing also upgrades from the chart of its target
-    branch if git has it, and the previous chart is installed with each file and upgraded to this one.
+    chart-testing (ct) lints the chart and installs it with its ci values. With each preset, the command lints and
+    installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover objects.
+
+    With --upgrade, the command also installs the previous chart with each preset and upgrades it to this one. ct also
+    upgrades from the chart on its target branch, if git has that branch.
     """
     from vmn.adapters.files import default_chart, presets_of
     from vmn.app.install_test import with_previous_chart
@@ -83,7 +89,7 @@ def install_test(
         wait=wait,
     )
     if previous and not upgrade:
-        raise click.UsageError("--previous is the chart from which --upgrade starts: give both.")
+        raise click.UsageError("--previous names the chart that --upgrade starts from. Give both.")
     with tempfile.TemporaryDirectory(prefix="vmn-previous-") as work:
         planned = items(with_previous_chart(settings, previous, Path(work), note) if upgrade else settings)
         if dry_run:

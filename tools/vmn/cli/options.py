@@ -22,7 +22,7 @@ chart_option = click.option(
     envvar="VMN_CHART",
     show_envvar=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the chart.  [default: the chart that is installed with vmn]",
+    help="Directory of the chart.  [default: the chart that comes with vmn]",
 )
 output_option = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
@@ -33,7 +33,7 @@ values_option = click.option(
     "files",
     multiple=True,
     type=FILE,
-    help="Values file, as for helm. You can repeat it; the last file wins.",
+    help="Values file, as in helm. You can repeat this option; later files override earlier ones.",
 )
 
 
@@ -76,9 +76,9 @@ class Command(click.Command):
 
 def cluster_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add kubectl's options for the cluster and the namespace."""
-    command = click.option("--context", help="Context of the kubeconfig file, as for kubectl.")(command)
-    command = click.option("--kubeconfig", help="Path of the kubeconfig file, as for kubectl.")(command)
-    return click.option("-n", "--namespace", help="Namespace of the release.  [default: the namespace of the context]")(
+    command = click.option("--context", help="Context in the kubeconfig file, as in kubectl.")(command)
+    command = click.option("--kubeconfig", help="Path to the kubeconfig file, as in kubectl.")(command)
+    return click.option("-n", "--namespace", help="Namespace of the release.  [default: the context's namespace]")(
         command
     )
 

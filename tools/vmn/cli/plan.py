@@ -44,13 +44,21 @@ OPTIONS = (
     click.option(
         "--config",
         type=click.Path(exists=True, path_type=Path),
-        help="config.json of a model, or a checkpoint's folder.",
+        help="A model's config.json, or a directory that contains it.",
     ),
-    click.option("--hub", is_flag=True, help="Read MODEL's shapes and exact weights from the Hugging Face Hub."),
-    click.option("--gpu", required=True, metavar="NAME", help="GPU: h100, h200, b200, a100, l40s, mi300x, …"),
-    click.option("--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Nodes of one group."),
     click.option(
-        "--gpus-per-node", type=COUNT, default=DEFAULT["gpus_per_node"], show_default=True, help="GPUs of each node."
+        "--hub", is_flag=True, help="Fetch MODEL's configuration and exact weight sizes from the Hugging Face Hub."
+    ),
+    click.option("--gpu", required=True, metavar="NAME", help="Type of GPU: h100, h200, b200, a100, l40s, mi300x, …"),
+    click.option(
+        "--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Number of nodes in a group."
+    ),
+    click.option(
+        "--gpus-per-node",
+        type=COUNT,
+        default=DEFAULT["gpus_per_node"],
+        show_default=True,
+        help="Number of GPUs per node.",
     ),
     click.option(
         "--network",
@@ -59,31 +67,57 @@ OPTIONS = (
         show_default=True,
         help="Network between the nodes.",
     ),
-    click.option("--force", is_flag=True, help="Allow tensor parallelism between nodes over TCP."),
-    click.option("--tensor", type=COUNT, help="Tensor parallel size: GPUs that share each layer."),
-    click.option("--pipeline", type=COUNT, help="Pipeline parallel size: stages of layers."),
-    click.option("--data", type=COUNT, help="Data parallel size: copies of attention."),
-    click.option("--expert/--no-expert", default=None, help="Use, or do not use, expert parallelism."),
-    click.option("--decode-context", type=COUNT, help="Decode context parallel size: ranks that share a KV cache."),
-    click.option("--max-model-len", type=COUNT, help="Tokens of a request.  [default: the model's limit]"),
+    click.option("--force", is_flag=True, help="Allow tensor parallelism across nodes over TCP."),
+    click.option("--tensor", type=COUNT, help="Tensor parallel size: number of GPUs that share each layer."),
+    click.option(
+        "--pipeline", type=COUNT, help="Pipeline parallel size: number of stages that the layers are divided into."
+    ),
+    click.option("--data", type=COUNT, help="Data parallel size: number of data-parallel replicas."),
+    click.option(
+        "--expert/--no-expert",
+        default=None,
+        help="Plan only layouts with, or only layouts without, expert parallelism.",
+    ),
+    click.option(
+        "--decode-context",
+        type=COUNT,
+        help="Decode context parallel size: number of GPUs that divide the KV cache by tokens.",
+    ),
+    click.option(
+        "--max-model-len",
+        type=COUNT,
+        help="Maximum number of tokens in the prompt and the response combined.  [default: the model's own limit]",
+    ),
     click.option(
         "--gpu-memory-utilization",
         type=click.FloatRange(0, 1, min_open=True),
-        help="Share of each GPU's memory that vLLM uses.  [default: vLLM's]",
+        help="Share of each GPU's memory that vLLM may use.  [default: vLLM's own default]",
     ),
-    click.option("--max-num-batched-tokens", type=COUNT, help="Tokens per step.  [default: vLLM's for the GPU]"),
-    click.option("--max-num-seqs", type=COUNT, help="Requests per step.  [default: vLLM's for the GPU]"),
+    click.option(
+        "--max-num-batched-tokens",
+        type=COUNT,
+        help="Maximum number of tokens per step.  [default: vLLM's own default for the GPU]",
+    ),
+    click.option(
+        "--max-num-seqs",
+        type=COUNT,
+        help="Maximum number of requests per step.  [default: vLLM's own default for the GPU]",
+    ),
     click.option(
         "--kv-cache-dtype",
         type=click.Choice(KV_DTYPES),
         default=DEFAULT["kv_cache_dtype"],
         show_default=True,
-        help="Type of the KV cache.",
+        help="Data type of the KV cache.",
     ),
     click.option("--enforce-eager", is_flag=True, help="Run without CUDA graphs."),
-    click.option("--quantization", metavar="METHOD", help="Quantize while loading, such as fp8_per_tensor."),
     click.option(
-        "--vllm-version", metavar="X.Y.Z", help="vLLM version whose defaults to use.  [default: the newest known]"
+        "--quantization",
+        metavar="METHOD",
+        help="Quantize the weights while loading them, for example with fp8_per_tensor.",
+    ),
+    click.option(
+        "--vllm-version", metavar="X.Y.Z", help="Version of vLLM to plan for.  [default: the newest known version]"
     ),
 )
 
@@ -104,20 +138,25 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 
 @click.command(
     cls=Command,
-    short_help="Show which layouts of a model fit on given GPUs, and why.",
+    short_help="Show which layouts of a model fit on the given GPUs, and why.",
     example="vmn plan deepseek-ai/DeepSeek-R1 --gpu h100 --nodes 2",
     groups=GROUPS,
 )
 @request_options
 @click.option(
-    "--calibrate", type=FILE, metavar="LOG", help="Correct the plan with the log of a start of the same model and GPU."
+    "--calibrate",
+    type=FILE,
+    metavar="LOG",
+    help="Correct the plan with a startup log of the same model on the same GPU.",
 )
-@click.option("--check", type=FILE, metavar="LOG", help="Only report what a log of a start contradicts.")
+@click.option("--check", type=FILE, metavar="LOG", help="Only report where a startup log contradicts the plan.")
 @click.option(
-    "--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="Show all layouts, not only the best ten."
+    "--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="Show all layouts instead of only the best ten."
 )
-@click.option("--explain", is_flag=True, help="Show where each GPU's memory goes in the best layout.")
-@click.option("--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw where each GPU's memory goes in the best layout.")
+@click.option("--explain", is_flag=True, help="Show a memory breakdown for each GPU in the best layout.")
+@click.option(
+    "--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw the memory breakdown for each GPU in the best layout."
+)
 @output_option
 @ends_with_status
 def plan(
@@ -129,15 +168,15 @@ def plan(
     plot: Path | None,
     output: str,
 ) -> None:
-    """Show which layouts of MODEL start on the given GPUs, with how much context, and what vLLM will log.
+    """Show which layouts of MODEL fit on the given GPUs, how much context each allows, and what vLLM will log.
 
-    MODEL is a name in the registry, such as deepseek-ai/DeepSeek-R1; no network is needed. The exit status is 1 when no
-    layout fits.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
+    Only --hub needs network access. The exit status is 1 if no layout fits.
 
-    With --tensor, --pipeline, or --data, the plan has only that layout; sizes that you leave out are derived.
+    With --tensor, --pipeline, or --data, the plan contains only one layout. Sizes that you leave out are derived.
 
-    LOG is the log of vLLM, as `kubectl logs` prints it. With --check, layout and flags come from the log, and the exit
-    status is 1 when the log contradicts the plan.
+    LOG is vLLM's log, as `kubectl logs` prints it. With --check, the layout and the flags come from the log, and the
+    exit status is 1 if the log contradicts the plan.
     """
     from vmn.app import planner
 

@@ -24,23 +24,25 @@ from vmn.cli.options import (
 
 @click.command(
     cls=Command,
-    short_help="Check what on the cluster would keep a release from starting.",
+    short_help="Check for anything that would keep a release from starting.",
     example="vmn preflight -f values/deepseek-r1.yaml --namespace serving",
-    groups={"Options": (), "Probe": ("active", "active_timeout", "dry_run")},
+    groups={"Options": (), "Probes": ("active", "active_timeout", "dry_run")},
 )
 @values_option
 @click.option("--release", default="vllm", show_default=True, help="Name of the release.")
 @cluster_options
 @click.option("--all", "everything", is_flag=True, help="Also show skipped checks.")
-@click.option("--active", is_flag=True, help="Also run one short-lived pod on each node of a group.")
+@click.option(
+    "--active", is_flag=True, help="Also test the nodes from inside, with one short-lived pod per node of a group."
+)
 @click.option(
     "--active-timeout",
     type=click.IntRange(min=30),
     default=300,
     show_default=True,
-    help="Seconds to wait for these pods, including the time to pull the image.",
+    help="Maximum time, in seconds, for these pods, including the time to pull the image.",
 )
-@click.option("--dry-run", is_flag=True, help="With --active: print the objects as YAML, and create nothing.")
+@click.option("--dry-run", is_flag=True, help="With --active: print the objects as YAML without creating them.")
 @chart_option
 @output_option
 @ends_with_status
@@ -57,14 +59,15 @@ def preflight(
     chart: Path | None,
     output: str,
 ) -> None:
-    """Check what on the cluster would keep a release from starting, before you install it.
+    """Check the cluster for anything that would keep a release from starting, before you install it.
 
-    The command reads nodes, GPUs, LeaderWorkerSet, quota, admission, Secrets, and claims, and changes nothing. The
-    exit status is 1 when a check fails. For what you may not read, it warns and names the RBAC rule to add.
+    The command reads nodes, GPUs, LeaderWorkerSet, quotas, admission, Secrets, and PersistentVolumeClaims, and changes
+    nothing. The exit status is 1 if a check fails. If you are not allowed to read something, the command prints a
+    warning with the RBAC rule to add.
 
-    With --active, it probes the nodes: pods like the release's run on the nodes of one group for a moment, and check
-    names, connections, the interface, RDMA, shared memory, GPUs, caches, and weights. All of their objects are deleted
-    at the end, even after an interrupt.
+    With --active, the command also runs short-lived pods like those of the release on the nodes of one group. They
+    check name resolution, connections, the network interface, RDMA, shared memory, GPUs, caches, and weights. All of
+    their objects are deleted at the end, even if you interrupt the command.
     """
     from vmn.adapters.cluster import connect
     from vmn.adapters.files import default_chart

@@ -12,7 +12,7 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 
 @click.command(
     cls=Command,
-    short_help="Check values files before you install them.",
+    short_help="Check values files before you install or upgrade.",
     example="vmn validate -f values/deepseek-r1.yaml -f my-values.yaml",
 )
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
@@ -22,10 +22,10 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
     "combined",
     multiple=True,
     type=FILE,
-    help="Values file to check together with the other -f files, as helm merges them; the last file wins.",
+    help="Values file, as in helm. You can repeat this option; later files override earlier ones.",
 )
 @click.option(
-    "--gpu", metavar="NAME", help="GPU of the nodes, to check memory.  [default: the GPU that the values select]"
+    "--gpu", metavar="NAME", help="Type of GPU to check the memory for.  [default: the GPU that the values select]"
 )
 @chart_option
 @output_option
@@ -33,11 +33,11 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 def validate(
     files: tuple[Path, ...], combined: tuple[Path, ...], gpu: str | None, chart: Path | None, output: str
 ) -> None:
-    """Check values files: their keys and types, then the chart's rules, then the model's limits.
+    """Check values files: keys and types, the chart's rules, and the model's limits.
 
-    Files given with -f are merged over the chart's defaults and checked together, the way you install them. Each FILE
-    without -f is checked alone. The command reports all problems at once. The model's limits (its heads and blocks,
-    its longest context, its memory) are only checked for models in the registry.
+    Files given with -f are merged over the chart's defaults and checked together, as Helm would install them. Each FILE
+    given without -f is checked on its own. The command reports all problems at once. It checks the model's limits
+    (attention heads, quantization blocks, context length, and memory) only for built-in models.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.programs import require

@@ -127,7 +127,7 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
         yield f"  the stage with the fewest blocks decides: {blocks:,}"
     yield f"  a request of {length:,} tokens takes {needed:,} blocks{share}: {prediction.needed_gib:.2f} GiB"
     copies = prediction.layout.data
-    each = f" x {copies} data-parallel ranks" if copies > 1 else ""
+    each = f" x {copies} data-parallel replicas" if copies > 1 else ""
     yield (
         f"  {blocks:,} / {needed:,}{each} = {times(prediction.concurrency.expected)} requests at once "
         f"({band(prediction.concurrency, times)})"

@@ -1,7 +1,7 @@
 {{/* Rules on the layout. */}}
 
 {{/*
-Problems with parallelism: the layout must use all GPUs of a group, and each data-parallel rank must fit in one node.
+Problems with parallelism: the layout must use all GPUs of a group, and each data-parallel replica must fit on one node.
 Usage: include "vllm-multinode.rules.parallelism" . | fromJsonArray
 Returns: JSON, a list of problems.
 */}}
@@ -18,7 +18,7 @@ Returns: JSON, a list of problems.
       "fix" "Make both products equal, or leave tensor and pipeline unset.") -}}
 {{- else if and (gt (int $layout.data) 1) (gt (int $group.nodes) 1) (ne (mod $layout.data $group.nodes) 0) -}}
 {{- $problems = append $problems (dict "key" "parallelism.data" "got" $layout.data
-      "why" (printf "can't be divided evenly among %d nodes, and a data-parallel rank can't span two of them" (int $group.nodes))
+      "why" (printf "can't be divided evenly among %d nodes, and a data-parallel replica can't span two of them" (int $group.nodes))
       "fix" (printf "Use a multiple of %d." (int $group.nodes))) -}}
 {{- end -}}
 {{- with $sizes.decodeContext -}}
