@@ -107,8 +107,9 @@ class Pod:
 
     @property
     def ready(self) -> bool:
-        """Whether the pod is ready and was not deleted."""
-        return self.condition("Ready").get("status") == "True" and self.deletion_deadline is None
+        """Whether the pod is ready, has not ended, and was not deleted."""
+        ready = self.condition("Ready").get("status") == "True" and self.deletion_deadline is None
+        return ready and self.status.get("phase") not in ("Failed", "Succeeded")
 
     @property
     def containers(self) -> list[Object]:
@@ -125,6 +126,11 @@ class Pod:
     def running_since(self) -> float | None:
         """When vLLM's container was started, None unless it is running."""
         return seconds((self.main.get("state", {}).get("running") or {}).get("startedAt"))
+
+    def has_ended(self, container: str) -> bool:
+        """Return whether the last run of a container is over."""
+        state = next((item.get("state") or {} for item in self.containers if item["name"] == container), {})
+        return "terminated" in state or (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
 
     @property
     def restarts(self) -> int:

@@ -37,11 +37,13 @@ def _texts(release: Release, pod: Pod) -> Iterator[Source | Observation]:
         for entry in (status.get("state", {}), status.get("lastState", {})):
             if message := (entry.get("terminated") or {}).get("message"):
                 at = seconds(entry["terminated"].get("finishedAt"))
-                yield text(f"termination message of {pod.name}", message, (at,) if at else ())
+                origin, times = f"termination message of {pod.name}", (at,) if at else ()
+                yield text(origin, message, times, ended=True)
     for log in release.logs:
         if log.pod == pod.name:
             what = "log of the previous container of" if log.previous else "log of"
-            yield text(f"{what} {pod.name} ({log.container})", log.text, log.times)
+            ended = log.previous or pod.has_ended(log.container)
+            yield text(f"{what} {pod.name} ({log.container})", log.text, log.times, ended=ended)
     if reason := release.unread.get(pod.name):
         line = f"the log can't be read: {reason}"
         yield _about(pod, "log-unreadable", "node", line, origin=f"log of {pod.name}", fields={"reason": reason})
