@@ -101,12 +101,27 @@ def _conditions(pod: Pod) -> Iterator[Observation]:
     scheduled, disrupted = pod.condition("PodScheduled"), pod.condition("DisruptionTarget")
     if scheduled.get("status") == "False":
         yield _condition(pod, "pod-unscheduled", "pending", "not scheduled", scheduled)
-    if pod.status.get("reason"):
-        quote = _quote(pod.status)
-        text = f"pod {pod.status.get('phase')}: {quote}"
-        yield _about(pod, "pod-failed", "state", text, quote=quote, at=pod.created_at)
+    yield from _phase(pod)
     if disrupted.get("status") == "True":
         yield _condition(pod, "pod-disrupted", "state", "disrupted", disrupted)
+
+
+def _phase(pod: Pod) -> Iterator[Observation]:
+    """Yield that a pod has failed, or has a reason for its phase."""
+    phase, reason = pod.status.get("phase") or "", pod.status.get("reason") or ""
+    if phase != "Failed" and not reason:
+        return
+    quote = _quote(pod.status)
+    fields = {"phase": phase, "reason": reason, "message": pod.status.get("message") or "Kubernetes gives no reason"}
+    text = f"pod {phase}: {quote}" if quote else f"pod {phase}, without a reason"
+    yield _about(pod, "pod-failed", "state", text, fields=fields, quote=quote, at=_failed_at(pod))
+
+
+def _failed_at(pod: Pod) -> float | None:
+    """Return when a pod failed: when it was last not ready any more, else when it was created."""
+    ready = pod.condition("Ready")
+    since = seconds(ready.get("lastTransitionTime")) if ready.get("status") == "False" else None
+    return since or pod.created_at
 
 
 def _condition(pod: Pod, kind: str, subject: str, what: str, condition: Object) -> Observation:
