@@ -103,16 +103,21 @@ def _missing_since(release: Release, leader: str) -> float:
 
 def _placed_in_part(release: Release, group: Group) -> Iterator[Observation]:
     """Yield that groups hold some nodes each and wait for each other's: the scheduler places pod by pod."""
-    partial = [
-        one for one in release.groups if any(p.unschedulable for p in one.pods) and any(p.node for p in one.pods)
-    ]
-    if len(partial) > 1 and group in partial:
+    if not _is_partial(group):
+        return
+    partial = [one for one in release.groups if _is_partial(one)]
+    if len(partial) > 1:
         pods = [pod for one in partial for pod in one.pods]
         waiting = ", ".join(pod.name for pod in pods if pod.unschedulable)
         holding = ", ".join(f"{pod.name} holds {pod.node}" for pod in pods if pod.node)
         text = f"{len(partial)} groups are placed in part: {waiting} wait for nodes, {holding}"
         fields = {"count": str(len(partial))}
         yield _about(release, group, "groups-placed-in-part", text, fields=fields, at=release.created_at)
+
+
+def _is_partial(group: Group) -> bool:
+    """Return whether some pods of a group have a node, and others wait for one."""
+    return any(pod.unschedulable for pod in group.pods) and any(pod.node for pod in group.pods)
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Observation]:
@@ -161,7 +166,7 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
 
 def last_line(release: Release, pod: Pod) -> float | None:
     """Return when a pod wrote its newest line; the start of its container counts as one."""
-    ends = [log.last_written_at for log in release.logs if log.pod == pod.name and not log.previous]
+    ends = [log.last_written_at for log in release.logs_by_pod.get(pod.name, ()) if not log.previous]
     return max([at for at in (*ends, pod.running_since) if at is not None], default=None)
 
 

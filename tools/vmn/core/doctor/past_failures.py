@@ -43,8 +43,12 @@ class PastFailure:
 
 def last_failure(release: Release, group: Group) -> Sequence[PastFailure]:
     """Return how the pods of a group exited when it last failed, the first one first; empty when no log reports it."""
-    own = [log for log in release.logs if release.group_of(log.pod) == group.index]
-    named = {line: match for log in own for line in log.past_failures if (match := KEPT_LOG.search(line))}
+    named = {
+        line: match
+        for log in release.logs_of(group.index)
+        for line in log.past_failures
+        if (match := KEPT_LOG.search(line))
+    }
     found = [_failure(release, group, line, match) for line, match in named.items()]
     newest = max((one.at for one in found), default=0.0)
     recent = [one for one in found if one.at >= newest - SAME_FAILURE_SECONDS]

@@ -39,11 +39,10 @@ def _texts(release: Release, pod: Pod) -> Iterator[Source | Observation]:
                 at = seconds(entry["terminated"].get("finishedAt"))
                 origin, times = f"termination message of {pod.name}", (at,) if at else ()
                 yield text(origin, message, times, ended=True)
-    for log in release.logs:
-        if log.pod == pod.name:
-            what = "log of the previous container of" if log.previous else "log of"
-            ended = log.previous or pod.has_ended(log.container)
-            yield text(f"{what} {pod.name} ({log.container})", log.text, log.times, ended=ended)
+    for log in release.logs_by_pod.get(pod.name, ()):
+        what = "log of the previous container of" if log.previous else "log of"
+        ended = log.previous or pod.has_ended(log.container)
+        yield text(f"{what} {pod.name} ({log.container})", log.text, log.times, ended=ended)
     if reason := release.unread.get(pod.name):
         line = f"the log can't be read: {reason}"
         yield _about(pod, "log-unreadable", "node", line, origin=f"log of {pod.name}", fields={"reason": reason})
@@ -171,9 +170,5 @@ def silent_nodes(release: Release) -> set[str]:
 
 def _silence(release: Release, node: str) -> float:
     """Return how much older a node's lease is than the newest lease, which makes other clocks irrelevant."""
-    times = {
-        item["metadata"]["name"]: seconds(item["spec"].get("renewTime")) for item in release.snapshot.all("leases")
-    }
-    newest = max((at for at in times.values() if at is not None), default=0.0)
-    own = times.get(node)
-    return newest - own if own is not None else 0.0
+    own = release.leases.get(node)
+    return max(release.leases.values()) - own if own is not None else 0.0
