@@ -33,10 +33,11 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 def validate(
     files: tuple[Path, ...], combined: tuple[Path, ...], gpu: str | None, chart: Path | None, output: str
 ) -> None:
-    """Check values files: their keys and types, then the chart's rules, then the model's limits.
+    """Check values files: their keys and types, the chart's rules, vLLM's flags and variables, the model's limits.
 
     Files given with -f are merged over the chart's defaults and checked together, the way you install them. Each FILE
-    without -f is checked alone. The command reports all problems at once. The model's limits (its heads and blocks,
+    without -f is checked alone. The command reports all problems at once. Flags and variables are checked for versions
+    of the published images that vmn has a table of. The model's limits (its heads and blocks,
     its longest context, its memory) are only checked for models in the registry.
     """
     from vmn.adapters.files import default_chart
