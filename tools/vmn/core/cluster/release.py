@@ -127,6 +127,14 @@ class Pod:
         """When vLLM's container was started, None unless it is running."""
         return seconds((self.main.get("state", {}).get("running") or {}).get("startedAt"))
 
+    @property
+    def unready_since(self) -> float | None:
+        """Since when vLLM's container, which has started (passed its startup probe), is not ready; None otherwise."""
+        if not self.main.get("started") or self.ready or self.running_since is None or self.deletion_deadline:
+            return None
+        since = seconds(self.condition("Ready").get("lastTransitionTime"))
+        return max(since or 0.0, self.running_since)
+
     def has_ended(self, container: str) -> bool:
         """Return whether the last run of a container is over."""
         state = next((item.get("state") or {} for item in self.containers if item["name"] == container), {})

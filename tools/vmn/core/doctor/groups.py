@@ -149,7 +149,8 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
         text = f"{what} running, and no token was generated in {pulse.seconds:.0f} s"
         yield _about(release, group, "requests-hang", text, pod=leader.name)
     running = [pod for pod in group.pods if pod.running_since is not None and pod.deletion_deadline is None]
-    if group.serving or not running or len(running) < group.size:
+    served = leader is not None and leader.unready_since is not None
+    if group.serving or served or not running or len(running) < group.size:
         return
     spoke = {pod.name: last_line(release, pod) for pod in running}
     if None in spoke.values():

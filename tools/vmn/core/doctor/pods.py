@@ -7,20 +7,22 @@ from functools import partial
 
 from vmn.core.cluster.release import Pod, Release
 from vmn.core.cluster.snapshot import Object
-from vmn.core.cluster.timestamps import seconds
+from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.evidence import Observation, Source
 
 SILENT_NODE_SECONDS = 25
 """Seconds without a sign of life: the kubelet renews its lease every 10 s (nodeLeaseDurationSeconds / 4)."""
 STUCK_SECONDS = 10
 """Seconds after the end of its grace period for which a terminating pod is not yet called stuck."""
+PROBE_SECONDS = 30.0
+"""Seconds in which a container that has started passes its first readiness probe."""
 ENDING = frozenset({"pod-terminating", "pod-stuck-terminating"})
 
 
 def pod_sources(release: Release, pod: Pod) -> Iterator[Source | Observation]:
     """Yield all that is known about one pod."""
     yield from _states(pod)
-    yield from _conditions(pod)
+    yield from _conditions(release, pod)
     yield from _ending(release, pod)
     yield from _node(release, pod)
     yield from _texts(release, pod)
@@ -94,15 +96,25 @@ def _quote(state: Object) -> str:
     return ": ".join(part for part in (state.get("reason"), state.get("message")) if part)
 
 
-def _conditions(pod: Pod) -> Iterator[Observation]:
+def _conditions(release: Release, pod: Pod) -> Iterator[Observation]:
     names = ", ".join(item["name"] for item in pod.item["spec"].get("containers") or ())
     yield _about(pod, "pod-containers", "state", f"containers: {names}", fields={"containers": names})
     scheduled, disrupted = pod.condition("PodScheduled"), pod.condition("DisruptionTarget")
     if scheduled.get("status") == "False":
         yield _condition(pod, "pod-unscheduled", "pending", "not scheduled", scheduled)
     yield from _phase(pod)
+    yield from _unready(release, pod)
     if disrupted.get("status") == "True":
         yield _condition(pod, "pod-disrupted", "state", "disrupted", disrupted)
+
+
+def _unready(release: Release, pod: Pod) -> Iterator[Observation]:
+    """Yield that a pod whose container has started is not ready, once its probe had the time to say so."""
+    since = pod.unready_since
+    if since is not None and release.now - since > PROBE_SECONDS:
+        when = f"{clock(since)} ({release.now - since:.0f} s)"
+        text = f"the container has started, and the pod is not ready since {when}"
+        yield _about(pod, "pod-unready", "state", text, fields={"since": when}, at=since)
 
 
 def _phase(pod: Pod) -> Iterator[Observation]:
