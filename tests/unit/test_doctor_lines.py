@@ -89,6 +89,14 @@ def test_warning_or_retry_is_no_cause_when_the_start_goes_on(line: str) -> None:
     assert [name for name, _ in bad(starting(UP[0], line, LOADING, oom, END))] == ["cuda-out-of-memory"]
 
 
+def test_error_of_a_process_that_goes_on_is_no_cause() -> None:
+    line = "(Worker_TP0 pid=81) ERROR 11-26 10:58:00 [fa_utils.py:57] FA3 is only supported on devices of capability 9"
+    assert [name for name, _ in bad(starting(UP[0], line))] == ["attention-backend-missing"]
+    assert bad(starting(UP[0], line, LOADING)) == []
+    other = LOADING.replace("TP0 pid=81", "TP1 pid=82")
+    assert [name for name, _ in bad(starting(UP[0], line, other))] == ["attention-backend-missing"]
+
+
 def test_warning_explains_a_failure_when_nothing_else_does() -> None:
     line = "vllm-0:81:81 [0] misc/ibvwrap.cc:346 NCCL WARN Call to ibv_modify_qp failed with 110 Connection timed out"
     assert bad(starting(UP[0], line, END))[0] == ("rdma-gid", line)

@@ -18,6 +18,8 @@ PROGRESS = re.compile(
     r"Initialized NET plugin|checkpoint shards: +\d+% Completed"
 )
 """Lines that a process only prints when everything before them went well, or was replaced."""
+PROCESS = re.compile(r"^\([\w.-]+ pid=\d+\)")
+"""How vLLM begins the lines of each of its processes."""
 STAGES = (
     (
         "serving requests",
@@ -74,8 +76,11 @@ def goes_on(source: Source, found: Evidence) -> bool:
     """Return whether vLLM went on after a line, so that the line does not explain a failure.
 
     What is no error needs a failure to explain, and explains none after which the start went on. An error counts at
-    once, unless all ranks have started since then.
+    once, unless the process that printed it went on, or all ranks have started since then.
     """
     if found.level is not Level.ERROR:
         return not has_ended(source) or source.reached(PROGRESS) > found.index
+    if process := PROCESS.match(found.line):
+        own = re.compile(rf"^{re.escape(process[0])} INFO [^\n]*(?:{PROGRESS.pattern})", re.MULTILINE)
+        return source.reached(own) > found.index
     return not has_ended(source) and source.reached(UP) > found.index
