@@ -102,6 +102,16 @@ def test_warning_explains_a_failure_when_nothing_else_does() -> None:
     assert bad(starting(UP[0], line, END))[0] == ("rdma-gid", line)
 
 
+def test_error_is_no_cause_when_the_next_line_announces_a_retry_that_succeeds() -> None:
+    failed = (
+        "'(MaxRetryError(host='huggingface.co', Temporary failure in name resolution))' thrown while requesting HEAD"
+    )
+    lines = (failed, "Retrying in 1s [Retry 1/5].")
+    assert bad(starting(UP[0], *lines)) == []
+    assert bad(starting(UP[0], *lines, LOADING)) == []
+    assert bad(starting(UP[0], *lines, END))[0][0] == "hub-unreachable"
+
+
 def test_error_before_an_announced_retry_is_no_cause_when_a_later_error_explains_itself() -> None:
     lines = ("401 Client Error for url; retrying in 3 s", "ValueError: No valid attention backend found for cuda", END)
     assert bad(starting(UP[0], *lines))[0][0] == "attention-backend-missing"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from vmn.core.doctor.levels import Level, level_of, without_reports
+from vmn.core.doctor.levels import Level, announces_retry, level_of, without_reports
 
 SUBJECTS = frozenset({"state", "pending", "node", "group", "cluster"})
 """What an observation is about: the state of a pod or container, a pod that is not scheduled, the pod's node, its
@@ -103,8 +103,14 @@ class Source:
         index = bisect_right(starts, place) - 1
         end = text.find("\n", place)
         line = text[starts[index] : end if end >= 0 else len(text)].strip()
-        level = level_of(line) if self.kind == "log" else Level.ERROR
+        level = self._level(line, text[end + 1 : end + LONGEST_QUOTE] if end >= 0 else "")
         return Evidence(self.origin, cut(line), self.time_of(index), self.pod, named_groups(found), level, index)
+
+    def _level(self, line: str, after: str) -> Level:
+        if self.kind != "log":
+            return Level.ERROR
+        level = level_of(line)
+        return Level.RETRY if level is Level.ERROR and announces_retry(after) else level
 
     def time_of(self, index: int) -> float | None:
         """Return when a line was written, None when that is not known."""

@@ -37,6 +37,8 @@ NCCL_WARNING = re.compile(r"\bNCCL +WARN\b")
 """NCCL has no higher level: it warns of what makes it fail, and of what it then does in another way."""
 RETRY = re.compile(r"\b[Rr]etrying\b|\bwill (?:be )?retr(?:y|ied)\b|\b[Tt]rying again\b")
 
+NEXT_RETRY = re.compile(rf"{_PROCESS}(?:[A-Z]+ \d\d-\d\d [\d:]+ \[[^\]\n]*\] )?(?:Retrying|Will retry|Trying again)\b")
+
 
 class Level(IntEnum):
     """What a program means by a line."""
@@ -67,6 +69,11 @@ def level_of(line: str) -> Level:
     if NCCL_WARNING.search(line):
         return Level.NCCL_WARNING
     return Level.WARNING if WARNING.search(line) else Level.ERROR
+
+
+def announces_retry(text: str) -> bool:
+    """Return whether a text begins with a line that announces another attempt at what the line before it reports."""
+    return bool(NEXT_RETRY.match(text))
 
 
 def without_reports(text: str) -> str:
