@@ -104,12 +104,36 @@ def test_variable_is_named_with_what_is_right_when_nothing_reads_it() -> None:
     }
 
 
+@pytest.mark.parametrize("version", ["0.32", "0.33"])
 @pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *CATALOGUE, *valid_cases()], ids=name_of)
-def test_values_that_work_are_accepted(file: Path) -> None:
+def test_values_that_work_are_accepted(file: Path, version: str) -> None:
     values = effective(read_values(CHART / "values.yaml"), read_values(file))
-    interface = load_interface("0.32")
+    interface = load_interface(version)
     assert interface
     assert vllm_problems(values, interface, load_renamed()) == []
+
+
+RECIPES: list[dict[str, Any]] = [
+    {"enable-auto-tool-choice": True, "tool-call-parser": "kimi_k2", "reasoning-parser": "kimi_k2"},
+    {"attention-backend": "FLASHMLA", "all2all-backend": "deepep_low_latency", "enable-dbo": True},
+    {"kv-cache-dtype": "fp8", "max-num-batched-tokens": 8192, "gpu-memory-utilization": 0.95, "max-num-seqs": 512},
+    {"speculative-config": {"method": "mtp", "num_speculative_tokens": 3}, "enable-prefix-caching": False},
+    {"compilation-config": '{"cudagraph_mode": "FULL_DECODE_ONLY"}', "async-scheduling": True},
+    {"limit-mm-per-prompt.video": 0, "mm-encoder-tp-mode": "data", "mm-processor-cache-gb": 0},
+    {"block-size": 256, "hf-overrides": {"num_hidden_layers": 4}, "tokenizer-mode": "auto", "load-format": "dummy"},
+    {"enable-eplb": True, "eplb-config": {"num_redundant_experts": 32}, "moe-backend": "deep_gemm"},
+    {"kv-transfer-config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}, "disable-log-stats": True},
+    {"enforce-eager": True, "safetensors-load-strategy": "prefetch", "seed": 0, "chat-template": "/models/x.jinja"},
+]
+"""Flags as the model pages of vLLM combine them."""
+
+
+@pytest.mark.parametrize("version", ["0.32", "0.33"])
+@pytest.mark.parametrize("args", RECIPES, ids=lambda one: next(iter(one)))
+def test_flags_of_model_pages_are_accepted(args: dict[str, Any], version: str) -> None:
+    interface = load_interface(version)
+    assert interface
+    assert vllm_problems({"engine": {"args": args}}, interface, load_renamed()) == []
 
 
 def test_table_of_the_chart_s_own_version_exists() -> None:
@@ -122,6 +146,7 @@ def test_table_of_the_chart_s_own_version_exists() -> None:
         ({"repository": "vllm/vllm-openai"}, "0.32"),
         ({"repository": "mirror.example/vllm/vllm-openai", "tag": "v0.32.1-cu129"}, "0.32"),
         ({"repository": "mirror.example/llm/vllm-ray", "tag": "v0.32.0-ray2.56.1"}, "0.32"),
+        ({"repository": "vllm/vllm-openai", "tag": "v0.33.0"}, "0.33"),
         ({"repository": "vllm/vllm-openai", "tag": "v0.11.0"}, None),
         ({"repository": "vllm/vllm-openai", "tag": "nightly"}, None),
         ({"repository": "vllm/vllm-openai", "digest": "sha256:00"}, None),

@@ -31,7 +31,7 @@ def asked(sources: Path | None, write: Any) -> None:
     """Ask vLLM, and write the table."""
     mounts = {FOLDER: INSIDE.parent} | ({NEWER: sources} if sources else {})
     env = {"PYTHONPATH": NEWER} if sources else {}
-    said = engine.run_inside(["python3", f"{FOLDER}/{INSIDE.name}"], env, mounts, timeout=LIMIT)
+    said = engine.run_inside(["python3", "-P", f"{FOLDER}/{INSIDE.name}"], env, mounts, timeout=LIMIT)
     write(formatted(json.loads(said.splitlines()[-1])))
 
 

@@ -39,29 +39,27 @@ be in upper case and have hyphens for underscores."""
 
 def main() -> dict[str, Any]:
     """Return the version, the flags, and the variables."""
-    found = bounds()
-    flags = {name: described(action, found) for action in actions() for name in long_names(action)}
+    known, found = options(), bounds()
+    flags = {name: described(name, known, found) for name in known if not is_negative(name, known)}
     return {"version": vllm.__version__, "flags": dict(sorted(flags.items())), "variables": sorted(variables())}
 
 
-def actions() -> list[argparse.Action]:
-    """Return what the parser of ``vllm serve`` knows."""
+def options() -> dict[str, argparse.Action]:
+    """Return what the parser of ``vllm serve`` knows, by the flags without their dashes."""
     parser = FlexibleArgumentParser()
     serve = ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
-    return [action for action in serve._actions if action.option_strings]
+    return {name[2:]: action for name, action in serve._option_string_actions.items() if name.startswith("--")}
 
 
-def long_names(action: argparse.Action) -> list[str]:
-    """Return the flags of an action without their dashes, without the negative form of a switch."""
-    names = [name[2:] for name in action.option_strings if name.startswith("--")]
-    if isinstance(action, argparse.BooleanOptionalAction):
-        return [name for name in names if not (name.startswith("no-") and name[3:] in names)]
-    return names
+def is_negative(name: str, known: dict[str, argparse.Action]) -> bool:
+    """Return whether a flag is the negative form of a switch."""
+    return name.startswith("no-") and isinstance(known[name], argparse.BooleanOptionalAction) and name[3:] in known
 
 
-def described(action: argparse.Action, found: dict[str, dict[str, float]]) -> dict[str, Any]:
+def described(name: str, known: dict[str, argparse.Action], found: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Return the type of a flag, its choices, its range, and how many values it takes."""
-    entry: dict[str, Any] = {"type": type_of(action)}
+    action = known[name]
+    entry: dict[str, Any] = {"type": type_of(action, has_negative=f"no-{name}" in known)}
     if action.choices is not None:
         entry["choices"] = [str(choice) for choice in action.choices if choice is not None and choice != "None"]
     if action.nargs not in (None, 0):
@@ -73,10 +71,10 @@ def described(action: argparse.Action, found: dict[str, dict[str, float]]) -> di
     return entry
 
 
-def type_of(action: argparse.Action) -> str:
+def type_of(action: argparse.Action, *, has_negative: bool) -> str:
     """Return how a flag reads its value."""
     if isinstance(action, argparse.BooleanOptionalAction):
-        return "boolean"
+        return "boolean" if has_negative else "switch"
     if action.nargs == 0:
         return "switch"
     if isinstance(action.type, type(lambda: None)) and action.type.__name__ == "<lambda>":
