@@ -253,6 +253,29 @@ def test_entrypoint_keeps_the_latest_five_logs_of_a_group(tmp_path: Path) -> Non
     assert names[0] == "vllm-0.vllm.ns.rank-0.20260104T000000Z.log"
 
 
+def test_next_start_says_when_and_of_which_group_a_failure_was(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    (tmp_path / "failures").mkdir()
+    log = tmp_path / "failures" / "vllm-0.vllm.ns.rank-0.20260104T000000.000Z.log"
+    log.touch()
+    os.utime(log, (0, 0))
+    said = pod.run("entrypoint.sh", "m")[1]
+    told = "an earlier failure: its reason could not be kept; its log is in"
+    assert f"{told} {log} (of vllm-0.vllm.ns, 1970-01-01 00:00:00 UTC)" in said
+
+
+def test_reason_of_a_failure_is_never_kept_empty_when_the_disk_is_full(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    (tmp_path / "failures").mkdir()
+    log = tmp_path / "failures" / "vllm-0.vllm.ns.rank-0.now.log"
+    pod.program("date", f'[ "$1 $2" = "-u -r" ] || ln -sf /dev/full {log}; echo now')  # when the log gets its name
+    (tmp_path / "failures" / "vllm-0.vllm.ns.rank-0.before.log").write_text("a reason\n", encoding="utf-8")
+    code, said = pod.run("entrypoint.sh", "m")
+    assert code == 7
+    assert "the reason of this failure can't be kept in" in said
+    assert list((tmp_path / "failures").iterdir()) == []
+
+
 def test_entrypoint_reports_nothing_when_it_can_not_keep_logs(tmp_path: Path) -> None:
     code, said = Pod(tmp_path, "exit 7", LWS_GROUP_SIZE=1, MULTINODE_FAILURES="/proc/none").run("entrypoint.sh", "m")
     assert code == 7

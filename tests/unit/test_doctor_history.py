@@ -320,6 +320,26 @@ def test_past_failure_is_the_verdict_when_the_group_is_recreated_repeatedly() ->
     assert world.verdict().id == "arguments"
 
 
+def test_past_failure_says_its_date_and_its_release() -> None:
+    world = World()
+    world.log("vllm-0", f"{TOLD} (of vllm-0.vllm.serving, 2026-11-26 10:50:00 UTC)", *UP[:3])
+    world.down("vllm-0")
+    note = next(item for item in world.say().findings if item.id == "earlier-failure")
+    assert "past failure of release vllm, at 2026-11-26 10:50:00 UTC: " in note.text
+
+
+def test_past_failure_of_an_earlier_release_of_the_same_name_is_told_apart_and_never_the_verdict() -> None:
+    world = World()
+    world.log("vllm-0", TOLD.replace("20261126T105000", "20261120T105000"), *UP[:3])
+    world.down("vllm-0")
+    world.recreated(count=4)
+    found = world.say().findings
+    assert found[0].id == "recreate-loop"
+    note = next(item for item in found if item.id == "earlier-failure")
+    assert "of an earlier release vllm, before this one was created at 2026-11-26 10:45:00 UTC" in note.text
+    assert "2026-11-20 10:50:00 UTC" in note.text
+
+
 def earlier(reason: str, at: str, rank: int = 0) -> str:
     """Return a line in which a pod reports a past failure."""
     path = f"/cache/failures/vllm-0.vllm.serving.rank-{rank}.{at}.log"

@@ -114,6 +114,8 @@ def test_healthy_pods_pass_every_check() -> None:
         (1, "gpus", {"count": 0, "error": "nvidia-smi ended with 9"}, "FAIL", "(nvidia-smi ended with 9)"),
         (1, "gpus", {"error": "nvidia-smi ended with 9"}, "FAIL", "nvidia-smi ended with 9"),
         (1, "cache", {"paths": {"/cache/home": "Permission denied"}}, "FAIL", "not writable for user 2000: Permission"),
+        (1, "cache", {"paths": {"/cache/home": "No space left on device"}}, "FAIL", "is full: vLLM can't keep what it"),
+        (1, "cache", {"free": {"/cache/home": 200 * 2**20}}, "WARN", "has only 200Mi free: vLLM can't keep what it"),
         (1, "weights", {"error": "does not exist"}, "FAIL", "/models/R1 does not exist"),
     ],
 )

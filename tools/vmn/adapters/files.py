@@ -32,6 +32,16 @@ def read_values(path: Path) -> Values:
     return parse_values(path.read_text(encoding="utf-8"))
 
 
+def read_app_version(chart: Path) -> str:
+    """Return the version of vLLM that a chart installs by default.
+
+    Raises:
+        OSError: the chart can't be read.
+    """
+    content = parse_values((chart / "Chart.yaml").read_text(encoding="utf-8"))
+    return str(content.get("appVersion") or "")
+
+
 def read_schema(chart: Path) -> dict[str, Any]:
     """Return the chart's schema.
 

@@ -1,4 +1,4 @@
-"""Values files against the three rings: the schema, the chart's rules, and the model's limits."""
+"""Values files against the four rings: the schema, the chart's rules, vLLM's flags and variables, and the model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-from vmn.adapters.files import read_schema, read_values
+from vmn.adapters.files import read_app_version, read_schema, read_values
 from vmn.adapters.helm import template_problems
 from vmn.adapters.models import ModelError, registered_model
+from vmn.adapters.vllm_interface import interface_of, load_renamed
 from vmn.core.planning.gpus import Gpu, UnknownGpu, find_gpu
 from vmn.core.values.model_rules import model_problems, product_of
 from vmn.core.values.problem import ValuesProblem
 from vmn.core.values.schema import schema_problems
+from vmn.core.values.vllm_rules import vllm_problems
 from vmn.core.values.yaml import Values, ValuesError, effective, merged, sets
 
 
@@ -45,6 +47,8 @@ def values_problems(chart: Path, *files: Path, helm: str = "helm", gpu: Gpu | No
     known = {problem.key for problem in found}
     rules = template_problems(chart, files, only_rules=bool(found), helm=helm)
     found += [problem for problem in rules if not problem.key or problem.key not in known]
+    known = {problem.key for problem in found}
+    found += [problem for problem in _vllm_problems(chart, values) if problem.key not in known]
     found = found or _model_problems(values, gpu)
     return [replace(problem, file=_origin(problem.key, files, contents)) for problem in found]
 
@@ -59,6 +63,15 @@ def _origin(key: str, files: Sequence[Path], contents: Sequence[Values]) -> str:
     """Return the last file that sets a key; all files when none does."""
     setting = [file for file, values in zip(files, contents, strict=True) if key and sets(values, key)]
     return str(setting[-1]) if setting else " + ".join(map(str, files))
+
+
+def _vllm_problems(chart: Path, values: Values) -> list[ValuesProblem]:
+    """Return what the installed version of vLLM refuses or does not read; nothing for a version without a table."""
+    engine = values.get("engine")
+    if not isinstance(engine, Mapping) or not all(isinstance(engine.get(key), Mapping) for key in ("args", "env")):
+        return []
+    interface = interface_of(values, read_app_version(chart))
+    return vllm_problems(values, interface, load_renamed()) if interface else []
 
 
 def _model_problems(values: Values, gpu: Gpu | None) -> list[ValuesProblem]:

@@ -33,11 +33,12 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 def validate(
     files: tuple[Path, ...], combined: tuple[Path, ...], gpu: str | None, chart: Path | None, output: str
 ) -> None:
-    """Check values files: keys and types, the chart's rules, and the model's limits.
+    """Check values files: keys and types, the chart's rules, vLLM's flags and variables, and the model's limits.
 
     Files given with -f are merged over the chart's defaults and checked together, as Helm would install them. Each FILE
-    given without -f is checked on its own. The command reports all problems at once. It checks the model's limits
-    (attention heads, quantization blocks, context length, and memory) only for built-in models.
+    given without -f is checked on its own. The command reports all problems at once. It checks vLLM's flags and
+    variables for the versions of the published images that it has a table of, and the model's limits (attention heads,
+    quantization blocks, context length, and memory) only for built-in models.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.programs import require

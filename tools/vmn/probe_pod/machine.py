@@ -26,12 +26,20 @@ def shared_memory(path: str = "/dev/shm") -> dict[str, Any]:
 
 
 def writable(paths: list[str]) -> dict[str, Any]:
-    """Return why files can't be created in each folder, or above it if it does not exist yet."""
-    return {"user": os.getuid(), "paths": {path: _try_to_write(Path(path)) for path in paths}}
+    """Return why files can't be created in each folder, or above it if it does not exist yet, and the free bytes."""
+    folders = {path: _existing(Path(path)) for path in paths}
+    return {
+        "user": os.getuid(),
+        "paths": {path: _try_to_write(folder) for path, folder in folders.items()},
+        "free": {path: shared_memory(str(folder)).get("free") for path, folder in folders.items()},
+    }
 
 
-def _try_to_write(path: Path) -> str | None:
-    folder = next(item for item in (path, *path.parents) if item.exists())
+def _existing(path: Path) -> Path:
+    return next(item for item in (path, *path.parents) if item.exists())
+
+
+def _try_to_write(folder: Path) -> str | None:
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"vmn")

@@ -39,6 +39,7 @@ def _lines(item: Finding, colour: bool) -> Iterator[str]:
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])
     yield from _part("seen", "; ".join(_quoted(line) for line in item.evidence[:1]))
+    yield from (part for line in _same_moment(item.evidence) for part in _part("", f'"{line.line}"'))
     if item.severity is not Severity.CAUSE:
         return
     yield from _part("why", item.why)
@@ -47,11 +48,18 @@ def _lines(item: Finding, colour: bool) -> Iterator[str]:
     yield from _part("more", f"{section}{item.source} [{item.id}]")
 
 
+def _same_moment(lines: Sequence[Evidence]) -> list[Evidence]:
+    """Return the lines that belong to the first one, such as the frames of its stack."""
+    if not lines or not lines[0].origin.startswith("log of "):
+        return []
+    return [line for line in lines[1:] if (line.origin, line.at) == (lines[0].origin, lines[0].at)]
+
+
 def _part(name: str, content: str) -> list[str]:
     if not content:
         return []
     return wrap(
-        f"{name + ':':<6}{content}",
+        f"{name + ':' if name else '':<6}{content}",
         WIDTH,
         initial_indent=INDENT,
         subsequent_indent=INDENT + " " * 6,

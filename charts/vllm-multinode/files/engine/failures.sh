@@ -31,6 +31,16 @@ headline() {
   esac
 }
 
+# Write a REASON and the log to a FILE. On a full disk, give up the group's earlier logs, then this one, for the reason: a
+# file without a reason tells nothing.
+keep() {
+  { { echo "$2" && cat "$log"; } >"$1"; } 2>/dev/null && return
+  earlier_failures | grep -v -F -x "$1" | xargs -r -d '\n' rm -f
+  { echo "$2" >"$1"; } 2>/dev/null && return
+  say "the reason of this failure can't be kept in ${1%/*}, because its disk is full"
+  rm -f "$1"
+}
+
 # Store a REASON, the errors, and the log.
 leave_evidence() {
   local message=${TERMINATION_LOG:-/dev/termination-log} # the tests use another file
@@ -38,8 +48,7 @@ leave_evidence() {
   told=$(errors)
   [ ! -w "$message" ] || { echo "$1" && echo "$told" && echo ... && tail -n 4 "$log" | cut -c -400; } >"$message"
   mkdir -p "$MULTINODE_FAILURES" 2>/dev/null &&
-    { headline "$1" "$told" && cat "$log"; } \
-      >"$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%S.%3NZ).log" 2>/dev/null
+    keep "$MULTINODE_FAILURES/$group.rank-$rank.$(date -u +%Y%m%dT%H%M%S.%3NZ).log" "$(headline "$1" "$told")"
   earlier_failures | tail -n +$((kept + 1)) | xargs -r -d '\n' rm -f
 }
 
@@ -48,10 +57,12 @@ earlier_failures() {
   find "$MULTINODE_FAILURES" -maxdepth 1 -name "$group.rank-*.log" -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2-
 }
 
-# Print why the group's last containers ended, as far as they have left a log here.
+# Print why the group's last containers ended, as far as they have left a log here: another release of the same name may
+# have left it, so say when and of which group.
 tell_earlier_failures() {
-  local file
+  local file reason
   earlier_failures | head -n 3 | while read -r file; do
-    say "$EARLIER$(head -n 1 "$file"); its log is in $file"
+    reason=$(head -n 1 "$file")
+    say "$EARLIER${reason:-its reason could not be kept}; its log is in $file (of $group, $(date -u -r "$file" '+%F %T UTC'))"
   done
 }

@@ -29,15 +29,16 @@ Returns: JSON, a list of problems.
       "fix" (printf "Set %s instead." $owner)) $problem) -}}
 {{- end -}}
 {{- end -}}
-{{- if not (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*$" $flag) -}}
+{{- $base := splitList "." $flag | first -}}{{- /* vLLM reads --flag.key VALUE as a part of --flag's JSON */ -}}
+{{- if not (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*([.][A-Za-z0-9_-]+)*[+]?$" $flag) -}}
 {{- $problems = append $problems (merge (dict
       "why" "is not a flag of `vllm serve` without its dashes"
       "fix" (printf "Write %s." ($flag | replace "_" "-" | trimPrefix "--" | kebabcase))) $problem) -}}
-{{- else if hasKey $owners $flag -}}
+{{- else if hasKey $owners $base -}}
 {{- $problems = append $problems (merge (dict
       "why" "sets a flag that the chart sets already"
-      "fix" (printf "Set %s instead." (get $owners $flag))) $problem) -}}
-{{- else if has $flag $perPod -}}
+      "fix" (printf "Set %s instead." (get $owners $base))) $problem) -}}
+{{- else if has $base $perPod -}}
 {{- $problems = append $problems (merge (dict
       "why" "sets a flag that differs between pods and is added by the start script"
       "fix" "Remove it.") $problem) -}}

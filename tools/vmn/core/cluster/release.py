@@ -107,8 +107,9 @@ class Pod:
 
     @property
     def ready(self) -> bool:
-        """Whether the pod is ready and was not deleted."""
-        return self.condition("Ready").get("status") == "True" and self.deletion_deadline is None
+        """Whether the pod is ready, has not ended, and was not deleted."""
+        ready = self.condition("Ready").get("status") == "True" and self.deletion_deadline is None
+        return ready and self.status.get("phase") not in ("Failed", "Succeeded")
 
     @property
     def containers(self) -> list[Object]:
@@ -125,6 +126,19 @@ class Pod:
     def running_since(self) -> float | None:
         """When vLLM's container was started, None unless it is running."""
         return seconds((self.main.get("state", {}).get("running") or {}).get("startedAt"))
+
+    @property
+    def unready_since(self) -> float | None:
+        """Since when vLLM's container, which has started (passed its startup probe), is not ready; None otherwise."""
+        if not self.main.get("started") or self.ready or self.running_since is None or self.deletion_deadline:
+            return None
+        since = seconds(self.condition("Ready").get("lastTransitionTime"))
+        return max(since or 0.0, self.running_since)
+
+    def has_ended(self, container: str) -> bool:
+        """Return whether the last run of a container is over."""
+        state = next((item.get("state") or {} for item in self.containers if item["name"] == container), {})
+        return "terminated" in state or (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
 
     @property
     def restarts(self) -> int:
@@ -236,8 +250,10 @@ class Release:
         """All groups: those that should exist, and those that do."""
         spec = (self.lws or {}).get("spec", {})
         size = int(spec.get("leaderWorkerTemplate", {}).get("size", 1))
-        indexes = sorted({*range(self.desired_groups), *(pod.group for pod in self.pods)})
-        return [Group(index, size, [pod for pod in self.pods if pod.group == index]) for index in indexes]
+        members: dict[int, list[Pod]] = {index: [] for index in range(self.desired_groups)}
+        for pod in self.pods:
+            members.setdefault(pod.group, []).append(pod)
+        return [Group(index, size, members[index]) for index in sorted(members)]
 
     @cached_property
     def pods(self) -> list[Pod]:
@@ -250,11 +266,47 @@ class Release:
         found = (read_event(item) for item in self.snapshot.all("events"))
         return sorted((event for event in found if self._is_own(event)), key=lambda event: earliest([event.first]))
 
+    @cached_property
+    def _events_by_group(self) -> Mapping[int | None, Sequence[Event]]:
+        found: dict[int | None, list[Event]] = {}
+        for event in self.events:
+            found.setdefault(self.group_of(event.name), []).append(event)
+        return found
+
+    def events_of(self, group: int) -> Sequence[Event]:
+        """Return the events about the pods of a group, the oldest first."""
+        return self._events_by_group.get(group, ())
+
+    @cached_property
+    def logs_by_pod(self) -> Mapping[str, Sequence[ContainerLog]]:
+        """The logs of each pod that has any."""
+        found: dict[str, list[ContainerLog]] = {}
+        for log in self.logs:
+            found.setdefault(log.pod, []).append(log)
+        return found
+
+    @cached_property
+    def _logged_pods(self) -> Mapping[int | None, Sequence[str]]:
+        found: dict[int | None, list[str]] = {}
+        for pod in self.logs_by_pod:
+            found.setdefault(self.group_of(pod), []).append(pod)
+        return found
+
+    def logs_of(self, group: int) -> Sequence[ContainerLog]:
+        """Return the logs of a group's pods."""
+        return [log for pod in self._logged_pods.get(group, ()) for log in self.logs_by_pod[pod]]
+
     def _is_own(self, event: Event) -> bool:
         """Return whether an event is about this release, and not about an earlier one of the same name."""
         if event.last is not None and event.last < max(self.created_at, self.now - EVENT_SECONDS):
             return False
         return event.name == self.name or self.group_of(event.name) is not None
+
+    @cached_property
+    def leases(self) -> Mapping[str, float]:
+        """When each node last gave a sign of life, by the nodes' clocks."""
+        found = ((item["metadata"]["name"], item["spec"].get("renewTime")) for item in self.snapshot.all("leases"))
+        return {name: at for name, renewed in found if (at := seconds(renewed)) is not None}
 
     def node_of(self, pod: Pod) -> Object | None:
         """Return a pod's node, None when the pod has none or the node is gone or could not be read."""
@@ -264,9 +316,13 @@ class Release:
         """Return the role of a pod by its name."""
         return "worker" if pod.removeprefix(f"{self.name}-").count("-") else "leader"
 
+    @cached_property
+    def _pod_name(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])")
+
     def group_of(self, text: str) -> int | None:
         """Return the group of the first pod of this release that a text names, None when it names none."""
-        found = re.search(rf"(?<![\w-]){re.escape(self.name)}-(\d+)(?:-\d+)?(?![\w-])", text)
+        found = self._pod_name.search(text)
         return int(found[1]) if found else None
 
 

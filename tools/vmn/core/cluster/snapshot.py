@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -38,7 +39,18 @@ class Snapshot:
 
     def named(self, plural: str, name: str) -> Object | None:
         """Return an object by name, None when it does not exist."""
-        return next((item for item in self.all(plural) if item["metadata"]["name"] == name), None)
+        return self._names(plural).get(name)
+
+    def _names(self, plural: str) -> Mapping[str, Object]:
+        """Return the objects of a kind by name; the first one of a name counts."""
+        known = self._by_name
+        if plural not in known:
+            known[plural] = {item["metadata"]["name"]: item for item in reversed(self.all(plural))}
+        return known[plural]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Mapping[str, Object]]:
+        return {}
 
 
 def condition_of(item: Object, kind: str) -> Object:

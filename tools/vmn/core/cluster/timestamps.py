@@ -20,6 +20,11 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
 
 
+def date_of(at: float) -> str:
+    """Return the date and the time of day in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def earliest(times: Iterable[float | None]) -> float:
     """Return the first of some times; unknown ones count as the last."""
     return min((at for at in times if at is not None), default=float("inf"))

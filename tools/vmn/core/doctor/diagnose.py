@@ -12,14 +12,19 @@ from vmn.core.doctor.evidence import Evidence, Observation, Source
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupDiagnosis, GroupHealth, Severity
 from vmn.core.doctor.groups import LOOP, cluster_sources, group_sources
 from vmn.core.doctor.history import history, progress
+from vmn.core.doctor.levels import Level
+from vmn.core.doctor.milestones import goes_on
 from vmn.core.doctor.past_failures import past_sources
 from vmn.core.doctor.pods import outlives_deletion, pod_sources
 from vmn.core.doctor.signature import Precedence, Signature, filled
+from vmn.core.doctor.unexplained import unexplained
 
 ORDER = list(Precedence)
+DOUBTFUL = frozenset({Level.WARNING, Level.RETRY})
+"""Lines that explain a failure only when no error does: the program that printed them went on."""
 WHOLE_SECOND = 1.0
 """Deletion times have no fractions of a second, those of logs have."""
-QUOTES = 3
+QUOTES = 4
 """Lines that are quoted for one finding at most."""
 
 
@@ -53,9 +58,11 @@ class Match:
         return self.evidence[0].pod
 
     @property
-    def order(self) -> tuple[int, bool, float]:
+    def order(self) -> tuple[int, bool, bool, float]:
         """The sort key: what explains most comes first, then existing pods, then what was seen first."""
-        return ORDER.index(self.precedence), self.past, earliest([self.at])
+        doubtful = self.evidence[0].level in DOUBTFUL
+        precedence = max(self.precedence, Precedence.FALLBACK, key=ORDER.index) if doubtful else self.precedence
+        return ORDER.index(precedence), doubtful, self.past, earliest([self.at])
 
 
 def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
@@ -73,10 +80,18 @@ def diagnose(release: Release, table: Sequence[Signature]) -> Diagnosis:
             *group_sources(release, group),
             *past_sources(release, group),
         ]
-        groups.append(_group(release, group, list(matches(table, [*own, *everywhere]))))
+        groups.append(_group(release, group, _found(table, group, [*own, *everywhere])))
     if not release.groups:
         groups.append(_without_groups(release, list(matches(table, everywhere))))
     return Diagnosis(release.name, release.namespace, groups, list(release.snapshot.denied.items()))
+
+
+def _found(table: Sequence[Signature], group: Group, sources: Sequence[Source | Observation]) -> list[Match]:
+    """Return the matches for a group; in one that serves, only signatures for that are looked for."""
+    if group.serving:
+        return list(matches([item for item in table if item.serving], sources))
+    more = [item for source in sources if isinstance(source, Source) for item in unexplained(source, table)]
+    return list(matches(table, [*sources, *more]))
 
 
 def _without_groups(release: Release, found: Sequence[Match]) -> GroupDiagnosis:
@@ -104,12 +119,22 @@ def matches(table: Iterable[Signature], sources: Sequence[Source | Observation])
     """Yield every signature for which there is evidence, once."""
     for signature in table:
         found = [(item, source) for source in sources if (item := signature.find(source))]
-        found = [(item, source) for item, source in found if not signature.is_over(item, sources)]
+        found = [(item, source) for item, source in found if not _is_over(signature, item, source, sources)]
         if not found:
             continue
         found.sort(key=lambda pair: (pair[1].past, earliest([pair[0].at])))
         first = found[0][1]
         yield Match(signature, [item for item, _ in found], first.role, first.past)
+
+
+def _is_over(
+    signature: Signature, found: Evidence, source: Source | Observation, sources: Sequence[Source | Observation]
+) -> bool:
+    """Return whether later lines say that the failure is over, or that what printed the line goes on."""
+    if signature.is_over(found, sources):
+        return True
+    is_note = signature.precedence is Precedence.NOTE
+    return not is_note and isinstance(source, Source) and source.kind == "log" and goes_on(source, found)
 
 
 def _group(release: Release, group: Group, found: Sequence[Match]) -> GroupDiagnosis:

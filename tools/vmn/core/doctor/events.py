@@ -84,8 +84,7 @@ def _complete_since(group: Group, pod: Pod) -> float:
 
 def _stops(release: Release, group: Group) -> list[Event]:
     """Return the kubelet's events about stopping a container of the group."""
-    mine = (event for event in release.events if release.group_of(event.name) == group.index)
-    return [event for event in mine if event.message.startswith(STOPPED)]
+    return [event for event in release.events_of(group.index) if event.message.startswith(STOPPED)]
 
 
 def deleted_first(release: Release, group: Group) -> Event | None:
@@ -161,7 +160,7 @@ def _is_over(release: Release, event: Event, pod: Pod | None, past: bool, pods: 
 def explaining(release: Release, recreation: Event) -> list[Event]:
     """Return the events that explain a recreation: of the group's pods, in the two minutes before it."""
     end, group = recreation.first or release.now, release.group_of(recreation.message)
-    found = [event for event in release.events if event.kind == "Pod" and release.group_of(event.name) == group]
+    found = [event for event in release.events_of(group) if event.kind == "Pod"] if group is not None else []
     found = [event for event in found if event.reason in EXPLAINING and not event.message.startswith("Stopping")]
     return [event for event in found if end - EXPLAINED_SECONDS <= (event.first or 0.0) <= end + 2]
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from vmn.core.doctor.levels import Level, announces_retry, level_of, without_reports
+
 SUBJECTS = frozenset({"state", "pending", "node", "group", "cluster"})
 """What an observation is about: the state of a pod or container, a pod that is not scheduled, the pod's node, its
 group, or the cluster."""
@@ -28,6 +30,8 @@ class Evidence:
         at: when it was written, in seconds since 1970; None when that is not known.
         pod: the pod that it is about.
         words: values for the ``$words`` of a signature.
+        level: what the program that prints the line means by it.
+        index: place of the line in its source, from 0.
     """
 
     origin: str
@@ -35,6 +39,8 @@ class Evidence:
     at: float | None = None
     pod: str | None = None
     words: Mapping[str, str] = field(default_factory=dict, compare=False)
+    level: Level = field(default=Level.ERROR, compare=False)
+    index: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Source:
         role: role of that pod.
         group: index of the group, None for all groups.
         past: whether it is about a pod that no longer exists.
+        ended: whether the container that wrote it has ended.
     """
 
     kind: str
@@ -60,26 +67,61 @@ class Source:
     role: str | None = None
     group: int | None = None
     past: bool = False
+    ended: bool = False
+
+    @cached_property
+    def alarming(self) -> str:
+        """The text of a log with empty lines in place of those that only report what goes on."""
+        return without_reports(self.text) if self.kind == "log" else self.text
 
     @cached_property
     def _starts(self) -> list[int]:
         return [0, *(found.end() for found in re.finditer("\n", self.text))]
 
-    def find(self, pattern: re.Pattern[str]) -> Evidence | None:
-        """Return the first line that matches; a group ``line`` of the pattern marks one of several."""
-        found = pattern.search(self.text)
-        if found is None:
-            return None
-        place = found.start("line") if "line" in pattern.groupindex else found.start()
-        index = bisect_right(self._starts, place) - 1
-        end = self.text.find("\n", place)
-        line = self.text[self._starts[index] : end if end >= 0 else len(self.text)].strip()
-        return Evidence(self.origin, cut(line), self._time(index), self.pod, named_groups(found))
+    @cached_property
+    def _alarming_starts(self) -> list[int]:
+        return [0, *(found.end() for found in re.finditer("\n", self.alarming))]
 
-    def _time(self, index: int) -> float | None:
+    def find(self, pattern: re.Pattern[str], *, reports: bool = True) -> Evidence | None:
+        """Return the first line that matches, of a log rather an error than a warning.
+
+        Args:
+            pattern: what to search for; a group ``line`` of it marks one of several lines.
+            reports: whether to search the lines of a log that only report what goes on, too.
+        """
+        first = None
+        for found in pattern.finditer(self.text if reports else self.alarming):
+            line = self._evidence(pattern, found, reports=reports)
+            if line.level.is_certain:
+                return line
+            first = first or line
+        return first
+
+    def _evidence(self, pattern: re.Pattern[str], found: re.Match[str], *, reports: bool) -> Evidence:
+        text, starts = (self.text, self._starts) if reports else (self.alarming, self._alarming_starts)
+        place = found.start("line") if "line" in pattern.groupindex else found.start()
+        index = bisect_right(starts, place) - 1
+        end = text.find("\n", place)
+        line = text[starts[index] : end if end >= 0 else len(text)].strip()
+        level = self._level(line, text[end + 1 : end + LONGEST_QUOTE] if end >= 0 else "")
+        return Evidence(self.origin, cut(line), self.time_of(index), self.pod, named_groups(found), level, index)
+
+    def _level(self, line: str, after: str) -> Level:
+        if self.kind != "log":
+            return Level.ERROR
+        level = level_of(line)
+        return Level.RETRY if level is Level.ERROR and announces_retry(after) else level
+
+    def time_of(self, index: int) -> float | None:
+        """Return when a line was written, None when that is not known."""
         if not self.times:
             return None
         return self.times[min(index, len(self.times) - 1)]
+
+    def reached(self, pattern: re.Pattern[str]) -> int:
+        """Return the place of the last line that matches, -1 without one."""
+        places = [found.start() for found in pattern.finditer(self.text)]
+        return bisect_right(self._starts, places[-1]) - 1 if places else -1
 
     def until(self, end: float) -> Source:
         """Return the lines up to a moment; all lines when they have no times."""
@@ -93,7 +135,7 @@ class Source:
     def last(self, pattern: re.Pattern[str]) -> float | None:
         """Return when a pattern last matched, None when it never did or at an unknown time."""
         places = [found.start() for found in pattern.finditer(self.text)]
-        return self._time(bisect_right(self._starts, places[-1]) - 1) if places else None
+        return self.time_of(bisect_right(self._starts, places[-1]) - 1) if places else None
 
 
 @dataclass(frozen=True)

@@ -103,16 +103,21 @@ def _missing_since(release: Release, leader: str) -> float:
 
 def _placed_in_part(release: Release, group: Group) -> Iterator[Observation]:
     """Yield that groups hold some nodes each and wait for each other's: the scheduler places pod by pod."""
-    partial = [
-        one for one in release.groups if any(p.unschedulable for p in one.pods) and any(p.node for p in one.pods)
-    ]
-    if len(partial) > 1 and group in partial:
+    if not _is_partial(group):
+        return
+    partial = [one for one in release.groups if _is_partial(one)]
+    if len(partial) > 1:
         pods = [pod for one in partial for pod in one.pods]
         waiting = ", ".join(pod.name for pod in pods if pod.unschedulable)
         holding = ", ".join(f"{pod.name} holds {pod.node}" for pod in pods if pod.node)
         text = f"{len(partial)} groups are placed in part: {waiting} wait for nodes, {holding}"
         fields = {"count": str(len(partial))}
         yield _about(release, group, "groups-placed-in-part", text, fields=fields, at=release.created_at)
+
+
+def _is_partial(group: Group) -> bool:
+    """Return whether some pods of a group have a node, and others wait for one."""
+    return any(pod.unschedulable for pod in group.pods) and any(pod.node for pod in group.pods)
 
 
 def _restarts(release: Release, group: Group) -> Iterator[Observation]:
@@ -144,7 +149,8 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
         text = f"{what} running, and no token was generated in {pulse.seconds:.0f} s"
         yield _about(release, group, "requests-hang", text, pod=leader.name)
     running = [pod for pod in group.pods if pod.running_since is not None and pod.deletion_deadline is None]
-    if group.serving or not running or len(running) < group.size:
+    served = leader is not None and leader.unready_since is not None
+    if group.serving or served or not running or len(running) < group.size:
         return
     spoke = {pod.name: last_line(release, pod) for pod in running}
     if None in spoke.values():
@@ -161,7 +167,7 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
 
 def last_line(release: Release, pod: Pod) -> float | None:
     """Return when a pod wrote its newest line; the start of its container counts as one."""
-    ends = [log.last_written_at for log in release.logs if log.pod == pod.name and not log.previous]
+    ends = [log.last_written_at for log in release.logs_by_pod.get(pod.name, ()) if not log.previous]
     return max([at for at in (*ends, pod.running_since) if at is not None], default=None)
 
 

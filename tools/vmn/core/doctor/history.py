@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from vmn.core.cluster.events import Event
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import Object
-from vmn.core.cluster.timestamps import clock, seconds
+from vmn.core.cluster.timestamps import clock, date_of, seconds
 from vmn.core.doctor.events import deleted_first, explaining, recreations
 from vmn.core.doctor.evidence import Evidence, cut
 from vmn.core.doctor.finding import Finding, Severity
 from vmn.core.doctor.groups import last_line
-from vmn.core.doctor.past_failures import PastFailure, last_failure
+from vmn.core.doctor.past_failures import PastFailure, is_foreign, last_failure
 
 MOST_FAILURES = 3
 """Pods that are named when several failed at once."""
@@ -27,7 +27,7 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
     yield from _deleted(release, group)
     failed = last_failure(release, group)
     for one in ([item for item in failed if item.is_cause] or failed)[:MOST_FAILURES]:
-        yield _note("earlier-failure", group, one.pod, f"past failure: {one.line}", [_kept(one)], one.at)
+        yield _note("earlier-failure", group, one.pod, _past(release, one), [_kept(one)], one.at)
     for pod in group.pods:
         for status in pod.containers:
             if ended := (status.get("lastState") or {}).get("terminated"):
@@ -62,6 +62,16 @@ def _restarted(group: Group, pod: Pod, container: str, ended: Object) -> Finding
     message = cut((ended.get("message") or "no termination message").splitlines()[0])
     line = Evidence(f"termination message of {pod.name}", message, at, pod.name)
     return _note("restarted", group, pod.name, f"{text} at {clock(at)}" if at else text, [line], at)
+
+
+def _past(release: Release, failure: PastFailure) -> str:
+    """Return what happened, with its date and the release that it happened to."""
+    if is_foreign(release, failure):
+        begun = date_of(release.created_at)
+        whose = f"an earlier release {release.name}, before this one was created at {begun}"
+    else:
+        whose = f"release {release.name}"
+    return f"past failure of {whose}, at {date_of(failure.at)}: {failure.line}"
 
 
 def _kept(failure: PastFailure) -> Evidence:
@@ -99,4 +109,9 @@ def progress(release: Release, group: Group) -> str:
     at = last_line(release, leader)
     ago = f", {max(0.0, release.now - at):.0f} s ago" if at else ""
     newest = f'; the leader\'s newest line{ago}: "{cut(logs[-1], 120)}"' if logs else "; the leader has logged nothing"
-    return f"group {group.index} has been starting for {age:.0f} s, {ready} of {group.size} pods are ready{newest}"
+    if unready := [pod for pod in group.pods if pod.unready_since is not None]:
+        names = " and ".join(f"{pod.name} since {clock(pod.unready_since or release.now)}" for pod in unready)
+        doing = f"has started, but is not ready: {names}; {ready}"
+    else:
+        doing = f"has been starting for {age:.0f} s, {ready}"
+    return f"group {group.index} {doing} of {group.size} pods are ready{newest}"

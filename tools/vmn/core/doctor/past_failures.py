@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from vmn.core.cluster.release import Group, Release
 from vmn.core.doctor.evidence import Source
 
-KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log$")
+KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log(?: \(of [^()]*\))?$")
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 """Rank and time in the names of the logs, as failures.sh writes them."""
 PEER_CLOSED = "a pod of this group has closed its connection"
@@ -43,8 +43,12 @@ class PastFailure:
 
 def last_failure(release: Release, group: Group) -> Sequence[PastFailure]:
     """Return how the pods of a group exited when it last failed, the first one first; empty when no log reports it."""
-    own = [log for log in release.logs if release.group_of(log.pod) == group.index]
-    named = {line: match for log in own for line in log.past_failures if (match := KEPT_LOG.search(line))}
+    named = {
+        line: match
+        for log in release.logs_of(group.index)
+        for line in log.past_failures
+        if (match := KEPT_LOG.search(line))
+    }
     found = [_failure(release, group, line, match) for line, match in named.items()]
     newest = max((one.at for one in found), default=0.0)
     recent = [one for one in found if one.at >= newest - SAME_FAILURE_SECONDS]
@@ -58,8 +62,15 @@ def _failure(release: Release, group: Group, line: str, match: re.Match[str]) ->
     return PastFailure(pod, release.role_of(pod), at, line)
 
 
+def is_foreign(release: Release, failure: PastFailure) -> bool:
+    """Return whether a failure is older than the release: another release of the same name left its log."""
+    return failure.at < release.created_at
+
+
 def past_sources(release: Release, group: Group) -> Iterator[Source]:
-    """Yield the lines of a group's last failure."""
+    """Yield the lines of a group's last failure, if it is one of this release."""
     for one in last_failure(release, group):
+        if is_foreign(release, one):
+            continue
         origin, times = f"the kept log of {one.pod}", (one.at,)
         yield Source("log", origin, one.line, times, one.pod, one.role, group.index, past=True)

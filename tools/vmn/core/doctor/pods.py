@@ -7,20 +7,22 @@ from functools import partial
 
 from vmn.core.cluster.release import Pod, Release
 from vmn.core.cluster.snapshot import Object
-from vmn.core.cluster.timestamps import seconds
+from vmn.core.cluster.timestamps import clock, seconds
 from vmn.core.doctor.evidence import Observation, Source
 
 SILENT_NODE_SECONDS = 25
 """Seconds without a sign of life: the kubelet renews its lease every 10 s (nodeLeaseDurationSeconds / 4)."""
 STUCK_SECONDS = 10
 """Seconds after the end of its grace period for which a terminating pod is not yet called stuck."""
+PROBE_SECONDS = 30.0
+"""Seconds in which a container that has started passes its first readiness probe."""
 ENDING = frozenset({"pod-terminating", "pod-stuck-terminating"})
 
 
 def pod_sources(release: Release, pod: Pod) -> Iterator[Source | Observation]:
     """Yield all that is known about one pod."""
     yield from _states(pod)
-    yield from _conditions(pod)
+    yield from _conditions(release, pod)
     yield from _ending(release, pod)
     yield from _node(release, pod)
     yield from _texts(release, pod)
@@ -37,11 +39,12 @@ def _texts(release: Release, pod: Pod) -> Iterator[Source | Observation]:
         for entry in (status.get("state", {}), status.get("lastState", {})):
             if message := (entry.get("terminated") or {}).get("message"):
                 at = seconds(entry["terminated"].get("finishedAt"))
-                yield text(f"termination message of {pod.name}", message, (at,) if at else ())
-    for log in release.logs:
-        if log.pod == pod.name:
-            what = "log of the previous container of" if log.previous else "log of"
-            yield text(f"{what} {pod.name} ({log.container})", log.text, log.times)
+                origin, times = f"termination message of {pod.name}", (at,) if at else ()
+                yield text(origin, message, times, ended=True)
+    for log in release.logs_by_pod.get(pod.name, ()):
+        what = "log of the previous container of" if log.previous else "log of"
+        ended = log.previous or pod.has_ended(log.container)
+        yield text(f"{what} {pod.name} ({log.container})", log.text, log.times, ended=ended)
     if reason := release.unread.get(pod.name):
         line = f"the log can't be read: {reason}"
         yield _about(pod, "log-unreadable", "node", line, origin=f"log of {pod.name}", fields={"reason": reason})
@@ -93,18 +96,43 @@ def _quote(state: Object) -> str:
     return ": ".join(part for part in (state.get("reason"), state.get("message")) if part)
 
 
-def _conditions(pod: Pod) -> Iterator[Observation]:
+def _conditions(release: Release, pod: Pod) -> Iterator[Observation]:
     names = ", ".join(item["name"] for item in pod.item["spec"].get("containers") or ())
     yield _about(pod, "pod-containers", "state", f"containers: {names}", fields={"containers": names})
     scheduled, disrupted = pod.condition("PodScheduled"), pod.condition("DisruptionTarget")
     if scheduled.get("status") == "False":
         yield _condition(pod, "pod-unscheduled", "pending", "not scheduled", scheduled)
-    if pod.status.get("reason"):
-        quote = _quote(pod.status)
-        text = f"pod {pod.status.get('phase')}: {quote}"
-        yield _about(pod, "pod-failed", "state", text, quote=quote, at=pod.created_at)
+    yield from _phase(pod)
+    yield from _unready(release, pod)
     if disrupted.get("status") == "True":
         yield _condition(pod, "pod-disrupted", "state", "disrupted", disrupted)
+
+
+def _unready(release: Release, pod: Pod) -> Iterator[Observation]:
+    """Yield that a pod whose container has started is not ready, once its probe had the time to say so."""
+    since = pod.unready_since
+    if since is not None and release.now - since > PROBE_SECONDS:
+        when = f"{clock(since)} ({release.now - since:.0f} s)"
+        text = f"the container has started, and the pod is not ready since {when}"
+        yield _about(pod, "pod-unready", "state", text, fields={"since": when}, at=since)
+
+
+def _phase(pod: Pod) -> Iterator[Observation]:
+    """Yield that a pod has failed, or has a reason for its phase."""
+    phase, reason = pod.status.get("phase") or "", pod.status.get("reason") or ""
+    if phase != "Failed" and not reason:
+        return
+    quote = _quote(pod.status)
+    fields = {"phase": phase, "reason": reason, "message": pod.status.get("message") or "Kubernetes gives no reason"}
+    text = f"pod {phase}: {quote}" if quote else f"pod {phase}, without a reason"
+    yield _about(pod, "pod-failed", "state", text, fields=fields, quote=quote, at=_failed_at(pod))
+
+
+def _failed_at(pod: Pod) -> float | None:
+    """Return when a pod failed: when it was last not ready any more, else when it was created."""
+    ready = pod.condition("Ready")
+    since = seconds(ready.get("lastTransitionTime")) if ready.get("status") == "False" else None
+    return since or pod.created_at
 
 
 def _condition(pod: Pod, kind: str, subject: str, what: str, condition: Object) -> Observation:
@@ -154,9 +182,5 @@ def silent_nodes(release: Release) -> set[str]:
 
 def _silence(release: Release, node: str) -> float:
     """Return how much older a node's lease is than the newest lease, which makes other clocks irrelevant."""
-    times = {
-        item["metadata"]["name"]: seconds(item["spec"].get("renewTime")) for item in release.snapshot.all("leases")
-    }
-    newest = max((at for at in times.values() if at is not None), default=0.0)
-    own = times.get(node)
-    return newest - own if own is not None else 0.0
+    own = release.leases.get(node)
+    return max(release.leases.values()) - own if own is not None else 0.0

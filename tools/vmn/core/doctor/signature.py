@@ -45,18 +45,20 @@ class TextRule:
         kinds: the texts to search, of TEXTS.
         pattern: what one line must match; its named groups become words of the title and the fix.
         role: role of the pod, None for both.
+        reports: whether lines with which a program only reports what goes on are searched, too.
     """
 
     kinds: frozenset[str]
     pattern: re.Pattern[str]
     role: str | None
+    reports: bool = False
 
     def find(self, source: Source | Observation) -> Evidence | None:
         """Return the line of a source that matches, or the observation whose quotation does."""
         if self.role and source.role != self.role:
             return None
         if isinstance(source, Source):
-            return source.find(self.pattern) if source.kind in self.kinds else None
+            return source.find(self.pattern, reports=self.reports) if source.kind in self.kinds else None
         found = self.pattern.search(source.quote) if source.quote and source.subject in self.kinds else None
         return source.evidence(named_groups(found)) if found else None
 
@@ -151,7 +153,7 @@ def _signature(entry: Mapping[str, Any]) -> Signature:
             id=name,
             title=entry["title"],
             precedence=Precedence(entry["precedence"]),
-            rules=[_rule(rule) for rule in entry["evidence"]],
+            rules=[_rule(rule, is_note=entry["precedence"] == Precedence.NOTE) for rule in entry["evidence"]],
             unless=_pattern(entry["unless"]) if "unless" in entry else None,
             serving=bool(entry.get("serving")),
             cause=" ".join(entry["cause"].split()),
@@ -163,17 +165,19 @@ def _signature(entry: Mapping[str, Any]) -> Signature:
         raise SignatureError(f"{name}: {error}") from error
 
 
-def _rule(rule: Mapping[str, Any]) -> TextRule | ObservationRule:
+def _rule(rule: Mapping[str, Any], *, is_note: bool) -> TextRule | ObservationRule:
     if "observation" in rule:
         return _observation_rule(rule)
-    if unknown := set(rule) - {"in", "text", "role"}:
-        raise ValueError(f"evidence has unknown keys {sorted(unknown)}; use in, text and role")
+    if unknown := set(rule) - {"in", "text", "role", "level"}:
+        raise ValueError(f"evidence has unknown keys {sorted(unknown)}; use in, text, role and level")
+    if rule.get("level") not in (None, "any"):
+        raise ValueError(f"unknown level {rule['level']}; use any")
     kinds = frozenset(_listed(rule["in"]))
     if elsewhere := kinds - TEXTS:
         raise ValueError(f"evidence can't be searched in {sorted(elsewhere)}; use {sorted(TEXTS)}")
     if rule.get("role") not in (None, *ROLES):
         raise ValueError(f"unknown role {rule['role']}; use {' or '.join(ROLES)}")
-    return TextRule(kinds, _pattern(rule["text"]), rule.get("role"))
+    return TextRule(kinds, _pattern(rule["text"]), rule.get("role"), reports=is_note or "level" in rule)
 
 
 def _observation_rule(rule: Mapping[str, Any]) -> ObservationRule:

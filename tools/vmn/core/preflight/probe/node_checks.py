@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from vmn.core.preflight.probe.expectations import Expectations
@@ -10,6 +11,9 @@ from vmn.core.preflight.result import CheckStatus
 
 CONTAINER_DEFAULT = 64 * 2**20
 """Bytes of /dev/shm that container runtimes provide by default; NCCL fails with it (nccl#290, nccl#525)."""
+CACHE_ROOM = 2**30
+"""Bytes of a cache that are too few: one rank's start left 85 MB there (measured), and a node has up to eight ranks."""
+FULL = re.compile(r"No space left|Disk quota exceeded", re.IGNORECASE)
 ACTIVE = "ACTIVE"
 ROCE = "Ethernet"
 NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000"
@@ -127,11 +131,22 @@ def gpus_summary(answers: Sequence[Answer], expected: Expectations) -> str:
 
 
 def cache(answer: Answer, expected: Expectations) -> Iterator[ProbeProblem]:
-    """Check that vLLM can write to its folders."""
+    """Check that vLLM can write to its folders, and that their disk has room for what a start compiles."""
     for path, error in answer["paths"].items():
-        if error:
+        free = (answer.get("free") or {}).get(path)
+        if error and FULL.search(error):
+            yield _no_room(f"the disk under {path} is full", CheckStatus.FAIL)
+        elif error:
             fix = "Make that folder writable for security.userId on each node, or use cache.type emptyDir."
             yield ProbeProblem(f"{path} is not writable for user {answer['user']}: {error}", fix)
+        elif free is not None and free < CACHE_ROOM:
+            yield _no_room(f"the disk under {path} has only {_mib(free)} free", CheckStatus.WARN)
+
+
+def _no_room(text: str, status: CheckStatus) -> ProbeProblem:
+    cost = "vLLM can't keep what it compiles, so that each start compiles again, which takes minutes"
+    fix = "Free space on the node's disk, or delete folders of earlier versions from the cache."
+    return ProbeProblem(f"{text}: {cost}", fix, status)
 
 
 def cache_summary(answers: Sequence[Answer], expected: Expectations) -> str:

@@ -1,0 +1,62 @@
+"""What the doctor says of pods that are not ready any more, and of disks that are full."""
+
+from __future__ import annotations
+
+from unit.doctor_data.world import UP, World, condition, stamp
+from vmn.core.doctor.finding import GroupHealth, Severity
+
+FULL = (
+    "(Worker_TP0 pid=81) WARNING 11-26 10:51:01 [caching.py:210] could not save the graph: [Errno 28] No space "
+    "left on device: '/cache/v0.32.0/vllm/torch_compile_cache/1f'"
+)
+
+
+def started(world: World, pod: str, running: float, unready: float) -> None:
+    """Let a pod's container have started some seconds ago, and be not ready since some seconds."""
+    world.main(pod).update(started=True, state={"running": {"startedAt": stamp(running)}})
+    world.set_condition(pod, condition("Ready", False, unready))
+
+
+def test_pod_that_was_ready_is_not_called_starting() -> None:
+    world = World()
+    started(world, "vllm-0", running=590, unready=200)
+    found = world.say()
+    assert found.state is GroupHealth.FAILED
+    assert found.findings[0].id == "started-not-ready"
+    assert "is not ready since 10:56:40 (200 s)" in found.findings[0].text
+
+
+def test_container_that_has_just_started_gets_the_time_of_a_probe() -> None:
+    world = World()
+    started(world, "vllm-0", running=10, unready=590)
+    found = world.say()
+    assert found.state is GroupHealth.STARTING
+    assert [item for item in found.findings if item.severity is not Severity.NOTE] == []
+    assert "has started, but is not ready: vllm-0 since 10:59:50" in found.groups[0].line
+    assert "starting" not in found.groups[0].line
+
+
+def test_pod_that_is_not_ready_is_a_symptom_when_another_one_failed() -> None:
+    world = World()
+    started(world, "vllm-0", running=590, unready=40)
+    world.state("vllm-0-1", "terminated", reason="OOMKilled", exitCode=137, finishedAt=stamp(50))
+    found = [(item.id, item.severity) for item in world.say().findings]
+    assert found[0] == ("out-of-memory", Severity.CAUSE)
+    assert ("started-not-ready", Severity.SYMPTOM) in found
+
+
+def test_full_disk_of_the_cache_is_a_note_while_the_group_serves() -> None:
+    world = World()
+    world.log("vllm-0", FULL, *UP)
+    found = world.say()
+    assert found.state is GroupHealth.SERVING
+    assert [(item.id, item.severity) for item in found.findings] == [("cache-disk-full", Severity.NOTE)]
+    assert "compiles its kernels again" in found.findings[0].text
+
+
+def test_full_disk_is_the_cause_when_it_ends_the_start() -> None:
+    world = World()
+    end = "vllm-multinode: vllm serve ended with exit status 1 after 12 s (served: no); the container ends in 30 s"
+    world.down("vllm-0")
+    world.log("vllm-0", UP[0], "OSError: [Errno 28] No space left on device: '/cache/v0.32.0/inductor'", end)
+    assert world.verdict().id == "disk-full"

@@ -1,0 +1,47 @@
+"""``python -m localcluster.engine.interface``: print the flags and the variables of vLLM, for ``tools/vmn/data/vllm``.
+
+With ``--sources FOLDER``, the Python sources of another version are asked, as they lie in its wheel; they run with the
+packages of the engine's own version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from localcluster import engine
+
+INSIDE = Path(__file__).with_name("interface_inside.py")
+FOLDER, NEWER = "/interface", "/sources"
+LIMIT = 300
+"""Seconds; importing vLLM takes about 15, and more on a busy machine."""
+
+
+def main() -> None:
+    """Print the table of one version."""
+    parser = argparse.ArgumentParser(prog="python -m localcluster.engine.interface", description=__doc__)
+    parser.add_argument("--sources", type=Path, help="folder that contains the package vllm of another version")
+    asked(parser.parse_args().sources, sys.stdout.write)
+
+
+def asked(sources: Path | None, write: Any) -> None:
+    """Ask vLLM, and write the table."""
+    mounts = {FOLDER: INSIDE.parent} | ({NEWER: sources} if sources else {})
+    env = {"PYTHONPATH": NEWER} if sources else {}
+    said = engine.run_inside(["python3", "-P", f"{FOLDER}/{INSIDE.name}"], env, mounts, timeout=LIMIT)
+    write(formatted(json.loads(said.splitlines()[-1])))
+
+
+def formatted(table: dict[str, Any]) -> str:
+    """Return the table as JSON with a line for each flag and each variable, so that versions are easy to compare."""
+    flags = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in table["flags"].items())
+    names = ",\n".join(f"    {json.dumps(name)}" for name in table["variables"])
+    head = f'  "version": {json.dumps(table["version"])}'
+    return f'{{\n{head},\n  "flags": {{\n{flags}\n  }},\n  "variables": [\n{names}\n  ]\n}}\n'
+
+
+if __name__ == "__main__":
+    main()
