@@ -24,7 +24,7 @@ DEFAULT = {item.name: item.default for item in fields(PlanRequest)}
 
 GROUPS = {
     "Model": ("config", "hub"),
-    "Hardware": ("gpu", "nodes", "gpus_per_node", "network", "force", "load_gbps"),
+    "Hardware": ("gpu", "gpu_memory", "nodes", "gpus_per_node", "network", "force", "load_gbps"),
     "Layout": ("tensor", "pipeline", "data", "expert", "decode_context"),
     "vLLM": (
         "max_model_len",
@@ -48,6 +48,12 @@ OPTIONS = (
     ),
     click.option("--hub", is_flag=True, help="Read MODEL's shapes and exact weights from the Hugging Face Hub."),
     click.option("--gpu", required=True, metavar="NAME", help="GPU: h100, h200, b200, a100, l40s, mi300x, …"),
+    click.option(
+        "--gpu-memory",
+        type=click.FloatRange(0, min_open=True),
+        metavar="GIB",
+        help="Memory of each GPU, for a GPU that is not known.",
+    ),
     click.option("--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Nodes of one group."),
     click.option(
         "--gpus-per-node", type=COUNT, default=DEFAULT["gpus_per_node"], show_default=True, help="GPUs of each node."
