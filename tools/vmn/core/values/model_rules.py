@@ -34,7 +34,7 @@ def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list
         model: the shapes of ``model.name``.
         gpu: GPU of the nodes, None when it is not known.
     """
-    found = [*_layout(values, model), *_length(values, model)]
+    found = [*_layout(values, model, gpu), *_length(values, model)]
     return found or (list(_memory(values, model, gpu)) if gpu else [])
 
 
@@ -50,10 +50,10 @@ def _cluster(values: Values) -> Cluster:
     return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS.get(values["fabric"]["profile"], "roce"), forced=True)
 
 
-def _layout(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+def _layout(values: Values, model: Architecture, gpu: Gpu | None) -> Iterator[ValuesProblem]:
     layout = layout_of(values)
     reported: set[str] = set()
-    for refusal in refusals(model, layout, _cluster(values)):
+    for refusal in refusals(model, layout, _cluster(values), gpu):
         key = KEYS.get(refusal.part, "group.gpusPerNode")
         if key not in reported:
             reported.add(key)
@@ -72,6 +72,8 @@ def _instead(part: str, model: Architecture) -> str:
             return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
         case "expert":
             return "Use true." if model.is_moe else "Use false."
+        case "gpu":
+            return "Use other GPUs, or another model."
         case _:
             return "Leave it unset. `vmn plan` lists the layouts that fit."
 

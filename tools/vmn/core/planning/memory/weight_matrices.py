@@ -34,6 +34,7 @@ class Matrix:
         tensor: tensor that vLLM stores it in, together with others; by default its own.
         plain: whether it is never quantized.
         each: bytes of an element if they do not depend on the model's type.
+        columns: columns on this rank, if ranks share the columns instead of the rows; otherwise 0.
     """
 
     group: str
@@ -42,6 +43,7 @@ class Matrix:
     tensor: str = ""
     plain: bool = False
     each: float | None = None
+    columns: float = 0.0
 
 
 def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
@@ -66,7 +68,8 @@ def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]
     yield Matrix("attention", "self_attn.q_proj", hidden * query, "qkv_proj")
     yield Matrix("attention", "self_attn.k_proj", hidden * key, "qkv_proj")
     yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
-    yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
+    output = attention.heads * attention.value_size / tensor
+    yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
     biases = (query + key + value) * attention.bias + hidden * attention.output_bias
     norms = 2 * attention.key_size * attention.normed
     yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
@@ -84,7 +87,8 @@ def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Ma
     yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
     inner = heads * (attention.nope_size + attention.value_size)
     yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
-    yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
+    output = heads * attention.value_size
+    yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
     yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
     if attention.index_heads:
         rank = attention.query_rank or hidden
@@ -98,7 +102,7 @@ def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Ma
     values = attention.value_heads * attention.value_size / tensor
     yield Matrix("attention", "linear_attn.in_proj_qkvz", hidden * (2 * keys + 2 * values))
     yield Matrix("attention", "linear_attn.in_proj_ba", hidden * 2 * attention.value_heads / tensor)
-    yield Matrix("attention", "linear_attn.out_proj", values * hidden)
+    yield Matrix("attention", "linear_attn.out_proj", values * hidden, columns=values)
     small = (2 * keys + values) * attention.convolution + 4 * attention.value_heads / tensor + attention.value_size
     yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
 
@@ -108,7 +112,7 @@ def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, sto
     if isinstance(mlp, Dense):
         split = mlp.intermediate / layout.tensor
         yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.down_proj", hidden * split, columns=split)
         yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
         return
     yield from _expert_matrices(model, mlp, layout, storage)
@@ -116,7 +120,7 @@ def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, sto
     if mlp.shared:
         split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
         yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split, columns=split)
         yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
 
 
@@ -130,7 +134,7 @@ def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage:
         yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
         return
     yield Matrix("experts", module, experts * 2 * hidden * width, "w13_weight")
-    yield Matrix("experts", module, experts * hidden * width, "w2_weight")
+    yield Matrix("experts", module, experts * hidden * width, "w2_weight", columns=width)
     yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
 
 

@@ -134,16 +134,47 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Format:
+    """How the weights of one module are stored.
+
+    Attributes:
+        name: name of the format.
+        weight_bytes: bytes of a weight.
+        scale_bytes: bytes of its share of the scales and zero points.
+        block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
+        group: columns that share a scale, which a shard must not cut; None if they do not limit shards.
+    """
+
+    name: str
+    weight_bytes: float
+    scale_bytes: float = 0.0
+    block: tuple[int, int] | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True)
+class FormatRule:
+    """The format of the modules that some patterns match, None if they are not quantized."""
+
+    patterns: tuple[str, ...]
+    format: Format | None
+
+
+@dataclass(frozen=True)
 class Quantization:
-    """How weights are stored.
+    """How the weights of a checkpoint are stored, module by module.
 
     Attributes:
         method: name in the configuration.
-        weight_bytes: bytes of a quantized weight.
+        weight_bytes: bytes of a quantized weight that no rule is for.
         scale_bytes: bytes of its share of the scales.
         block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
         experts_only: whether only the routed experts are quantized.
         skipped: patterns of modules that are not quantized.
+        group: columns that share a scale, which a shard must not cut; otherwise None.
+        rules: formats of modules by name; the first rule that matches counts.
+        others: whether modules without a rule are quantized.
+        head: whether the output head is quantized.
     """
 
     method: str
@@ -152,6 +183,15 @@ class Quantization:
     block: tuple[int, int] | None = None
     experts_only: bool = False
     skipped: tuple[str, ...] = ()
+    group: int | None = None
+    rules: tuple[FormatRule, ...] = ()
+    others: bool = True
+    head: bool = False
+
+    @cached_property
+    def format(self) -> Format:
+        """The format of modules that no rule is for."""
+        return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group)
 
 
 @dataclass(frozen=True)
@@ -187,6 +227,7 @@ class Architecture:
         mtp_layers: number of layers for multi-token prediction in the checkpoint.
         extra_weights: elements of what else the first stage loads (an image encoder).
         stored: exact sizes, None when only the shapes are known.
+        prefixes: what the names of layers may begin with in the lists of modules of a quantization.
     """
 
     kind: str
@@ -202,6 +243,7 @@ class Architecture:
     mtp_layers: int
     extra_weights: int = 0
     stored: StoredWeights | None = None
+    prefixes: tuple[str, ...] = ("model.",)
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:

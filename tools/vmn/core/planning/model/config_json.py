@@ -17,7 +17,7 @@ from vmn.core.planning.model.architecture import (
     Layer,
     LinearAttention,
 )
-from vmn.core.planning.model.quantization import kv_cache_dtype, read_quantization
+from vmn.core.planning.model.quantization import kv_cache_dtype, quantization_fields, read_quantization
 
 KNOWN = frozenset(
     {
@@ -56,6 +56,10 @@ BIASED = ("qwen2", "gpt_oss")
 WIDE_POSITIONS = ("gpt_oss", "deepseek", "kimi")
 """Prefixes of ``model_type`` whose tables of positions have 32 bits: by their code (gpt_oss.py of 0.32), or for
 FlashInfer's kernels (deepseek_scaling_rope.py)."""
+PLAIN = ("model.", "backbone.")
+"""What the names of layers begin with in text models."""
+WRAPPED = ("model.", "model.language_model.", "language_model.model.", "language_model.", "thinker.model.")
+"""The same in multimodal models, whose wrappers rename the language model."""
 UNKNOWN_FIELDS = {
     "block_configs": "layers of different widths",
     "compress_ratios": "attention over compressed tokens",
@@ -90,7 +94,7 @@ def read_architecture(config: Config) -> Architecture:
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
     _refuse_unknown(text)
     count = _number(text, "num_hidden_layers")
-    quantization = _quantization_config(text)
+    quantization = quantization_fields(text)
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
     attention, mlp = _attention_of(text), _mlp_of(text)
     return Architecture(
@@ -106,6 +110,7 @@ def read_architecture(config: Config) -> Architecture:
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
         mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
         extra_weights=_vision_elements(config.get("vision_config")),
+        prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
     )
 
 
@@ -113,15 +118,6 @@ def _refuse_unknown(config: Config) -> None:
     for name, meaning in UNKNOWN_FIELDS.items():
         if config.get(name):
             raise ConfigError(f"{name} shows that the model has {meaning}, which the planner does not support")
-
-
-def _quantization_config(config: Config) -> Config | None:
-    """Return how weights are quantized, by ``config.json`` or by Model Optimizer's own file next to it."""
-    given = config.get("quantization_config")
-    beside = config.get("hf_quant_config")
-    if given or not isinstance(beside, Mapping):
-        return given if isinstance(given, Mapping) else None
-    return {"quant_method": "modelopt", **beside.get("quantization", beside)}
 
 
 def _number(config: Config, *names: str) -> int:
