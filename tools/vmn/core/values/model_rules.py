@@ -8,6 +8,7 @@ from typing import Any
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.length import longest_context
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.core.values.layout import layout_of
 from vmn.core.values.problem import ValuesProblem, shown
@@ -80,9 +81,10 @@ def _instead(part: str, model: Architecture) -> str:
 
 def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
     length = values["model"].get("maxLength")
-    if length and length > model.max_length:
-        reason = f"exceeds the model's own limit of {model.max_length} tokens, so vLLM refuses it"
-        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
+    limit = longest_context(values["engine"]["args"].get("hf-overrides"), model.max_length)
+    if length and length > limit:
+        reason = f"exceeds the model's own limit of {limit} tokens, so vLLM refuses it"
+        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {limit}.", RING)
 
 
 def _options(values: Values) -> VllmOptions:
@@ -101,6 +103,12 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesPro
     context = plan_context(model, gpu, _cluster(values), _options(values))
     prediction = predict(context, layout_of(values))
     if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
+        return
+    if prediction.has_too_many_requests and prediction.most_requests:
+        most = prediction.most_requests
+        reason = f"exceeds the {int(most.expected)} blocks for the states of requests, so vLLM does not start"
+        fix = f"Use at most {int(most.low)}."
+        yield ValuesProblem("engine.args.max-num-seqs", str(prediction.requests), reason, fix, RING)
         return
     longest = int(prediction.longest.low)
     if longest:

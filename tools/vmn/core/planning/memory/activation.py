@@ -20,7 +20,7 @@ from vmn.core.planning.model.architecture import (
     LinearAttention,
 )
 from vmn.core.planning.vllm.model_runner import on_second_runner
-from vmn.core.planning.vllm.versions import Behaviour, graph_sizes
+from vmn.core.planning.vllm.versions import Behaviour, full_graph_sizes, graph_sizes
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0
@@ -50,6 +50,9 @@ VISION_ENCODER_GIB = 1.5
 """Most GiB for the profile of an image encoder, which is not modelled."""
 INDEX_LOGITS_GIB = 0.5
 """GiB of the indexer's logits (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``)."""
+SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / 46
+"""Most GiB of a graph and layer of sparse attention: vLLM 0.20 estimated 4.77 for the 78 layers and 35 + 11 graphs of
+GLM-5.1."""
 QUERY_STEP = 64
 """Multiple to which the kernels of sparse attention pad the query heads."""
 LONG_PROMPT = 256 * 1024
@@ -272,4 +275,7 @@ def graphs(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, l
     sizes = graph_sizes(batch.requests, large_gpu)
     layers = len(model.layers) / layout.pipeline
     expected = sizes * layers * 0.4 / 1024
-    return Band(expected * 0.4, expected, expected * 2.5)
+    high = expected * 2.5
+    if model.is_sparse:
+        high = max(high, (sizes + full_graph_sizes(batch.requests, large_gpu)) * layers * SPARSE_GRAPH_MOST_GIB)
+    return Band(expected * 0.4, expected, high)

@@ -128,3 +128,13 @@ def graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
     sizes = {size for size in (1, 2, 4) if size <= top}
     sizes |= set(range(8, min(top, 256) + 1, 8)) | set(range(272, top + 1, 16))
     return len(sizes)
+
+
+def full_graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
+    """Return the number of those sizes that decoding also has a full graph for: up to ``max_num_seqs``."""
+    top = min(max_num_seqs, 1024 if large_gpu else 512)
+    return (
+        len([size for size in (1, 2, 4) if size <= top])
+        + len(range(8, min(top, 256) + 1, 8))
+        + len(range(272, top + 1, 16))
+    )
