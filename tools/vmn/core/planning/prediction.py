@@ -168,7 +168,7 @@ def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmO
     """
     vllm = behaviour(options.version)
     if options.prefix_caching is not None:
-        vllm = dataclasses.replace(vllm, state_blocks=2 if options.prefix_caching else 1)
+        vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
     tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)

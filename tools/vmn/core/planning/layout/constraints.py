@@ -113,6 +113,8 @@ def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     """Yield what divides blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
     for layer, formats in stored_kinds(model):
         mlp = layer.mlp
+        if mlp is None:
+            continue
         parts = zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True)
         rows = {matrix.group: form.block[0] for matrix, form in parts if form and form.block}
         width = mlp.intermediate if isinstance(mlp, Dense) else mlp.shared
@@ -186,7 +188,7 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
         yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", vllm_message)
     for layer in model.kinds:
         attention = layer.attention
-        if isinstance(attention, LatentAttention):
+        if attention is None or isinstance(attention, LatentAttention):
             continue
         if not isinstance(attention, Attention) or attention.window or attention.chunk:
             yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")

@@ -18,6 +18,7 @@ from vmn.core.planning.model.architecture import (
     Experts,
     LatentAttention,
     LinearAttention,
+    Mamba2,
 )
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import Behaviour, full_graph_sizes, graph_sizes
@@ -129,6 +130,8 @@ def _sampler(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour)
     """Return the GiB that sampling needs on the last stage, with one token of each request."""
     states = batch.tokens * model.hidden * 2 / GIB
     logits = min(batch.requests, batch.tokens) * model.vocabulary / GIB
+    if vllm.logits_bytes:
+        return logits * vllm.logits_bytes + states
     if not on_second_runner(model, vllm):
         return logits * SAMPLER_BYTES + states
     parts = 2 + 1 / layout.tensor if layout.tensor > 1 else 1  # gathered, put in order, and its own part
@@ -140,17 +143,19 @@ def _forward(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour,
     states = batch.tokens * model.hidden * 2 / GIB
     count = FOUR_NORM_STATES if model.has_four_norms else STATES
     attention = max(
-        _attention_peak(layer.attention, layout, batch) * compiled
+        _attention_peak(layer.attention, layout, batch, vllm) * compiled
         + _attention_buffer(layer.attention, layout, batch, vllm)
         for layer in model.kinds
     )
     return max(attention, _dense_peak(model, layout, batch) * compiled) + count * states * compiled
 
 
-def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
+def _attention_peak(attention: object, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
     """Return the GiB of queries, keys, values, and output of a layer."""
     rows = batch.tokens * 2 / layout.tensor / GIB
     match attention:
+        case LatentAttention() if attention.index_top and vllm.sparse_absorbed:
+            return rows * attention.heads * (2 * attention.kv_rank + attention.rope_size)
         case LatentAttention():
             return rows * attention.heads * (attention.nope_size + attention.rope_size + attention.value_size)
         case Attention():
@@ -159,6 +164,8 @@ def _attention_peak(attention: object, layout: Layout, batch: Batch) -> float:
         case LinearAttention():
             keys, values = attention.key_heads * attention.key_size, attention.value_heads * attention.value_size
             return rows * 4 * (keys + values)
+        case Mamba2():
+            return rows * (4 * attention.heads * attention.size + 2 * attention.groups * attention.state)
         case _:
             return 0.0
 
@@ -167,6 +174,8 @@ def _attention_buffer(attention: object, layout: Layout, batch: Batch, vllm: Beh
     """Return the GiB that the profile allocates to decompress latent attention, and for the indexer's logits."""
     if not isinstance(attention, LatentAttention) or vllm.since < (0, 8):
         return 0.0
+    if attention.index_top and vllm.sparse_absorbed:
+        return INDEX_LOGITS_GIB
     context = min(max(8 * batch.length, 4 * batch.requests * 16), CONTEXT_TOKENS)
     decompressed = context * attention.heads * (attention.nope_size + attention.value_size) * 2 / layout.tensor / GIB
     return max(decompressed, INDEX_LOGITS_GIB if attention.index_top else 0.0)
@@ -199,11 +208,12 @@ def _expert_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: B
     if model.experts is None:
         return 0.0
     _, width = expert_share(model.experts, layout)
+    hidden, ups = model.experts.latent or model.hidden, model.experts.ups
     tokens = batch.tokens * layout.data
     rows = min(tokens, vllm.expert_chunk or tokens) * model.experts.active
     if vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
-        return rows * 2 * (max(2 * width, model.hidden) + width) / GIB
-    return rows * 2 * (max(width, model.hidden) + max(2 * width, model.hidden)) / GIB
+        return rows * 2 * (max(ups * width, hidden) + width) / GIB
+    return rows * 2 * (max(width, hidden) + max(ups * width, hidden)) / GIB
 
 
 def _indexer(model: Architecture) -> LatentAttention | None:
@@ -253,10 +263,14 @@ def non_torch(layout: Layout, vllm: Behaviour) -> Band:
     grouped = layout.tensor > 1 or layout.data > 1
     if vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
+    if layout.gpus == 1 and vllm.single_non_torch:
+        return Band(vllm.single_non_torch * 0.9, vllm.single_non_torch, vllm.single_non_torch + 0.75)
     if layout.gpus == 1:
         return Band(0.2, SINGLE_NON_TORCH, 0.3)
     if not grouped:
-        return Band(0.05, GROUP_NON_TORCH, 0.5)
+        return Band(0.05, vllm.single_non_torch or GROUP_NON_TORCH, (vllm.single_non_torch or 0.0) + 0.5)
+    if vllm.group_non_torch:
+        return Band(0.6, vllm.group_non_torch, 1.8 if layout.data == 1 else 2.6)
     if vllm.since < (0, 20):
         return Band(2.0, GROUP_NON_TORCH_EARLY, 2.6)
     if vllm.since < (0, 26):  # one of the two
@@ -274,7 +288,7 @@ def graphs(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, l
         return Band(0.0, 0.0, 0.0)
     sizes = graph_sizes(batch.requests, large_gpu)
     layers = len(model.layers) / layout.pipeline
-    expected = sizes * layers * 0.4 / 1024
+    expected = sizes * layers * vllm.graph_mib / 1024
     high = expected * 2.5
     if model.is_sparse:
         high = max(high, (sizes + full_graph_sizes(batch.requests, large_gpu)) * layers * SPARSE_GRAPH_MOST_GIB)

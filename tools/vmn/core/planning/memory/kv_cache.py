@@ -12,7 +12,14 @@ from functools import lru_cache
 from itertools import accumulate
 
 from vmn.core.planning.layout.sizes import Layout, stage_layers
-from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.model.architecture import (
+    STATEFUL,
+    Architecture,
+    Attention,
+    LatentAttention,
+    LinearAttention,
+    Mamba2,
+)
 from vmn.core.planning.vllm.model_runner import batches_in_flight
 from vmn.core.planning.vllm.versions import LATEST, Behaviour, behaviour
 
@@ -24,6 +31,10 @@ INDEX_SCALES = 4
 """Bytes of scales for an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
 """Bytes of a compressed key and value of DeepSeek's sparse attention in 8 bits (``fp8_ds_mla``)."""
+
+
+NO_CACHE = ("none", 0)
+"""The kind of a layer without a cache."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ def kv_cache(
         return _latent(model, element, in_flight, layout)
     token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.kinds)
     if model.is_hybrid:
-        return _hybrid(model, token, in_flight, layout, vllm.state_blocks)
+        return _hybrid(model, token, in_flight, layout, vllm)
     kinds = [_kind(layer.attention) for layer in model.layers]
     return KVCache(BLOCK, (BLOCK * token,) * len(kinds), _groups(kinds), in_flight, layout.decode_context)
 
@@ -141,7 +152,8 @@ def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[La
     """Return groups with as many layers as the rarest kind, or as the most common kind if that is similar."""
     by_kind: dict[tuple[str, int], list[int]] = {}
     for layer, kind in enumerate(kinds):
-        by_kind.setdefault(kind, []).append(layer)
+        if kind != NO_CACHE:
+            by_kind.setdefault(kind, []).append(layer)
     fewest, most = min(map(len, by_kind.values())), max(map(len, by_kind.values()))
     size = most if most < fewest * 1.5 else fewest
     groups: list[LayerGroup] = []
@@ -178,29 +190,37 @@ def _latent_bytes(attention: object, element: int) -> int:
     return token + (attention.index_size + INDEX_SCALES if attention.index_heads else 0)
 
 
-def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, state_blocks: int) -> KVCache:
+def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, vllm: Behaviour) -> KVCache:
     """Return the cache of hybrid models: blocks of attention are as large as a state, which is padded to them."""
-    state = max(
-        _state_bytes(layer.attention, layout.tensor)
-        for layer in model.kinds
-        if isinstance(layer.attention, LinearAttention)
-    )
-    block = -(-state // (BLOCK * token)) * BLOCK
-    kinds = [
-        ("state", 0) if isinstance(layer.attention, LinearAttention) else _kind(layer.attention)
-        for layer in model.layers
-    ]
-    pages = (block * token,) * len(kinds)
-    return KVCache(block, pages, _groups(kinds, state_blocks), in_flight, layout.decode_context)
+    state = max(_state_bytes(layer.attention, layout.tensor) for layer in model.kinds)
+    step = vllm.hybrid_block
+    block = -(-state // (step * token)) * step
+    kinds = [_hybrid_kind(layer.attention) for layer in model.layers]
+    pages = tuple(0 if kind == NO_CACHE else block * token for kind in kinds)
+    return KVCache(block, pages, _groups(kinds, vllm.state_blocks), in_flight, layout.decode_context)
 
 
-def _state_bytes(attention: LinearAttention, tensor: int) -> int:
+def _hybrid_kind(mixer: object) -> tuple[str, int]:
+    if mixer is None:
+        return NO_CACHE
+    return ("state", 0) if isinstance(mixer, STATEFUL) else _kind(mixer)
+
+
+def _state_bytes(mixer: object, tensor: int) -> int:
     """Return the bytes of a request's state in one layer: the convolution's last tokens, and the recurrent state."""
-    keys = attention.key_heads * attention.key_size
-    values = attention.value_heads * attention.value_size
-    convolution = (2 * keys + values) // tensor * (attention.convolution - 1)
-    recurrent = attention.value_heads // tensor * attention.key_size * attention.value_size
-    return 2 * convolution + attention.state_bytes * recurrent
+    match mixer:
+        case LinearAttention():
+            keys = mixer.key_heads * mixer.key_size
+            values = mixer.value_heads * mixer.value_size
+            convolution = (2 * keys + values) // tensor * (mixer.convolution - 1)
+            recurrent = mixer.value_heads // tensor * mixer.key_size * mixer.value_size
+        case Mamba2():
+            groups = max(1, mixer.groups // tensor)
+            convolution = (mixer.heads * mixer.size // tensor + 2 * groups * mixer.state) * (mixer.convolution - 1)
+            recurrent = mixer.heads // tensor * mixer.size * mixer.state
+        case _:
+            return 0
+    return 2 * convolution + mixer.state_bytes * recurrent
 
 
 def stage_bounds(model: Architecture, layout: Layout) -> list[tuple[int, int]]:

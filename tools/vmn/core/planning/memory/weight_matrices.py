@@ -20,6 +20,7 @@ from vmn.core.planning.model.architecture import (
     LatentAttention,
     Layer,
     LinearAttention,
+    Mamba2,
 )
 
 
@@ -59,6 +60,8 @@ def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> It
             yield from _latent(model.hidden, attention, layout.tensor)
         case LinearAttention() as attention:
             yield from _linear(model.hidden, attention, layout.tensor)
+        case Mamba2() as mixer:
+            yield from _mamba(model.hidden, mixer, layout.tensor)
 
 
 def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
@@ -107,33 +110,52 @@ def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Ma
     yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
 
 
-def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
+def _mamba(hidden: int, mixer: Mamba2, tensor: int) -> Iterator[Matrix]:
+    """Yield the matrices of Mamba-2 (``MambaMixer2``); groups are copied until each rank has one."""
+    inner = mixer.heads * mixer.size / tensor
+    shared = 2 * max(1.0, mixer.groups / tensor) * mixer.state
+    heads = mixer.heads / tensor
+    yield Matrix("attention", "mixer.in_proj", hidden * (2 * inner + shared + heads))
+    yield Matrix("attention", "mixer.out_proj", inner * hidden, columns=inner)
+    small = (inner + shared) * (mixer.convolution + 1) + inner
+    yield Matrix("attention", "mixer.conv1d", small, plain=True)
+    yield Matrix("attention", "mixer.A", 3 * heads, each=4.0)
+
+
+def _mlp_matrices(
+    model: Architecture, mlp: Dense | Experts | None, layout: Layout, storage: Storage
+) -> Iterator[Matrix]:
     hidden = model.hidden
+    if mlp is None:
+        return
     if isinstance(mlp, Dense):
         split = mlp.intermediate / layout.tensor
-        yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.gate_up_proj", (2 if mlp.gated else 1) * hidden * split)
         yield Matrix("feed-forward", "mlp.down_proj", hidden * split, columns=split)
         yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
         return
     yield from _expert_matrices(model, mlp, layout, storage)
     yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
+    if mlp.latent:  # both are copied to each rank (``fc1_latent_proj``, ``fc2_latent_proj``)
+        yield Matrix("feed-forward", "mlp.fc1_latent_proj", hidden * mlp.latent)
+        yield Matrix("feed-forward", "mlp.fc2_latent_proj", hidden * mlp.latent)
     if mlp.shared:
         split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
-        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", mlp.ups * hidden * split)
         yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split, columns=split)
         yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
 
 
 def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
-    hidden, module = model.hidden, "mlp.experts.0.gate_proj"
+    hidden, module = mlp.latent or model.hidden, "mlp.experts.0.gate_proj"
     experts, width = expert_share(mlp, layout)
-    biases = experts * (2 * width + hidden) * mlp.bias
+    biases = experts * (mlp.ups * width + hidden) * mlp.bias
     if model.quantization and model.quantization.method == "mxfp4":
         for name, size in storage.mxfp4_bytes(hidden, width).items():
             yield Matrix("experts", module, experts * size, name, each=1.0)
         yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
         return
-    yield Matrix("experts", module, experts * 2 * hidden * width, "w13_weight")
+    yield Matrix("experts", module, experts * mlp.ups * hidden * width, "w13_weight")
     yield Matrix("experts", module, experts * hidden * width, "w2_weight", columns=width)
     yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
 

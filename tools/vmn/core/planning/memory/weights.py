@@ -113,7 +113,8 @@ def _layer_bytes(
         tensor = matrix.tensor or matrix.module
         tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
     sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
-    sizes["norms"] = 2.0 * model.hidden * model.dtype_bytes
+    blocks = (layer.attention is not None) + (layer.mlp is not None)
+    sizes["norms"] = float(blocks * model.hidden * model.dtype_bytes)
     if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
         sizes["routers"] += 4.0 * layer.mlp.count
     if isinstance(layer.attention, LatentAttention):

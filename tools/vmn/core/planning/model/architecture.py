@@ -95,11 +95,33 @@ class LinearAttention:
 
 
 @dataclass(frozen=True)
+class Mamba2:
+    """A Mamba-2 mixer (Nemotron-H): a state of fixed size for each request instead of a KV cache.
+
+    Attributes:
+        heads: heads of the state.
+        size: elements of a head.
+        groups: groups of heads that share the projections B and C.
+        state: elements of the state for each element of a head.
+        convolution: tokens of the convolution before it.
+        state_bytes: bytes of an element of the state (``mamba_ssm_cache_dtype``).
+    """
+
+    heads: int
+    size: int
+    groups: int
+    state: int
+    convolution: int
+    state_bytes: int = 4
+
+
+@dataclass(frozen=True)
 class Dense:
-    """A gated feed-forward layer of ``intermediate`` elements."""
+    """A feed-forward layer of ``intermediate`` elements, with a gate besides its up projection or without one."""
 
     intermediate: int
     bias: bool = False
+    gated: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,6 +136,8 @@ class Experts:
         shared_gate: whether the shared expert has a gate of one element.
         router_bias: whether the router has a bias of one 32-bit number per expert.
         bias: whether experts have biases (gpt-oss).
+        latent: elements of a token's state that the routed experts see, 0 for all of the model's (latent MoE).
+        gated: whether experts have a gate besides their up projection.
     """
 
     count: int
@@ -123,14 +147,27 @@ class Experts:
     shared_gate: bool = False
     router_bias: bool = False
     bias: bool = False
+    latent: int = 0
+    gated: bool = True
+
+    @property
+    def ups(self) -> int:
+        """The matrices of an expert before its down projection: gate and up, or only up."""
+        return 2 if self.gated else 1
+
+
+Mixer = Attention | LatentAttention | LinearAttention | Mamba2
+"""What passes information between tokens in a layer."""
+STATEFUL = (LinearAttention, Mamba2)
+"""Mixers that keep a state of fixed size for each request."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer."""
+    """One decoder layer; in some models a layer has only one of the two blocks."""
 
-    attention: Attention | LatentAttention | LinearAttention
-    mlp: Dense | Experts
+    attention: Mixer | None
+    mlp: Dense | Experts | None
 
 
 @dataclass(frozen=True)
@@ -273,7 +310,7 @@ class Architecture:
     @property
     def is_hybrid(self) -> bool:
         """Whether some layers keep a state instead of a KV cache."""
-        return any(isinstance(layer.attention, LinearAttention) for layer in self.kinds)
+        return any(isinstance(layer.attention, STATEFUL) for layer in self.kinds)
 
     @property
     def has_four_norms(self) -> bool:
@@ -283,4 +320,5 @@ class Architecture:
     @property
     def heads(self) -> int:
         """The number of query heads, which the tensor parallel size must divide."""
-        return max(layer.attention.heads for layer in self.kinds if not isinstance(layer.attention, LinearAttention))
+        found = (layer.attention for layer in self.kinds)
+        return max(part.heads for part in found if isinstance(part, Attention | LatentAttention))

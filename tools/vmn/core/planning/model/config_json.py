@@ -16,9 +16,13 @@ from vmn.core.planning.model.architecture import (
     LatentAttention,
     Layer,
     LinearAttention,
+    Mixer,
 )
+from vmn.core.planning.model.nemotron_h import nemotron_layers
 from vmn.core.planning.model.quantization import kv_cache_dtype, quantization_fields, read_quantization
 
+FAMILIES: Mapping[str, Callable[[Config], list[Layer]]] = {"nemotron_h": nemotron_layers}
+"""Models with a file of their own, by ``model_type``: a function that returns their layers."""
 KNOWN = frozenset(
     {
         "llama",
@@ -46,6 +50,7 @@ KNOWN = frozenset(
         "kimi_k2",
         "kimi_k25",
         "minimax_m2",
+        *FAMILIES,
     }
 )
 """``model_type`` of the models whose layers have the form described here."""
@@ -92,19 +97,17 @@ def read_architecture(config: Config) -> Architecture:
         raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may have another form')
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
-    _refuse_unknown(text)
-    count = _number(text, "num_hidden_layers")
+    layers = _layers(text)
     quantization = quantization_fields(text)
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
-    attention, mlp = _attention_of(text), _mlp_of(text)
     return Architecture(
         kind=str(kinds[0]),
         hidden=_number(text, "hidden_size"),
         vocabulary=_number(text, "vocab_size"),
-        layers=tuple(Layer(attention(index), mlp(index)) for index in range(count)),
+        layers=layers,
         tied=bool(text.get("tie_word_embeddings", _kind(text).startswith("gemma"))),
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
-        position_bytes=_position_bytes(text, attention(0)),
+        position_bytes=_position_bytes(text, layers[0].attention),
         dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
         quantization=read_quantization(quantization) if quantization else None,
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
@@ -112,6 +115,15 @@ def read_architecture(config: Config) -> Architecture:
         extra_weights=_vision_elements(config.get("vision_config")),
         prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
     )
+
+
+def _layers(config: Config) -> tuple[Layer, ...]:
+    """Return the decoder layers: by the model's own file, or in the form that most models have."""
+    if family := FAMILIES.get(_kind(config)):
+        return tuple(family(config))
+    _refuse_unknown(config)
+    attention, mlp = _attention_of(config), _mlp_of(config)
+    return tuple(Layer(attention(index), mlp(index)) for index in range(_number(config, "num_hidden_layers")))
 
 
 def _refuse_unknown(config: Config) -> None:
@@ -215,7 +227,7 @@ def _has_indexer(config: Config, index: int) -> bool:
     return max(index - offset + 1, 0) % every == 0
 
 
-def _position_bytes(config: Config, attention: Attention | LatentAttention | LinearAttention) -> int:
+def _position_bytes(config: Config, attention: Mixer | None) -> int:
     """Return the bytes of the tables of rotary positions: one, longer when stretched, and one more for windows.
 
     After ``get_rope`` of 0.32; Gemma 3's windowed layers have a table of their own, which is never stretched.
