@@ -16,6 +16,7 @@ from vmn.core.planning.model.architecture import (
     Attention,
     Dense,
     Experts,
+    KimiDeltaAttention,
     LatentAttention,
     LinearAttention,
     Mamba2,
@@ -164,6 +165,8 @@ def _attention_peak(attention: object, layout: Layout, batch: Batch, vllm: Behav
         case LinearAttention():
             keys, values = attention.key_heads * attention.key_size, attention.value_heads * attention.value_size
             return rows * 4 * (keys + values)
+        case KimiDeltaAttention():
+            return rows * 5 * attention.heads * attention.size
         case Mamba2():
             return rows * (4 * attention.heads * attention.size + 2 * attention.groups * attention.state)
         case _:
@@ -205,7 +208,7 @@ def _kept(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour, fp
 
 def _expert_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: Behaviour) -> float:
     """Return the GiB of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
-    if model.experts is None:
+    if model.experts is None or _has_packed_experts(model, vllm):
         return 0.0
     _, width = expert_share(model.experts, layout)
     hidden, ups = model.experts.latent or model.hidden, model.experts.ups
@@ -214,6 +217,11 @@ def _expert_workspace(model: Architecture, layout: Layout, batch: Batch, vllm: B
     if vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
         return rows * 2 * (max(ups * width, hidden) + width) / GIB
     return rows * 2 * (max(width, hidden) + max(ups * width, hidden)) / GIB
+
+
+def _has_packed_experts(model: Architecture, vllm: Behaviour) -> bool:
+    """Return whether experts run on kernels for MXFP4 that keep no workspace (HUMMING, one start of 0.33)."""
+    return vllm.since >= (0, 33) and model.quantization is not None and model.quantization.method == "mxfp4"
 
 
 def _indexer(model: Architecture) -> LatentAttention | None:

@@ -16,6 +16,7 @@ from vmn.core.planning.model.architecture import (
     STATEFUL,
     Architecture,
     Attention,
+    KimiDeltaAttention,
     LatentAttention,
     LinearAttention,
     Mamba2,
@@ -27,6 +28,8 @@ BLOCK = 16
 """Tokens of a block by default (``CacheConfig.DEFAULT_BLOCK_SIZE``)."""
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
+LATENT_HYBRID_BLOCK = 128
+"""Tokens of which a block is a multiple in models with states and latent attention (``_align_hybrid_block_size``)."""
 INDEX_SCALES = 4
 """Bytes of scales for an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
@@ -118,9 +121,10 @@ def kv_cache(
     vllm = vllm or behaviour(LATEST)
     in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
     element = 1 if cache_is_fp8(model, dtype) else 2
-    if model.is_latent:
+    if model.is_latent and not model.is_hybrid:
         return _latent(model, element, in_flight, layout)
     token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.kinds)
+    token = max(token, *(_latent_bytes(layer.attention, element) for layer in model.kinds))
     if model.is_hybrid:
         return _hybrid(model, token, in_flight, layout, vllm)
     kinds = [_kind(layer.attention) for layer in model.layers]
@@ -193,7 +197,7 @@ def _latent_bytes(attention: object, element: int) -> int:
 def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, vllm: Behaviour) -> KVCache:
     """Return the cache of hybrid models: blocks of attention are as large as a state, which is padded to them."""
     state = max(_state_bytes(layer.attention, layout.tensor) for layer in model.kinds)
-    step = vllm.hybrid_block
+    step = max(vllm.hybrid_block, LATENT_HYBRID_BLOCK if model.is_latent else 0)
     block = -(-state // (step * token)) * step
     kinds = [_hybrid_kind(layer.attention) for layer in model.layers]
     pages = tuple(0 if kind == NO_CACHE else block * token for kind in kinds)
@@ -218,6 +222,9 @@ def _state_bytes(mixer: object, tensor: int) -> int:
             groups = max(1, mixer.groups // tensor)
             convolution = (mixer.heads * mixer.size // tensor + 2 * groups * mixer.state) * (mixer.convolution - 1)
             recurrent = mixer.heads // tensor * mixer.size * mixer.state
+        case KimiDeltaAttention():
+            convolution = 3 * mixer.heads * mixer.size // tensor * (mixer.convolution - 1)
+            recurrent = mixer.heads // tensor * mixer.size**2
         case _:
             return 0
     return 2 * convolution + mixer.state_bytes * recurrent

@@ -17,6 +17,7 @@ from vmn.core.planning.model.architecture import (
     Attention,
     Dense,
     Experts,
+    KimiDeltaAttention,
     LatentAttention,
     Layer,
     LinearAttention,
@@ -62,6 +63,8 @@ def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> It
             yield from _linear(model.hidden, attention, layout.tensor)
         case Mamba2() as mixer:
             yield from _mamba(model.hidden, mixer, layout.tensor)
+        case KimiDeltaAttention() as mixer:
+            yield from _delta(model.hidden, mixer, layout.tensor)
 
 
 def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
@@ -92,6 +95,7 @@ def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Ma
     yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
     output = heads * attention.value_size
     yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
+    yield Matrix("attention", "self_attn.g_proj", hidden * output * attention.gated)
     yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
     if attention.index_heads:
         rank = attention.query_rank or hidden
@@ -120,6 +124,19 @@ def _mamba(hidden: int, mixer: Mamba2, tensor: int) -> Iterator[Matrix]:
     small = (inner + shared) * (mixer.convolution + 1) + inner
     yield Matrix("attention", "mixer.conv1d", small, plain=True)
     yield Matrix("attention", "mixer.A", 3 * heads, each=4.0)
+
+
+def _delta(hidden: int, mixer: KimiDeltaAttention, tensor: int) -> Iterator[Matrix]:
+    """Yield the matrices of Kimi delta attention (``models/kimi_k3/nvidia/kda.py``)."""
+    inner, heads = mixer.heads * mixer.size / tensor, mixer.heads / tensor
+    low = hidden * mixer.size + mixer.size * inner
+    yield Matrix("attention", "self_attn.q_proj", 3 * hidden * inner, "qkv_proj")
+    yield Matrix("attention", "self_attn.f_a_proj", low)
+    yield Matrix("attention", "self_attn.g_proj", hidden * inner if mixer.full_gate else low)
+    yield Matrix("attention", "self_attn.b_proj", hidden * heads)
+    yield Matrix("attention", "self_attn.o_proj", inner * hidden, columns=inner)
+    yield Matrix("attention", "self_attn.conv1d", 3 * inner * mixer.convolution + mixer.size, plain=True)
+    yield Matrix("attention", "self_attn.A_log", heads + inner, each=4.0)
 
 
 def _mlp_matrices(

@@ -60,6 +60,7 @@ class LatentAttention:
         index_heads: heads of the indexer of DeepSeek's sparse attention, 0 in a layer without one.
         index_size: elements of an indexer's head.
         index_top: tokens that the indexer selects, 0 in a model without sparse attention.
+        gated: whether the output has a gate of its own size (Kimi K3).
     """
 
     heads: int
@@ -71,6 +72,7 @@ class LatentAttention:
     index_heads: int = 0
     index_size: int = 0
     index_top: int = 0
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,25 @@ class Mamba2:
 
 
 @dataclass(frozen=True)
+class KimiDeltaAttention:
+    """Kimi delta attention (KDA): a state of fixed size for each request instead of a KV cache.
+
+    Attributes:
+        heads: heads of queries, keys, and values.
+        size: elements of a head.
+        convolution: tokens of the convolutions before it.
+        full_gate: whether the gate of the output has one projection instead of two of a low rank.
+        state_bytes: bytes of an element of the recurrent state.
+    """
+
+    heads: int
+    size: int
+    convolution: int
+    full_gate: bool = False
+    state_bytes: int = 4
+
+
+@dataclass(frozen=True)
 class Dense:
     """A feed-forward layer of ``intermediate`` elements, with a gate besides its up projection or without one."""
 
@@ -156,9 +177,9 @@ class Experts:
         return 2 if self.gated else 1
 
 
-Mixer = Attention | LatentAttention | LinearAttention | Mamba2
+Mixer = Attention | LatentAttention | LinearAttention | Mamba2 | KimiDeltaAttention
 """What passes information between tokens in a layer."""
-STATEFUL = (LinearAttention, Mamba2)
+STATEFUL = (LinearAttention, Mamba2, KimiDeltaAttention)
 """Mixers that keep a state of fixed size for each request."""
 
 

@@ -18,10 +18,15 @@ from vmn.core.planning.model.architecture import (
     LinearAttention,
     Mixer,
 )
+from vmn.core.planning.model.kimi_linear import kimi_layers
 from vmn.core.planning.model.nemotron_h import nemotron_layers
 from vmn.core.planning.model.quantization import kv_cache_dtype, quantization_fields, read_quantization
 
-FAMILIES: Mapping[str, Callable[[Config], list[Layer]]] = {"nemotron_h": nemotron_layers}
+FAMILIES: Mapping[str, Callable[[Config], list[Layer]]] = {
+    "kimi_k3": kimi_layers,
+    "kimi_linear": kimi_layers,
+    "nemotron_h": nemotron_layers,
+}
 """Models with a file of their own, by ``model_type``: a function that returns their layers."""
 KNOWN = frozenset(
     {
@@ -99,6 +104,10 @@ def read_architecture(config: Config) -> Architecture:
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
     layers = _layers(text)
     quantization = quantization_fields(text)
+    read = read_quantization(quantization) if quantization else None
+    if _kind(config) == "kimi_k3" and read and read.method == "mxfp4":
+        # vLLM rewrites it to the method ``mxfp4``, which is for experts only (KimiK3ForConditionalGenerationConfig).
+        read = dataclasses.replace(read, experts_only=True, skipped=())
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
     return Architecture(
         kind=str(kinds[0]),
@@ -109,7 +118,7 @@ def read_architecture(config: Config) -> Architecture:
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
         position_bytes=_position_bytes(text, layers[0].attention),
         dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
-        quantization=read_quantization(quantization) if quantization else None,
+        quantization=read,
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
         mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
         extra_weights=_vision_elements(config.get("vision_config")),
@@ -232,6 +241,8 @@ def _position_bytes(config: Config, attention: Mixer | None) -> int:
 
     After ``get_rope`` of 0.32; Gemma 3's windowed layers have a table of their own, which is never stretched.
     """
+    if config.get("mla_use_nope"):
+        return 0
     size = int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))
     rows = _number(config, "max_position_embeddings", "model_max_length")
     given: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
