@@ -190,7 +190,7 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
         attention = layer.attention
         if attention is None or isinstance(attention, LatentAttention):
             continue
-        if not isinstance(attention, Attention) or attention.window or attention.chunk:
+        if not isinstance(attention, Attention) or attention.window or attention.chunk or attention.index_size:
             yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")
         elif vllm_message := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)

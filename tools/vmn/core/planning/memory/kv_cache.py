@@ -30,6 +30,8 @@ SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
 LATENT_HYBRID_BLOCK = 128
 """Tokens of which a block is a multiple in models with states and latent attention (``_align_hybrid_block_size``)."""
+INDEXED_BLOCK = 128
+"""Tokens of a block of MiniMax-M3's block-sparse attention, whose kernels pick blocks of that size."""
 INDEX_SCALES = 4
 """Bytes of scales for an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
@@ -128,7 +130,9 @@ def kv_cache(
     if model.is_hybrid:
         return _hybrid(model, token, in_flight, layout, vllm)
     kinds = [_kind(layer.attention) for layer in model.layers]
-    return KVCache(BLOCK, (BLOCK * token,) * len(kinds), _groups(kinds), in_flight, layout.decode_context)
+    block = INDEXED_BLOCK if any(map(_index_bytes, (layer.attention for layer in model.kinds))) else BLOCK
+    pages = tuple(block * (token + _index_bytes(layer.attention)) for layer in model.layers)
+    return KVCache(block, pages, _groups(kinds), in_flight, layout.decode_context)
 
 
 def cache_is_fp8(model: Architecture, dtype: str) -> bool:
@@ -142,6 +146,11 @@ def _token_bytes(attention: object, tensor: int, element: int) -> int:
     if not isinstance(attention, Attention):
         return 0
     return max(1, attention.kv_heads // tensor) * (attention.key_size + attention.value_size) * element
+
+
+def _index_bytes(attention: object) -> int:
+    """Return the bytes of a token's key for the indexer of block-sparse attention, in 16 bits on each rank."""
+    return attention.index_size * 2 if isinstance(attention, Attention) else 0
 
 
 def _kind(attention: object) -> tuple[str, int]:

@@ -76,6 +76,9 @@ def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]
     yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
     output = attention.heads * attention.value_size / tensor
     yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
+    if attention.index_heads:  # a copy on each rank, as the indexer of latent attention is
+        index = (attention.index_heads + 1) * attention.index_size
+        yield Matrix("attention", "self_attn.index_q_proj", hidden * index)
     biases = (query + key + value) * attention.bias + hidden * attention.output_bias
     norms = 2 * attention.key_size * attention.normed
     yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)

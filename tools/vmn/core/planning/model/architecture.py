@@ -32,6 +32,8 @@ class Attention:
         bias: whether the projections of query, key, and value have a bias.
         output_bias: whether the output projection has a bias.
         normed: whether queries and keys have norms of a head's size.
+        index_heads: heads of the indexer of block-sparse attention (MiniMax-M3), 0 without one.
+        index_size: elements of an indexer's head, and of the key that each rank keeps for each token.
     """
 
     heads: int
@@ -44,6 +46,8 @@ class Attention:
     bias: bool = False
     output_bias: bool = False
     normed: bool = False
+    index_heads: int = 0
+    index_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,14 @@ from vmn.core.planning.model.architecture import (
     Mixer,
 )
 from vmn.core.planning.model.kimi_linear import kimi_layers
+from vmn.core.planning.model.minimax_m3 import minimax_layers
 from vmn.core.planning.model.nemotron_h import nemotron_layers
 from vmn.core.planning.model.quantization import kv_cache_dtype, quantization_fields, read_quantization
 
 FAMILIES: Mapping[str, Callable[[Config], list[Layer]]] = {
     "kimi_k3": kimi_layers,
     "kimi_linear": kimi_layers,
+    "minimax_m3_vl": minimax_layers,
     "nemotron_h": nemotron_layers,
 }
 """Models with a file of their own, by ``model_type``: a function that returns their layers."""
@@ -49,6 +51,8 @@ KNOWN = frozenset(
         "qwen3_vl_moe",
         "qwen3_5",
         "qwen3_5_moe",
+        "qwen3_5_text",
+        "qwen3_5_moe_text",
         "deepseek_v2",
         "deepseek_v3",
         "deepseek_v32",
@@ -98,7 +102,8 @@ def read_architecture(config: Config) -> Architecture:
     Raises:
         ConfigError: a field is missing or has an unknown form.
     """
-    if _kind(config) not in KNOWN:
+    wrapped = config.get("text_config")
+    if _kind(config) not in KNOWN and not (isinstance(wrapped, Mapping) and _kind(wrapped) in KNOWN):
         raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may have another form')
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
@@ -244,6 +249,8 @@ def _position_bytes(config: Config, attention: Mixer | None) -> int:
     if config.get("mla_use_nope"):
         return 0
     size = int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))
+    if getattr(attention, "index_size", 0) or _kind(config) in FAMILIES:
+        size = int(config.get("rotary_dim") or size)
     rows = _number(config, "max_position_embeddings", "model_max_length")
     given: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
     scaling: Config = given.get("full_attention", given)
