@@ -9,7 +9,7 @@ from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.memory.weight_matrices import Matrix, layer_matrices
 from vmn.core.planning.model.architecture import Architecture, Experts, Format, LatentAttention, Layer
-from vmn.core.planning.model.checkpoint_sizes import share
+from vmn.core.planning.model.checkpoint_sizes import part_of, share
 from vmn.core.planning.model.module_names import format_of, head_format, module_names
 
 VOCABULARY_STEP = 64
@@ -44,7 +44,7 @@ def stage_weights(
     """
     counts = split or stage_layers(len(model.layers), layout.pipeline)
     begin = sum(counts[:stage])
-    shares, formats = stored_shares(model), layer_formats(model)
+    shares, parts, formats = stored_shares(model), stored_part_shares(model), layer_formats(model)
     total: dict[str, float] = {}
     known: dict[tuple[object, ...], dict[str, float]] = {}
     for index in range(begin, begin + counts[stage]):
@@ -52,7 +52,7 @@ def stage_weights(
         if (layer, forms) not in known:
             known[layer, forms] = _layer_bytes(model, layer, layout, forms, storage)
         for group, size in known[layer, forms].items():
-            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else shares[index])
+            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else parts[index][part_of(group)])
     for group, size in _ends(model, layout, stage, storage).items():
         total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
     return total
@@ -72,9 +72,33 @@ def stored_shares(model: Architecture) -> tuple[float, ...]:
     found, formats = [], layer_formats(model)
     for index, (layer, size) in enumerate(zip(model.layers, stored.layers, strict=True)):
         expected = _layer_bytes(model, layer, alone, formats[index], CHECKPOINT)
-        found.append(share(size, _plain(expected), f"in layer {index}"))
+        found.append(share(size, _plain(expected), f"in layer {index}", stored.packed))
     ends = _ends(model, alone, 0, CHECKPOINT)
     return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "outside layers"))
+
+
+@lru_cache(maxsize=64)
+def stored_part_shares(model: Architecture) -> tuple[tuple[float, float, float], ...]:
+    """Return the same ratios for the parts of each layer; those of the layer where a part has other tensors.
+
+    Raises:
+        ConfigError: the checkpoint belongs to another model.
+    """
+    shares, stored = stored_shares(model), model.stored
+    if stored is None or not stored.parts:
+        return tuple((share, share, share) for share in shares[:-1])
+    found = []
+    for index, (layer, sizes) in enumerate(zip(model.layers, stored.parts, strict=True)):
+        expected = [0.0, 0.0, 0.0]
+        for group, size in _layer_bytes(model, layer, Layout(), layer_formats(model)[index], CHECKPOINT).items():
+            if group not in ADDED:
+                expected[part_of(group)] += size
+        same = all(bool(size) == bool(wanted) for size, wanted in zip(sizes, expected, strict=True))
+        each = [
+            size / wanted if same and wanted else shares[index] for size, wanted in zip(sizes, expected, strict=True)
+        ]
+        found.append((each[0], each[1], each[2]))
+    return tuple(found)
 
 
 def _plain(sizes: Mapping[str, float]) -> float:

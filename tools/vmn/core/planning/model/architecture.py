@@ -264,11 +264,15 @@ class StoredWeights:
         layers: bytes of each decoder layer.
         other: bytes outside layers and encoders: embedding, head, last norm.
         encoder: bytes of encoders of images or sound.
+        parts: bytes of each layer's experts, attention, and rest.
+        packed: whether layers have integers or floating-point numbers of 8 bits or fewer.
     """
 
     layers: tuple[float, ...]
     other: float
     encoder: float = 0.0
+    parts: tuple[tuple[float, float, float], ...] = ()
+    packed: bool = False
 
 
 @dataclass(frozen=True)
