@@ -134,6 +134,7 @@ def test_scales_of_whole_columns_are_not_negative(method: str) -> None:
         ),
         ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp6"}}}, '"fp6"'),
         ({"quant_method": "auto-round", "data_type": "nf5"}, '"nf5"'),
+        ({"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}, "sparse-24"),
     ],
 )
 def test_what_can_t_be_resolved_is_said(fields: dict[str, Any], message: str) -> None:

@@ -231,6 +231,9 @@ def _compressed(config: Fields) -> Quantization | None:
     """Read compressed-tensors: groups of formats, each for classes of layers, names, or regular expressions."""
     inner = config.get("quantization_config")
     config = {**config, **inner} if isinstance(inner, Mapping) else config
+    sparsity = (config.get("sparsity_config") or {}).get("format", "dense")
+    if sparsity != "dense":
+        raise ConfigError(f'sparsity_config has the format "{sparsity}", whose sizes the planner does not know')
     groups = [group for group in (config.get("config_groups") or {}).values() if group.get("weights")]
     found = [(_targets(group), _compressed_format(group["weights"])) for group in groups]
     if not found:
