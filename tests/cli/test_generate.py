@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from kit.render import render
+from vmn.adapters.models import registered_model
 from vmn.cli import main
 
 R1 = ["deepseek-ai/DeepSeek-R1", "--gpu", "h100", "--nodes", "2"]
@@ -93,3 +95,22 @@ def test_file_is_written_when_one_is_named(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout == ""
     assert file.read_text(encoding="utf-8") == generate(*R1)
+
+
+def test_name_of_the_model_is_asked_for_when_only_its_shapes_are_given(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    shapes = registered_model("Qwen/Qwen3-8B").config
+    config.write_text(json.dumps({**shapes, "_name_or_path": "/data/exports/Qwen3-8B/"}), encoding="utf-8")
+    arguments = ["generate", "--config", str(config), "--gpu", "h100", "--gpus-per-node", "1"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert "Give MODEL" in done.stderr
+    text = generate("my-team/Qwen3-8B", *arguments[1:])
+    assert "  name: my-team/Qwen3-8B\n" in text
+    assert "with the shapes of that file." in text
+    assert "the model is open" not in text
+
+
+def test_requests_of_a_step_are_limited_to_the_blocks_of_states() -> None:
+    text = generate("Qwen/Qwen3.5-27B", "--gpu", "h100", "--gpus-per-node", "1")
+    assert 1 <= yaml.safe_load(text)["engine"]["args"]["max-num-seqs"] <= 420

@@ -36,7 +36,7 @@ CONFIG: Mapping[str, Any] = {
     "vocab_size": VOCABULARY,
 }
 ENDS = {"model.embed_tokens.weight": [VOCABULARY, HIDDEN], "lm_head.weight": [VOCABULARY, HIDDEN]}
-SIZES = {"BF16": 2, "F32": 4, "F8_E4M3": 1}
+SIZES = {"BF16": 2, "F32": 4, "F8_E4M3": 1, "U8": 1}
 NAME = "some/Model"
 
 
@@ -101,6 +101,25 @@ def test_layer_that_is_quantized_only_in_the_files_is_counted_as_stored(tmp_path
     saved = sum(prod(shape) for name, shape in layer(0).items() if len(shape) > 1)
     assert weights(folder, Layout(1, 2)) == pytest.approx(plain - saved)
     assert weights(folder, Layout(1, 2), 1) == pytest.approx(weights(tmp_path / "plain", Layout(1, 2), 1))
+
+
+def test_parts_of_a_layer_are_those_of_the_files(tmp_path: Path) -> None:
+    small = {name: "F8_E4M3" for name, shape in whole().items() if "self_attn" in name and len(shape) > 1}
+    parts, plain = (
+        stage_weights(load_model(None, write(tmp_path / str(bool(kinds)), whole(), kinds)).architecture, Layout(), 0)
+        for kinds in (small, {})
+    )
+    assert parts["attention"] == pytest.approx(plain["attention"] / 2)
+    assert parts["feed-forward"] == pytest.approx(plain["feed-forward"])
+
+
+def test_files_of_4_bits_win_over_a_config_that_does_not_say_so(tmp_path: Path) -> None:
+    packed = {name: [*shape[:-1], shape[-1] // 2] if "mlp" in name else shape for name, shape in whole().items()}
+    folder = write(tmp_path / "packed", packed, {name: "U8" for name in packed if "mlp" in name})
+    parts = stage_weights(load_model(None, folder).architecture, Layout(), 0)
+    plain = stage_weights(load_model(None, write(tmp_path / "plain", whole())).architecture, Layout(), 0)
+    assert parts["feed-forward"] == pytest.approx(plain["feed-forward"] / 4, rel=0.01)
+    assert parts["attention"] == pytest.approx(plain["attention"])
 
 
 def test_what_vllm_does_not_load_is_not_counted(tmp_path: Path) -> None:

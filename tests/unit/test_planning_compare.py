@@ -186,3 +186,15 @@ def test_empty_log_changes_nothing() -> None:
     assert found.comparisons == []
     assert check(found.before, StartupLog()) == []
     assert predict(found.context, Layout()).tokens.expected == pytest.approx(found.before.tokens.expected, rel=1e-6)
+
+
+def test_drafts_of_the_log_do_not_contradict_its_own_tokens() -> None:
+    name, argument = "llama405b-8L-tp1", "non-default args: {'speculative_config': {'method': 'mtp'}}"
+    log, prediction = parse_log(text_of(name)), prediction_of_log(name)
+    fewer = dataclasses.replace(log, tokens=int((log.tokens or 0) * 0.98), concurrency=None)
+    assert any("hold" in line for line in check(prediction, fewer))
+    assert parse_log(argument).has_drafts
+    assert not parse_log("non-default args: {'speculative_config': None}").has_drafts
+    drafted = check(prediction, dataclasses.replace(fewer, has_drafts=True))
+    assert not any("hold" in line for line in drafted)
+    assert not drafted or "speculative decoding" in drafted[-1]

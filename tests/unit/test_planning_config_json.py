@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import configuration
-from vmn.core.planning.gpus import GPUS, UnknownGpu, find_gpu
+from vmn.core.planning.gpus import GPUS, UnknownGpu, find_gpu, gpu_of
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import ConfigError, Experts
@@ -96,3 +96,15 @@ def test_gpus_are_found_by_name_alias_and_product() -> None:
     assert all(gpu.source for gpu in GPUS)
     with pytest.raises(UnknownGpu, match="h100-80gb"):
         find_gpu("abacus")
+
+
+@pytest.mark.parametrize("name", ["b300", "gb200", "gb300", "rtx-pro-6000", "h100-nvl", "h20", "h20-3e", "l20", "a800"])
+def test_gpus_of_today_are_known(name: str) -> None:
+    assert find_gpu(name).source
+
+
+def test_memory_of_a_gpu_can_be_given() -> None:
+    assert (gpu_of("abacus", 64.0).gib, gpu_of("abacus", 64.0).capability) == (64.0, None)
+    assert (gpu_of("h100", 64.0).gib, gpu_of("h100", 64.0).capability) == (64.0, 9)
+    with pytest.raises(UnknownGpu, match="--gpu-memory"):
+        gpu_of("abacus", None)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from unit.planning_data.table import GIB, Point, errors, own, published, started
+from unit.planning_data.table import GIB, Point, errors, of_today, own, published, started
 from vmn.core.planning.memory.activation import Band
 
 OWN = own()
 STARTED = started()
 PUBLISHED = published()
+TODAY = of_today()
 TOLERANCE = {"weights": 0.01, "KV tokens": 0.03, "KV GiB": 0.03, "tokens from GiB": 0.002}
 ROUNDING = 0.06
 """GiB by which numbers may differ: vLLM prints hundredths, and CUDA's libraries take some MiB."""
 SAID_GIB = 0.005
 """GiB by which a printed number may differ."""
+
+
+TODAY_TOLERANCE = {"weights": 0.005, "KV tokens": 0.01, "KV GiB": 0.01, "tokens from GiB": 0.002}
+"""The same for starts of vLLM 0.33."""
 
 
 def name(point: Point) -> str:
@@ -128,6 +133,20 @@ def test_refusals_are_met(point: Point) -> None:
         assert not prediction.is_sure
     else:
         assert (prediction.fits, prediction.concurrency.high < 1) == (False, True)
+
+
+@pytest.mark.parametrize("point", TODAY, ids=name)
+def test_start_up_of_today_is_met(point: Point) -> None:
+    found = report(point)
+    assert found.keys() == TODAY_TOLERANCE.keys()
+    assert {kind: error for kind, error in found.items() if abs(error) > TODAY_TOLERANCE[kind]} == {}
+    rank = point.prediction.ranks[0]
+    assert inside(rank.available, point.measured["available"][0])
+    assert inside(point.prediction.tokens, point.measured["tokens"], slack=point.tokens(ROUNDING))
+
+
+def test_start_ups_of_today_are_many() -> None:
+    assert len(TODAY) >= 9
 
 
 def test_own_start_ups_use_the_gpu_s_bytes() -> None:

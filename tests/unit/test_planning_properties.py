@@ -45,8 +45,11 @@ def test_twice_the_gpus_never_hold_fewer_tokens(gpus: int, number: int, gpu: str
 @settings(max_examples=EXAMPLES)
 @given(**QUESTIONS, layout=st.sampled_from([Layout(), Layout(2), Layout(8), Layout(4, 2), Layout(1, 1, 4, True)]))
 def test_fp8_cache_never_holds_fewer_tokens(number: int, gpu: str, version: str, eager: bool, layout: Layout) -> None:
-    found = [
-        predict(question_of(number, gpu, version, eager, layout.gpus, kv_dtype), layout).tokens.expected
-        for kv_dtype in ("auto", "fp8")
-    ]
-    assert found[0] <= found[1]
+    wide, small = (
+        predict(question_of(number, gpu, version, eager, layout.gpus, kv_dtype), layout) for kv_dtype in ("auto", "fp8")
+    )
+    assert small.needed_gib <= wide.needed_gib
+    # Sparse attention reserves a workspace for an FP8 cache: 2.5 GiB for DeepSeek-V3.2, which a full GPU may lack.
+    reserved = [max((rank.weights.get("buffers", 0.0) for rank in item.ranks), default=0.0) for item in (wide, small)]
+    if not wide.rejected and wide.cache and reserved[0] + 0.1 >= reserved[1]:
+        assert wide.tokens.expected <= small.tokens.expected

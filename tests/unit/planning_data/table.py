@@ -16,7 +16,7 @@ from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.architecture import Architecture, ConfigError
 from vmn.core.planning.model.config_json import read_architecture
 from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
 from vmn.core.planning.startup_log.parse import parse_log
@@ -175,6 +175,27 @@ def _started(entry: Mapping[str, Any], log: Path) -> Point:
     return Point("own", f"{name}, H100, {entry['note']}, 0.26", "tests/gpu", model, context, layout, measured)
 
 
+def of_today() -> list[Point]:
+    """Return the project's starts of vLLM 0.33 of models that the planner supports."""
+    content = json.loads((HERE / "points-0.33.json").read_text(encoding="utf-8"))
+    return [_of_today(entry, content["source"]) for entry in content["points"] if _is_planned(entry["config"])]
+
+
+def _is_planned(config: Mapping[str, Any]) -> bool:
+    try:
+        read_architecture(config)
+    except ConfigError:
+        return False
+    return True
+
+
+def _of_today(entry: Mapping[str, Any], source: str) -> Point:
+    model, layout = read_architecture(entry["config"]), Layout(entry["tensor"])
+    context = question_of(model, "h200", layout, **entry["options"])
+    name = f"{entry['name']}, H200, 0.33"
+    return Point("own", name, source, model, context, layout, {**entry["measured"], "complete": True})
+
+
 def errors(point: Point) -> Iterator[tuple[str, float, float]]:
     """Yield measured and predicted numbers by kind; weights and GiB are of the first published stage."""
     measured, prediction = point.measured, point.prediction
@@ -194,7 +215,10 @@ def errors(point: Point) -> Iterator[tuple[str, float, float]]:
 
 def table() -> str:
     """Return the table of all starts, and of the errors by kind."""
-    rows = [(point, {kind: pair for kind, *pair in errors(point)}) for point in [*own(), *started(), *published()]]
+    rows = [
+        (point, {kind: pair for kind, *pair in errors(point)})
+        for point in [*own(), *started(), *of_today(), *published()]
+    ]
     lines = ["| Start-up | Weights, GiB | KV cache, GiB | KV cache, tokens |", "| --- | --- | --- | --- |"]
     for point, found in rows:
         cells = [_cell(found.get(kind), digits) for kind, digits in (("weights", 2), ("KV GiB", 2), ("KV tokens", 0))]

@@ -34,12 +34,28 @@ def hub_config(model: str) -> dict[str, Any]:
     Raises:
         HubError: there is none, or the Hub can't be reached.
     """
+    return _fields(model, "config.json")
+
+
+def hub_quantization(model: str, file: str) -> dict[str, Any] | None:
+    """Return a model's file about its quantization, None when it has none.
+
+    Raises:
+        HubError: the file has no fields, or the Hub can't be reached.
+    """
     try:
-        content = json.loads(_fetch(model, "config.json"))
+        return _fields(model, file)
+    except _MissingError:
+        return None
+
+
+def _fields(model: str, file: str) -> dict[str, Any]:
+    try:
+        content = json.loads(_fetch(model, file))
     except ValueError as error:
-        raise HubError(f"{model}: config.json on the Hub is not JSON") from error
+        raise HubError(f"{model}: {file} on the Hub is not JSON") from error
     if not isinstance(content, dict):
-        raise HubError(f"{model}: config.json on the Hub has no fields")
+        raise HubError(f"{model}: {file} on the Hub has no fields")
     return content
 
 

@@ -18,6 +18,8 @@ from vmn.core.planning.model.config_json import read_architecture
 REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
 """One file for each model, ``<organization>--<name>.json``, with name, source, date, sizes, and ``config``."""
 
+QUANTIZATION_FILE = "hf_quant_config.json"
+"""Model Optimizer's file next to ``config.json`` (vLLM 0.32, ``transformers_utils/config.py``)."""
 COUNTS = (
     "hidden_size",
     "num_hidden_layers",
@@ -88,7 +90,7 @@ def model_of_file(path: Path, name: str | None = None) -> Model:
         OSError: the file can't be read.
     """
     file = path / "config.json" if path.is_dir() else path
-    config = _read(file)
+    config = _with_quantization(_read(file), file.parent)
     own = config.get("_name_or_path")
     resolved = file.resolve()
     called = name or own or (resolved.parent.name if resolved.name == "config.json" else resolved.name)
@@ -101,16 +103,24 @@ def model_of_file(path: Path, name: str | None = None) -> Model:
         raise ModelError(f"{error}.") from error
 
 
+def _with_quantization(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a configuration with Model Optimizer's own file next to it, which vLLM reads as well."""
+    beside = folder / QUANTIZATION_FILE
+    return {**config, "hf_quant_config": _read(beside)} if beside.is_file() else config
+
+
 def model_of_hub(name: str) -> Model:
     """Return a model from the Hugging Face Hub, with exact weights if it has safetensors files.
 
     Raises:
         ModelError: the Hub can't be asked, or the model can't be planned.
     """
-    from vmn.adapters.hub import HubError, hub_config, hub_tensors
+    from vmn.adapters.hub import HubError, hub_config, hub_quantization, hub_tensors
 
     try:
         config = hub_config(name)
+        if "quantization_config" not in config and (beside := hub_quantization(name, QUANTIZATION_FILE)):
+            config = {**config, "hf_quant_config": beside}
         model = Model(name, _architecture(config, name), config, f"the Hugging Face Hub, {name}")
         return _with_weights(model, hub_tensors(name))
     except (HubError, CheckpointError) as error:
@@ -146,10 +156,13 @@ def registered_model(name: str) -> Model:
     if not found:
         raise ModelError(f"{name} is not in the registry. {_instead(name, files)}")
     entry = _read(files[found[0]])
+    config = entry["config"]
+    if entry.get("hf_quant_config"):
+        config = {**config, "hf_quant_config": entry["hf_quant_config"]}
     return Model(
         name=str(entry["name"]),
-        architecture=_architecture(entry["config"], found[0]),
-        config=entry["config"],
+        architecture=_architecture(config, found[0]),
+        config=config,
         source=str(entry["source"]),
         date=str(entry["date"]),
         checkpoint_bytes=entry.get("checkpoint_bytes"),

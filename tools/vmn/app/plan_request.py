@@ -19,6 +19,7 @@ class PlanRequest:
         config: a ``config.json``, or the folder of a checkpoint.
         hub: whether to read the model from the Hub.
         gpu: name of the GPU.
+        gpu_memory: GiB of each GPU, for one that is not known.
         nodes: nodes of one group.
         gpus_per_node: GPUs of each node.
         network: network between the nodes.
@@ -42,6 +43,7 @@ class PlanRequest:
     config: Path | None = None
     hub: bool = False
     gpu: str
+    gpu_memory: float | None = None
     nodes: int = 1
     gpus_per_node: int = 8
     network: str = "tcp"

@@ -12,7 +12,7 @@ from vmn.adapters.models import Model, ModelError, load_model
 from vmn.app.plan_request import PlanRequest
 from vmn.core.names import similar
 from vmn.core.planning.candidates import LayoutFilter, fewest_nodes, predictions
-from vmn.core.planning.gpus import ALIASES, GPUS, Gpu, UnknownGpu, find_gpu
+from vmn.core.planning.gpus import ALIASES, GPUS, Gpu, UnknownGpu, gpu_of
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import ConfigError
@@ -98,21 +98,21 @@ def contradictions(request: PlanRequest, log: Path) -> list[str]:
     return check(predict(own, layout), parsed)
 
 
-def known_gpu(name: str) -> Gpu:
-    """Return a GPU by name.
+def known_gpu(name: str, gib: float | None = None) -> Gpu:
+    """Return a GPU by name, with the total memory in GiB that the user gives, if any.
 
     Raises:
         PlanError: the GPU is not known; the message suggests a similar one.
     """
     try:
-        return find_gpu(name)
+        return gpu_of(name, gib)
     except UnknownGpu as error:
         near = similar(name, [*(known.name for known in GPUS), *ALIASES], 1)
         raise PlanError(f"{error} Did you mean {near[0]}?" if near else str(error)) from error
 
 
 def _context(request: PlanRequest) -> tuple[Model, VllmOptions, PlanContext]:
-    options, gpu = _options(request), known_gpu(request.gpu)
+    options, gpu = _options(request), known_gpu(request.gpu, request.gpu_memory)
     with _plan_errors():
         since = behaviour(options.version).since
         model = load_model(request.model, request.config, request.hub)

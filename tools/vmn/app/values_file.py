@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Any
 
 from vmn.adapters.files import default_chart, read_values
 from vmn.app.plan_request import PlanRequest
-from vmn.app.planner import Plan, plan
+from vmn.app.planner import Plan, PlanError, plan
 from vmn.core.planning.values_file import ValuesFileSpec, values_file_text
 
 LOAD_GBPS = 10.0
 """Bandwidth of each node's download in Gbit/s, unless the user gives it."""
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""A name on the Hugging Face Hub."""
+REQUESTS_STEP = 8
+"""Fewer requests of a step than vLLM's default are a multiple of this, as the sizes of CUDA graphs are."""
 LENGTH_STEP = 1024
 """A context that is shorter than the model's own limit is a multiple of this."""
 FLAGS = ("gpu_memory_utilization", "max_num_batched_tokens", "max_num_seqs", "kv_cache_dtype", "enforce_eager")
@@ -32,30 +37,44 @@ def values_file(request: PlanRequest, load_gbps: float = LOAD_GBPS, chart: Path 
         PlanError: the model, the GPU, the version, or a combination of options is not known.
         OSError: the chart or the model can't be read.
     """
-    found = _surely_fitting(request)
+    if request.config is not None and not HUB_NAME.fullmatch(request.model or ""):
+        raise PlanError(
+            "Give MODEL, the name under which vLLM finds the model, such as ORGANIZATION/NAME: the values file needs "
+            "it, and --config has only the shapes."
+        )
+    asked = request
+    request, found = _surely_fitting(asked)
     if not found.best.fits:
         return None
     group: Any = read_values((chart or default_chart()) / "values.yaml")["group"]
     spec = ValuesFileSpec(
         name=found.model.name,
-        command=command_line(request, load_gbps),
+        command=command_line(asked, load_gbps),
         read_on=found.model.date,
         checkpoint_bytes=found.model.checkpoint_bytes,
         load_gbps=load_gbps,
         flags={name.replace("_", "-"): getattr(request, name) for name in FLAGS if getattr(request, name) != "auto"},
+        is_open=request.config is None,
         nodes=group["nodes"],
         gpus_per_node=group["gpusPerNode"],
     )
     return values_file_text(spec, found.context, found.layouts)
 
 
-def _surely_fitting(request: PlanRequest) -> Plan:
-    """Return the plan, with a shorter context where the model's own surely fits in no layout."""
+def _surely_fitting(request: PlanRequest) -> tuple[PlanRequest, Plan]:
+    """Return the plan, and the request with what it needs to surely fit if the user leaves that open.
+
+    That is a shorter context than the model's own, and fewer requests of a step where states limit them.
+    """
     found = plan(request)
+    most = found.best.most_requests
+    if request.max_num_seqs is None and most and found.best.requests > most.low >= 1:
+        request = replace(request, max_num_seqs=max(1, int(most.low) // REQUESTS_STEP * REQUESTS_STEP))
+        found = plan(request)
     if found.best.is_sure or request.max_model_len is not None:
-        return found
+        return request, found
     surely = max((int(item.longest.low) for item in found.layouts), default=0) // LENGTH_STEP * LENGTH_STEP
-    return plan(replace(request, max_model_len=surely)) if surely else found
+    return (request, plan(replace(request, max_model_len=surely))) if surely else (request, found)
 
 
 def command_line(request: PlanRequest, load_gbps: float = LOAD_GBPS) -> str:

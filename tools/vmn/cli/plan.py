@@ -24,7 +24,7 @@ DEFAULT = {item.name: item.default for item in fields(PlanRequest)}
 
 GROUPS = {
     "Model": ("config", "hub"),
-    "Hardware": ("gpu", "nodes", "gpus_per_node", "network", "force", "load_gbps"),
+    "Hardware": ("gpu", "gpu_memory", "nodes", "gpus_per_node", "network", "force", "load_gbps"),
     "Layout": ("tensor", "pipeline", "data", "expert", "decode_context"),
     "vLLM": (
         "max_model_len",
@@ -50,6 +50,12 @@ OPTIONS = (
         "--hub", is_flag=True, help="Fetch MODEL's configuration and exact weight sizes from the Hugging Face Hub."
     ),
     click.option("--gpu", required=True, metavar="NAME", help="Type of GPU: h100, h200, b200, a100, l40s, mi300x, …"),
+    click.option(
+        "--gpu-memory",
+        type=click.FloatRange(0, min_open=True),
+        metavar="GIB",
+        help="Memory of each GPU, for a type of GPU that vmn does not know.",
+    ),
     click.option(
         "--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Number of nodes in a group."
     ),

@@ -83,6 +83,12 @@ def reason(prediction: Prediction) -> str:
             f"{worst.weights_gib:.2f} GiB of weights and {other:.2f} GiB at the peak leave nothing of "
             f"{prediction.budget:.2f} GiB for the KV cache"
         )
+    if prediction.has_too_many_requests and prediction.concurrency.expected >= 1:
+        most = prediction.most_requests or Band(0, 0, 0)
+        return (
+            f"{prediction.requests:,} requests per step need a block each for their states, but there are only "
+            f"{int(most.expected):,}: set --max-num-seqs to at most {int(most.low)}"
+        )
     longest = int(prediction.longest.expected)
     return (
         f"a request of {prediction.length:,} tokens needs {prediction.needed_gib:.2f} GiB of KV cache, but only "

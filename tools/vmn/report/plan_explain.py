@@ -132,6 +132,8 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
         f"  {blocks:,} / {needed:,}{each} = {times(prediction.concurrency.expected)} requests at once "
         f"({band(prediction.concurrency, times)})"
     )
+    if len(cache.groups) > 1:
+        yield "  with several kinds of cache, vLLM's tokens are these requests times their length, not tokens stored:"
     yield f"  that times {length:,} = {int(prediction.tokens.expected):,} tokens ({band(prediction.tokens, compact)})"
     limit = ", the model's own limit" if prediction.longest.expected >= plan.context.model.max_length else ""
     yield f"  the longest request has {int(prediction.longest.expected):,} tokens{limit}"

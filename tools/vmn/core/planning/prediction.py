@@ -105,6 +105,8 @@ class Prediction:
         refusal_line: what vLLM logs when it refuses the layout; empty where it has no message.
         cache: the form of the KV cache, None for a refused layout.
         request_blocks: blocks of the KV cache that a request of ``length`` takes.
+        requests: requests of a step (``--max-num-seqs``).
+        most_requests: requests of a step for which there are blocks of states, None if nothing limits them.
     """
 
     layout: Layout
@@ -120,16 +122,24 @@ class Prediction:
     refusal_line: str = ""
     cache: KVCache | None = None
     request_blocks: int = 0
+    requests: int = 0
+    most_requests: Band | None = None
 
     @property
     def fits(self) -> bool:
         """Whether vLLM is expected to start."""
-        return self.rejected is None and self.concurrency.expected >= 1
+        return self.rejected is None and self.concurrency.expected >= 1 and not self.has_too_many_requests
+
+    @property
+    def has_too_many_requests(self) -> bool:
+        """Whether there are fewer blocks of states than requests of a step, so that vLLM refuses to capture graphs."""
+        return self.most_requests is not None and self.requests > self.most_requests.expected
 
     @property
     def is_sure(self) -> bool:
         """Whether vLLM starts even if everything takes the most memory that it can."""
-        return self.rejected is None and self.concurrency.low >= 1
+        enough = self.most_requests is None or self.requests <= self.most_requests.low
+        return self.rejected is None and self.concurrency.low >= 1 and enough
 
 
 @dataclass(frozen=True)
@@ -167,7 +177,7 @@ def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmO
     """
     vllm = behaviour(options.version)
     if options.prefix_caching is not None:
-        vllm = dataclasses.replace(vllm, state_blocks=2 if options.prefix_caching else 1)
+        vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
     tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
     batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
@@ -210,7 +220,7 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 
 def predict(context: PlanContext, layout: Layout) -> Prediction:
     """Return the prediction for one layout."""
-    refused = refusal(context.model, layout, context.cluster)
+    refused = refusal(context.model, layout, context.cluster, context.gpu)
     traffic = _traffic(layout, context.cluster)
     if refused:
         return Prediction(
@@ -239,7 +249,17 @@ def predict(context: PlanContext, layout: Layout) -> Prediction:
         needed_gib=needed * max(cache.block_bytes(*bounds) for bounds in stages) / GIB,
         cache=cache,
         request_blocks=needed,
+        requests=context.batch.requests,
+        most_requests=blocks if _needs_state_blocks(context) else None,
     )
+
+
+def _needs_state_blocks(context: PlanContext) -> bool:
+    """Return whether vLLM refuses more requests of a step than blocks, one for the state of each request.
+
+    It does where it captures full graphs of decoding (vllm-project/vllm#38270, ``config/compilation.py``).
+    """
+    return context.model.is_hybrid and not context.batch.eager and context.vllm.since >= (0, 20)
 
 
 def _concurrency(blocks: int, needed: int) -> float:

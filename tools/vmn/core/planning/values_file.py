@@ -37,6 +37,7 @@ class ValuesFileSpec:
         checkpoint_bytes: size of the model's files; None derives it from the shapes.
         load_gbps: bandwidth of a node's download in Gbit/s.
         flags: vLLM's flags that the user asks for.
+        is_open: whether the model is known to be on the Hub, under its name.
         nodes: the chart's default.
         gpus_per_node: the chart's default.
     """
@@ -49,6 +50,7 @@ class ValuesFileSpec:
     flags: Mapping[str, object]
     nodes: int
     gpus_per_node: int
+    is_open: bool = True
 
 
 def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence[Prediction]) -> str:
@@ -68,7 +70,7 @@ def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence
     other = next((item for item in found[1:] if item.fits and _shape(item.layout) != _shape(best.layout)), None)
     parts = [*_header(spec, context, best, other), *_model(spec, context, best)]
     parts += [*_group(spec, context.cluster), *_parallelism(context.cluster, best.layout), *_engine(spec.flags)]
-    parts += [*_weights(spec, context), *_startup(spec, context), *_token(spec.name)]
+    parts += [*_weights(spec, context), *_startup(spec, context), *_token(spec)]
     return "\n".join(parts) + "\n"
 
 
@@ -79,7 +81,7 @@ def _header(spec: ValuesFileSpec, context: PlanContext, best: Prediction, other:
     lines = [
         f"# {spec.name} on {cluster.nodes} x {cluster.gpus_per_node} {gpu.name}, for vLLM {context.version}.",
         f"# Written by: {spec.command}",
-        f"# with shapes read on {spec.read_on}. On the fullest stage, of each GPU's {gpu.gib:.2f} GiB:",
+        f"# with {_shapes(spec)}. On the fullest stage, of each GPU's {gpu.gib:.2f} GiB:",
         f"#   {context.budget:.2f} GiB are available to vLLM;",
         f"#   {full.weights_gib:.2f} GiB hold weights;",
         f"#   {soft.low:.1f} to {soft.high:.1f} GiB hold activations, NCCL's buffers, and CUDA graphs;",
@@ -89,6 +91,10 @@ def _header(spec: ValuesFileSpec, context: PlanContext, best: Prediction, other:
     if other:
         lines.append(f"# Next best layout: {describe(other.layout)}: {_tokens(other)}.")
     return lines
+
+
+def _shapes(spec: ValuesFileSpec) -> str:
+    return f"shapes read on {spec.read_on}" if spec.read_on else "the shapes of that file"
 
 
 def _shape(layout: Layout) -> tuple[int, ...]:
@@ -178,12 +184,13 @@ def _startup(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
     return ["startup:", f"  budgetSeconds: {seconds} # {comment}"]
 
 
-def _token(name: str) -> list[str]:
+def _token(spec: ValuesFileSpec) -> list[str]:
     lines = ["auth:", "  huggingFace:"]
-    if name.startswith(GATED):
+    if spec.name.startswith(GATED):
         return [*lines, "    existingSecret: hf-secret # the model is gated: the download fails without a token"]
+    why = "the model is open: a token" if spec.is_open else "needed if the model is gated; otherwise it"
     return [
         *lines,
         "    existingSecret: hf-secret",
-        "    optional: true # the model is open: a token only raises the hub's rate limits",
+        f"    optional: true # {why} only raises the hub's rate limits",
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.length import longest_context
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.core.values.layout import layout_of
 from vmn.core.values.problem import ValuesProblem, shown
@@ -36,7 +37,7 @@ def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list
         model: the shapes of ``model.name``.
         gpu: GPU of the nodes, None when it is not known.
     """
-    found = [*_layout(values, model), *_length(values, model)]
+    found = [*_layout(values, model, gpu), *_length(values, model)]
     return found or (list(_memory(values, model, gpu)) if gpu else [])
 
 
@@ -52,10 +53,10 @@ def _cluster(values: Values) -> Cluster:
     return Cluster(group["nodes"], group["gpusPerNode"], NETWORKS.get(values["fabric"]["profile"], "roce"), forced=True)
 
 
-def _layout(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
+def _layout(values: Values, model: Architecture, gpu: Gpu | None) -> Iterator[ValuesProblem]:
     layout = layout_of(values)
     reported: set[str] = set()
-    for refusal in refusals(model, layout, _cluster(values)):
+    for refusal in refusals(model, layout, _cluster(values), gpu):
         key = KEYS.get(refusal.part, "group.gpusPerNode")
         if key not in reported:
             reported.add(key)
@@ -74,6 +75,8 @@ def _instead(part: str, model: Architecture) -> str:
             return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
         case "expert":
             return "Use true." if model.is_moe else "Use false."
+        case "gpu":
+            return "Use other GPUs, or another model."
         case _:
             return "Leave it unset. `vmn plan` lists the layouts that fit."
 
@@ -86,9 +89,10 @@ def _fixed_length(values: Values) -> int | None:
 
 def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
     length = _fixed_length(values)
-    if length and length > model.max_length:
-        reason = f"exceeds the model's own limit of {model.max_length} tokens, so vLLM refuses it"
-        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {model.max_length}.", RING)
+    limit = longest_context(values["engine"]["args"].get("hf-overrides"), model.max_length)
+    if length and length > limit:
+        reason = f"exceeds the model's own limit of {limit} tokens, so vLLM refuses it"
+        yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {limit}.", RING)
 
 
 def _options(values: Values) -> VllmOptions:
@@ -107,6 +111,12 @@ def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesPro
     context = plan_context(model, gpu, _cluster(values), _options(values))
     prediction = predict(context, layout_of(values))
     if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
+        return
+    if prediction.has_too_many_requests and prediction.most_requests:
+        most = prediction.most_requests
+        reason = f"exceeds the {int(most.expected)} blocks for the states of requests, so vLLM does not start"
+        fix = f"Use at most {int(most.low)}."
+        yield ValuesProblem("engine.args.max-num-seqs", str(prediction.requests), reason, fix, RING)
         return
     longest = int(prediction.longest.low)
     if longest and values["model"].get("maxLength") == AUTO:

@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.weight_matrices import layer_matrices
+from vmn.core.planning.memory.weights import CHECKPOINT, stored_kinds
 from vmn.core.planning.model.architecture import Architecture, Attention, Dense, Experts, LatentAttention
 
 NETWORKS = ("tcp", "roce", "infiniband", "nvlink")
 """Networks between nodes, the slowest first."""
+SPARSE_CAPABILITIES = (9, 10, 12)
+"""Compute capabilities with kernels of sparse attention (vLLM 0.32, the backends FLASHMLA_SPARSE and
+FLASHINFER_MLA_SPARSE, ``supports_compute_capability``)."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +58,20 @@ class Refusal:
     vllm: str = ""
 
 
-def refusal(model: Architecture, layout: Layout, cluster: Cluster) -> Refusal | None:
+def refusal(model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None) -> Refusal | None:
     """Return why a layout is refused, None when it is not."""
-    return next(refusals(model, layout, cluster), None)
+    return next(refusals(model, layout, cluster, gpu), None)
 
 
-def refusals(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
-    """Yield all reasons why a layout is refused."""
+def refusals(model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None) -> Iterator[Refusal]:
+    """Yield all reasons why a layout is refused, with those of its GPU if it is known."""
+    if gpu:
+        yield from _kernels(model, gpu)
     if layout.gpus != cluster.gpus:
         yield Refusal("gpus", f"the layout has {layout.gpus} ranks, but the nodes have {cluster.gpus} GPUs")
     yield from _divisors(model, layout)
     yield from _blocks(model, layout)
+    yield from _groups(model, layout)
     yield from _data(model, layout, cluster)
     yield from _decode_context(model, layout)
     if spans_nodes(layout, cluster) and cluster.network == "tcp" and not cluster.forced:
@@ -102,27 +111,60 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
 
 def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     """Yield what divides blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
-    if not model.quantization or not model.quantization.block:
-        return
-    rows = model.quantization.block[0]
-    for layer in model.kinds:
+    for layer, formats in stored_kinds(model):
         mlp = layer.mlp
+        if mlp is None:
+            continue
+        parts = zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True)
+        rows = {matrix.group: form.block[0] for matrix, form in parts if form and form.block}
         width = mlp.intermediate if isinstance(mlp, Dense) else mlp.shared
-        if width % (rows * layout.tensor) and width:
+        dense, routed = rows.get("feed-forward"), rows.get("experts")
+        if dense and width % (dense * layout.tensor) and width:
             yield Refusal(
                 "tensor",
-                f"{width} elements over tensor {layout.tensor} cut the blocks of {rows} that share an FP8 scale",
+                f"{width} elements over tensor {layout.tensor} cut the blocks of {dense} that share an FP8 scale",
                 f"Weight output_partition_size = {width // layout.tensor} is not divisible by weight quantization "
-                f"block_n = {rows}.",
+                f"block_n = {dense}.",
             )
-        if isinstance(mlp, Experts) and not layout.expert and mlp.intermediate % (32 * layout.tensor * layout.data):
-            ranks = layout.tensor * layout.data
+        ranks = layout.tensor * layout.data
+        if routed and isinstance(mlp, Experts) and not layout.expert and mlp.intermediate % (32 * ranks):
             yield Refusal(
                 "expert",
                 f"experts of {mlp.intermediate} over {ranks} ranks cut the FP8 blocks too small: use expert parallel",
                 f"The output_size of gate's and up's weight = {mlp.intermediate // ranks} is not divisible by weight "
-                f"quantization block_n = {rows}.",
+                f"quantization block_n = {routed}.",
             )
+
+
+def _groups(model: Architecture, layout: Layout) -> Iterator[Refusal]:
+    """Yield what divides groups of weights that share a scale (``AWQConfig``, ``GPTQConfig``, NVFP4, and others)."""
+    seen: set[tuple[str, float]] = set()
+    for layer, formats in stored_kinds(model):
+        for matrix, form in zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True):
+            key = (matrix.module, matrix.columns)
+            if not form or not form.group or not matrix.columns % form.group or key in seen:
+                continue
+            seen.add(key)
+            is_expert = matrix.group == "experts"
+            ranks = layout.tensor * (layout.data if is_expert else 1)
+            instead = ": use expert parallel" if is_expert and not layout.expert else ""
+            yield Refusal(
+                "expert" if is_expert and ranks > layout.tensor else "tensor",
+                f"{matrix.columns * ranks:.0f} columns of {matrix.module} over {ranks} ranks cut the groups of "
+                f"{form.group} quantized weights that share a scale{instead}",
+                "The input size is not aligned with the quantized weight shape. This can be caused by too large tensor "
+                "parallel size.",
+            )
+
+
+def _kernels(model: Architecture, gpu: Gpu) -> Iterator[Refusal]:
+    """Yield what the generation of the GPU has no kernels for; a GPU whose generation is not known has all."""
+    if model.is_sparse and gpu.capability not in (None, *SPARSE_CAPABILITIES):
+        yield Refusal(
+            "gpu",
+            f"vLLM has no kernels of sparse attention for a {gpu.name}: they need Hopper, Blackwell, or newer",
+            "No valid attention backend found for cuda",
+        )
 
 
 def _data(model: Architecture, layout: Layout, cluster: Cluster) -> Iterator[Refusal]:
@@ -146,9 +188,9 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
         yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", vllm_message)
     for layer in model.kinds:
         attention = layer.attention
-        if isinstance(attention, LatentAttention):
+        if attention is None or isinstance(attention, LatentAttention):
             continue
-        if not isinstance(attention, Attention) or attention.window or attention.chunk:
+        if not isinstance(attention, Attention) or attention.window or attention.chunk or attention.index_size:
             yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")
         elif vllm_message := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)

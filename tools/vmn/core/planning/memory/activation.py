@@ -16,11 +16,13 @@ from vmn.core.planning.model.architecture import (
     Attention,
     Dense,
     Experts,
+    KimiDeltaAttention,
     LatentAttention,
     LinearAttention,
+    Mamba2,
 )
 from vmn.core.planning.vllm.model_runner import on_second_runner
-from vmn.core.planning.vllm.versions import Behaviour, graph_sizes
+from vmn.core.planning.vllm.versions import Behaviour, full_graph_sizes, graph_sizes
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0
@@ -50,6 +52,9 @@ VISION_ENCODER_GIB = 1.5
 """Most GiB for the profile of an image encoder, which is not modelled."""
 INDEX_LOGITS_GIB = 0.5
 """GiB of the indexer's logits (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``)."""
+SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / 46
+"""Most GiB of a graph and layer of sparse attention: vLLM 0.20 estimated 4.77 for the 78 layers and 35 + 11 graphs of
+GLM-5.1."""
 QUERY_STEP = 64
 """Multiple to which the kernels of sparse attention pad the query heads."""
 LONG_PROMPT = 256 * 1024
@@ -143,6 +148,8 @@ def _sampler(rank: RankContext) -> float:
     """Return the GiB that sampling needs on the last stage, with one token of each request."""
     states = rank.states_gib
     logits = min(rank.batch.requests, rank.batch.tokens) * rank.model.vocabulary / GIB
+    if rank.vllm.logits_bytes:
+        return logits * rank.vllm.logits_bytes + states
     if not on_second_runner(rank.model, rank.vllm):
         return logits * SAMPLER_BYTES + states
     parts = 2 + 1 / rank.layout.tensor if rank.layout.tensor > 1 else 1  # gathered, put in order, and its own part
@@ -164,6 +171,8 @@ def _attention_peak(attention: object, rank: RankContext) -> float:
     """Return the GiB of queries, keys, values, and output of a layer."""
     rows = rank.batch.tokens * 2 / rank.layout.tensor / GIB
     match attention:
+        case LatentAttention() if attention.index_top and rank.vllm.sparse_absorbed:
+            return rows * attention.heads * (2 * attention.kv_rank + attention.rope_size)
         case LatentAttention():
             return rows * attention.heads * (attention.nope_size + attention.rope_size + attention.value_size)
         case Attention():
@@ -172,6 +181,10 @@ def _attention_peak(attention: object, rank: RankContext) -> float:
         case LinearAttention():
             keys, values = attention.key_heads * attention.key_size, attention.value_heads * attention.value_size
             return rows * 4 * (keys + values)
+        case KimiDeltaAttention():
+            return rows * 5 * attention.heads * attention.size
+        case Mamba2():
+            return rows * (4 * attention.heads * attention.size + 2 * attention.groups * attention.state)
         case _:
             return 0.0
 
@@ -180,6 +193,8 @@ def _attention_buffer(attention: object, rank: RankContext) -> float:
     """Return the GiB that the profile allocates to decompress latent attention, and for the indexer's logits."""
     if not isinstance(attention, LatentAttention) or rank.vllm.since < (0, 8):
         return 0.0
+    if attention.index_top and rank.vllm.sparse_absorbed:
+        return INDEX_LOGITS_GIB
     context = min(max(8 * rank.batch.length, 4 * rank.batch.requests * 16), CONTEXT_TOKENS)
     decompressed = (
         context * attention.heads * (attention.nope_size + attention.value_size) * 2 / rank.layout.tensor / GIB
@@ -211,14 +226,20 @@ def _kept(rank: RankContext) -> Band:
 
 def _expert_workspace(rank: RankContext) -> float:
     """Return the GiB of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
-    if rank.model.experts is None:
+    if rank.model.experts is None or _has_packed_experts(rank.model, rank.vllm):
         return 0.0
     _, width = expert_share(rank.model.experts, rank.layout)
+    hidden, ups = rank.model.experts.latent or rank.model.hidden, rank.model.experts.ups
     tokens = rank.batch.tokens * rank.layout.data
     rows = min(tokens, rank.vllm.expert_chunk or tokens) * rank.model.experts.active
     if rank.vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
-        return rows * 2 * (max(2 * width, rank.model.hidden) + width) / GIB
-    return rows * 2 * (max(width, rank.model.hidden) + max(2 * width, rank.model.hidden)) / GIB
+        return rows * 2 * (max(ups * width, hidden) + width) / GIB
+    return rows * 2 * (max(width, hidden) + max(ups * width, hidden)) / GIB
+
+
+def _has_packed_experts(model: Architecture, vllm: Behaviour) -> bool:
+    """Return whether experts run on kernels for MXFP4 that keep no workspace (HUMMING, one start of 0.33)."""
+    return vllm.since >= (0, 33) and model.quantization is not None and model.quantization.method == "mxfp4"
 
 
 def _indexer(model: Architecture) -> LatentAttention | None:
@@ -268,10 +289,14 @@ def non_torch(rank: RankContext) -> Band:
     grouped = rank.layout.tensor > 1 or rank.layout.data > 1
     if rank.vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
+    if rank.layout.gpus == 1 and rank.vllm.single_non_torch:
+        return Band(rank.vllm.single_non_torch * 0.9, rank.vllm.single_non_torch, rank.vllm.single_non_torch + 0.75)
     if rank.layout.gpus == 1:
         return Band(0.2, SINGLE_NON_TORCH, 0.3)
     if not grouped:
-        return Band(0.05, GROUP_NON_TORCH, 0.5)
+        return Band(0.05, rank.vllm.single_non_torch or GROUP_NON_TORCH, (rank.vllm.single_non_torch or 0.0) + 0.5)
+    if rank.vllm.group_non_torch:
+        return Band(0.6, rank.vllm.group_non_torch, 1.8 if rank.layout.data == 1 else 2.6)
     if rank.vllm.since < (0, 20):
         return Band(2.0, GROUP_NON_TORCH_EARLY, 2.6)
     if rank.vllm.since < (0, 26):  # one of the two
@@ -293,5 +318,9 @@ def graphs(rank: RankContext) -> Band:
         return Band(0.0, 0.0, 0.0)
     sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
     layers = len(rank.model.layers) / rank.layout.pipeline
-    expected = sizes * layers * 0.4 / 1024
-    return Band(expected * 0.4, expected, expected * 2.5)
+    expected = sizes * layers * rank.vllm.graph_mib / 1024
+    high = expected * 2.5
+    if rank.model.is_sparse:
+        most = sizes + full_graph_sizes(rank.batch.requests, rank.large_gpu)
+        high = max(high, most * layers * SPARSE_GRAPH_MOST_GIB)
+    return Band(expected * 0.4, expected, high)

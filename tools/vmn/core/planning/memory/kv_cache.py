@@ -12,7 +12,15 @@ from functools import lru_cache
 from itertools import accumulate
 
 from vmn.core.planning.layout.sizes import Layout, stage_layers
-from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.model.architecture import (
+    STATEFUL,
+    Architecture,
+    Attention,
+    KimiDeltaAttention,
+    LatentAttention,
+    LinearAttention,
+    Mamba2,
+)
 from vmn.core.planning.vllm.model_runner import batches_in_flight
 from vmn.core.planning.vllm.versions import LATEST, Behaviour, behaviour
 
@@ -20,10 +28,18 @@ BLOCK = 16
 """Tokens of a block by default (``CacheConfig.DEFAULT_BLOCK_SIZE``)."""
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
+LATENT_HYBRID_BLOCK = 128
+"""Tokens of which a block is a multiple in models with states and latent attention (``_align_hybrid_block_size``)."""
+INDEXED_BLOCK = 128
+"""Tokens of a block of MiniMax-M3's block-sparse attention, whose kernels pick blocks of that size."""
 INDEX_SCALES = 4
 """Bytes of scales for an indexer's key in 8 bits."""
 LATENT_FP8_BYTES = 656
 """Bytes of a compressed key and value of DeepSeek's sparse attention in 8 bits (``fp8_ds_mla``)."""
+
+
+NO_CACHE = ("none", 0)
+"""The kind of a layer without a cache."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +123,16 @@ def kv_cache(
     vllm = vllm or behaviour(LATEST)
     in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
     element = 1 if cache_is_fp8(model, dtype) else 2
-    if model.is_latent:
+    if model.is_latent and not model.is_hybrid:
         return _latent(model, element, in_flight, layout)
     token = max(_token_bytes(layer.attention, layout.tensor, element) for layer in model.kinds)
+    token = max(token, *(_latent_bytes(layer.attention, element) for layer in model.kinds))
     if model.is_hybrid:
-        return _hybrid(model, token, in_flight, layout, vllm.state_blocks)
+        return _hybrid(model, token, in_flight, layout, vllm)
     kinds = [_kind(layer.attention) for layer in model.layers]
-    return KVCache(BLOCK, (BLOCK * token,) * len(kinds), _groups(kinds), in_flight, layout.decode_context)
+    block = INDEXED_BLOCK if any(map(_index_bytes, (layer.attention for layer in model.kinds))) else BLOCK
+    pages = tuple(block * (token + _index_bytes(layer.attention)) for layer in model.layers)
+    return KVCache(block, pages, _groups(kinds), in_flight, layout.decode_context)
 
 
 def cache_is_fp8(model: Architecture, dtype: str) -> bool:
@@ -129,6 +148,11 @@ def _token_bytes(attention: object, tensor: int, element: int) -> int:
     return max(1, attention.kv_heads // tensor) * (attention.key_size + attention.value_size) * element
 
 
+def _index_bytes(attention: object) -> int:
+    """Return the bytes of a token's key for the indexer of block-sparse attention, in 16 bits on each rank."""
+    return attention.index_size * 2 if isinstance(attention, Attention) else 0
+
+
 def _kind(attention: object) -> tuple[str, int]:
     if isinstance(attention, Attention) and attention.window:
         return "window", attention.window
@@ -141,7 +165,8 @@ def _groups(kinds: Sequence[tuple[str, int]], state_blocks: int = 1) -> tuple[La
     """Return groups with as many layers as the rarest kind, or as the most common kind if that is similar."""
     by_kind: dict[tuple[str, int], list[int]] = {}
     for layer, kind in enumerate(kinds):
-        by_kind.setdefault(kind, []).append(layer)
+        if kind != NO_CACHE:
+            by_kind.setdefault(kind, []).append(layer)
     fewest, most = min(map(len, by_kind.values())), max(map(len, by_kind.values()))
     size = most if most < fewest * 1.5 else fewest
     groups: list[LayerGroup] = []
@@ -178,29 +203,40 @@ def _latent_bytes(attention: object, element: int) -> int:
     return token + (attention.index_size + INDEX_SCALES if attention.index_heads else 0)
 
 
-def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, state_blocks: int) -> KVCache:
+def _hybrid(model: Architecture, token: int, in_flight: int, layout: Layout, vllm: Behaviour) -> KVCache:
     """Return the cache of hybrid models: blocks of attention are as large as a state, which is padded to them."""
-    state = max(
-        _state_bytes(layer.attention, layout.tensor)
-        for layer in model.kinds
-        if isinstance(layer.attention, LinearAttention)
-    )
-    block = -(-state // (BLOCK * token)) * BLOCK
-    kinds = [
-        ("state", 0) if isinstance(layer.attention, LinearAttention) else _kind(layer.attention)
-        for layer in model.layers
-    ]
-    pages = (block * token,) * len(kinds)
-    return KVCache(block, pages, _groups(kinds, state_blocks), in_flight, layout.decode_context)
+    state = max(_state_bytes(layer.attention, layout.tensor) for layer in model.kinds)
+    step = max(vllm.hybrid_block, LATENT_HYBRID_BLOCK if model.is_latent else 0)
+    block = -(-state // (step * token)) * step
+    kinds = [_hybrid_kind(layer.attention) for layer in model.layers]
+    pages = tuple(0 if kind == NO_CACHE else block * token for kind in kinds)
+    return KVCache(block, pages, _groups(kinds, vllm.state_blocks), in_flight, layout.decode_context)
 
 
-def _state_bytes(attention: LinearAttention, tensor: int) -> int:
+def _hybrid_kind(mixer: object) -> tuple[str, int]:
+    if mixer is None:
+        return NO_CACHE
+    return ("state", 0) if isinstance(mixer, STATEFUL) else _kind(mixer)
+
+
+def _state_bytes(mixer: object, tensor: int) -> int:
     """Return the bytes of a request's state in one layer: the convolution's last tokens, and the recurrent state."""
-    keys = attention.key_heads * attention.key_size
-    values = attention.value_heads * attention.value_size
-    convolution = (2 * keys + values) // tensor * (attention.convolution - 1)
-    recurrent = attention.value_heads // tensor * attention.key_size * attention.value_size
-    return 2 * convolution + attention.state_bytes * recurrent
+    match mixer:
+        case LinearAttention():
+            keys = mixer.key_heads * mixer.key_size
+            values = mixer.value_heads * mixer.value_size
+            convolution = (2 * keys + values) // tensor * (mixer.convolution - 1)
+            recurrent = mixer.value_heads // tensor * mixer.key_size * mixer.value_size
+        case Mamba2():
+            groups = max(1, mixer.groups // tensor)
+            convolution = (mixer.heads * mixer.size // tensor + 2 * groups * mixer.state) * (mixer.convolution - 1)
+            recurrent = mixer.heads // tensor * mixer.size * mixer.state
+        case KimiDeltaAttention():
+            convolution = 3 * mixer.heads * mixer.size // tensor * (mixer.convolution - 1)
+            recurrent = mixer.heads // tensor * mixer.size**2
+        case _:
+            return 0
+    return 2 * convolution + mixer.state_bytes * recurrent
 
 
 def stage_bounds(model: Architecture, layout: Layout) -> list[tuple[int, int]]:

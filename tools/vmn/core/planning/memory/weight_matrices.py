@@ -17,9 +17,11 @@ from vmn.core.planning.model.architecture import (
     Attention,
     Dense,
     Experts,
+    KimiDeltaAttention,
     LatentAttention,
     Layer,
     LinearAttention,
+    Mamba2,
 )
 
 
@@ -34,6 +36,7 @@ class Matrix:
         tensor: tensor that vLLM stores it in, together with others; by default its own.
         plain: whether it is never quantized.
         each: bytes of an element if they do not depend on the model's type.
+        columns: columns on this rank, if ranks share the columns instead of the rows; otherwise 0.
     """
 
     group: str
@@ -42,6 +45,7 @@ class Matrix:
     tensor: str = ""
     plain: bool = False
     each: float | None = None
+    columns: float = 0.0
 
 
 def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
@@ -57,6 +61,10 @@ def _attention_matrices(model: Architecture, layer: Layer, layout: Layout) -> It
             yield from _latent(model.hidden, attention, layout.tensor)
         case LinearAttention() as attention:
             yield from _linear(model.hidden, attention, layout.tensor)
+        case Mamba2() as mixer:
+            yield from _mamba(model.hidden, mixer, layout.tensor)
+        case KimiDeltaAttention() as mixer:
+            yield from _delta(model.hidden, mixer, layout.tensor)
 
 
 def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]:
@@ -66,7 +74,11 @@ def _grouped(hidden: int, attention: Attention, tensor: int) -> Iterator[Matrix]
     yield Matrix("attention", "self_attn.q_proj", hidden * query, "qkv_proj")
     yield Matrix("attention", "self_attn.k_proj", hidden * key, "qkv_proj")
     yield Matrix("attention", "self_attn.v_proj", hidden * value, "qkv_proj")
-    yield Matrix("attention", "self_attn.o_proj", attention.heads * attention.value_size / tensor * hidden)
+    output = attention.heads * attention.value_size / tensor
+    yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
+    if attention.index_heads:  # a copy on each rank, as the indexer of latent attention is
+        index = (attention.index_heads + 1) * attention.index_size
+        yield Matrix("attention", "self_attn.index_q_proj", hidden * index)
     biases = (query + key + value) * attention.bias + hidden * attention.output_bias
     norms = 2 * attention.key_size * attention.normed
     yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
@@ -84,7 +96,9 @@ def _latent(hidden: int, attention: LatentAttention, tensor: int) -> Iterator[Ma
     yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
     inner = heads * (attention.nope_size + attention.value_size)
     yield Matrix("attention", "self_attn.kv_b_proj", attention.kv_rank * inner)
-    yield Matrix("attention", "self_attn.o_proj", heads * attention.value_size * hidden)
+    output = heads * attention.value_size
+    yield Matrix("attention", "self_attn.o_proj", output * hidden, columns=output)
+    yield Matrix("attention", "self_attn.g_proj", hidden * output * attention.gated)
     yield Matrix("attention", "self_attn.norms", (attention.query_rank or 0) + attention.kv_rank, plain=True)
     if attention.index_heads:
         rank = attention.query_rank or hidden
@@ -98,39 +112,71 @@ def _linear(hidden: int, attention: LinearAttention, tensor: int) -> Iterator[Ma
     values = attention.value_heads * attention.value_size / tensor
     yield Matrix("attention", "linear_attn.in_proj_qkvz", hidden * (2 * keys + 2 * values))
     yield Matrix("attention", "linear_attn.in_proj_ba", hidden * 2 * attention.value_heads / tensor)
-    yield Matrix("attention", "linear_attn.out_proj", values * hidden)
+    yield Matrix("attention", "linear_attn.out_proj", values * hidden, columns=values)
     small = (2 * keys + values) * attention.convolution + 4 * attention.value_heads / tensor + attention.value_size
     yield Matrix("attention", "linear_attn.conv1d", small, plain=True)
 
 
-def _mlp_matrices(model: Architecture, mlp: Dense | Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
+def _mamba(hidden: int, mixer: Mamba2, tensor: int) -> Iterator[Matrix]:
+    """Yield the matrices of Mamba-2 (``MambaMixer2``); groups are copied until each rank has one."""
+    inner = mixer.heads * mixer.size / tensor
+    shared = 2 * max(1.0, mixer.groups / tensor) * mixer.state
+    heads = mixer.heads / tensor
+    yield Matrix("attention", "mixer.in_proj", hidden * (2 * inner + shared + heads))
+    yield Matrix("attention", "mixer.out_proj", inner * hidden, columns=inner)
+    small = (inner + shared) * (mixer.convolution + 1) + inner
+    yield Matrix("attention", "mixer.conv1d", small, plain=True)
+    yield Matrix("attention", "mixer.A", 3 * heads, each=4.0)
+
+
+def _delta(hidden: int, mixer: KimiDeltaAttention, tensor: int) -> Iterator[Matrix]:
+    """Yield the matrices of Kimi delta attention (``models/kimi_k3/nvidia/kda.py``)."""
+    inner, heads = mixer.heads * mixer.size / tensor, mixer.heads / tensor
+    low = hidden * mixer.size + mixer.size * inner
+    yield Matrix("attention", "self_attn.q_proj", 3 * hidden * inner, "qkv_proj")
+    yield Matrix("attention", "self_attn.f_a_proj", low)
+    yield Matrix("attention", "self_attn.g_proj", hidden * inner if mixer.full_gate else low)
+    yield Matrix("attention", "self_attn.b_proj", hidden * heads)
+    yield Matrix("attention", "self_attn.o_proj", inner * hidden, columns=inner)
+    yield Matrix("attention", "self_attn.conv1d", 3 * inner * mixer.convolution + mixer.size, plain=True)
+    yield Matrix("attention", "self_attn.A_log", heads + inner, each=4.0)
+
+
+def _mlp_matrices(
+    model: Architecture, mlp: Dense | Experts | None, layout: Layout, storage: Storage
+) -> Iterator[Matrix]:
     hidden = model.hidden
+    if mlp is None:
+        return
     if isinstance(mlp, Dense):
         split = mlp.intermediate / layout.tensor
-        yield Matrix("feed-forward", "mlp.gate_up_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.gate_up_proj", (2 if mlp.gated else 1) * hidden * split)
+        yield Matrix("feed-forward", "mlp.down_proj", hidden * split, columns=split)
         yield Matrix("feed-forward", "mlp.bias", (2 * split + hidden) * mlp.bias, plain=True)
         return
     yield from _expert_matrices(model, mlp, layout, storage)
     yield Matrix("routers", "mlp.gate", hidden * mlp.count, plain=True)
+    if mlp.latent:  # both are copied to each rank (``fc1_latent_proj``, ``fc2_latent_proj``)
+        yield Matrix("feed-forward", "mlp.fc1_latent_proj", hidden * mlp.latent)
+        yield Matrix("feed-forward", "mlp.fc2_latent_proj", hidden * mlp.latent)
     if mlp.shared:
         split = mlp.shared if shared_is_copied(layout) else mlp.shared / layout.tensor
-        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", 2 * hidden * split)
-        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.gate_proj", mlp.ups * hidden * split)
+        yield Matrix("feed-forward", "mlp.shared_experts.down_proj", hidden * split, columns=split)
         yield Matrix("routers", "mlp.shared_expert_gate", hidden * mlp.shared_gate, plain=True)
 
 
 def _expert_matrices(model: Architecture, mlp: Experts, layout: Layout, storage: Storage) -> Iterator[Matrix]:
-    hidden, module = model.hidden, "mlp.experts.0.gate_proj"
+    hidden, module = mlp.latent or model.hidden, "mlp.experts.0.gate_proj"
     experts, width = expert_share(mlp, layout)
-    biases = experts * (2 * width + hidden) * mlp.bias
+    biases = experts * (mlp.ups * width + hidden) * mlp.bias
     if model.quantization and model.quantization.method == "mxfp4":
         for name, size in storage.mxfp4_bytes(hidden, width).items():
             yield Matrix("experts", module, experts * size, name, each=1.0)
         yield Matrix("experts", "mlp.experts.bias", biases, each=storage.mxfp4_bias_bytes)
         return
-    yield Matrix("experts", module, experts * 2 * hidden * width, "w13_weight")
-    yield Matrix("experts", module, experts * hidden * width, "w2_weight")
+    yield Matrix("experts", module, experts * mlp.ups * hidden * width, "w13_weight")
+    yield Matrix("experts", module, experts * hidden * width, "w2_weight", columns=width)
     yield Matrix("experts", "mlp.experts.bias", biases, plain=True)
 
 

@@ -8,13 +8,15 @@ from functools import lru_cache
 from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.memory.weight_matrices import Matrix, layer_matrices
-from vmn.core.planning.model.architecture import Architecture, Experts, LatentAttention, Layer
-from vmn.core.planning.model.checkpoint_sizes import share
-from vmn.core.planning.model.quantization import skips
+from vmn.core.planning.model.architecture import Architecture, Experts, Format, LatentAttention, Layer
+from vmn.core.planning.model.checkpoint_sizes import part_of, share
+from vmn.core.planning.model.module_names import format_of, head_format, module_names
 
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
 
+Formats = tuple[Format | None, ...]
+"""How the matrices of a layer are stored, None for those that are not quantized."""
 Weights = Mapping[str, float]
 """Bytes by purpose: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and ``rounding``
 for what the allocator adds."""
@@ -42,15 +44,15 @@ def stage_weights(
     """
     counts = split or stage_layers(len(model.layers), layout.pipeline)
     begin = sum(counts[:stage])
-    shares = stored_shares(model)
+    shares, parts, formats = stored_shares(model), stored_part_shares(model), layer_formats(model)
     total: dict[str, float] = {}
     known: dict[tuple[object, ...], dict[str, float]] = {}
     for index in range(begin, begin + counts[stage]):
-        layer, mask = model.layers[index], _mask(model, index)
-        if (layer, mask) not in known:
-            known[layer, mask] = _layer_bytes(model, layer, layout, mask, storage)
-        for group, size in known[layer, mask].items():
-            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else shares[index])
+        layer, forms = model.layers[index], formats[index]
+        if (layer, forms) not in known:
+            known[layer, forms] = _layer_bytes(model, layer, layout, forms, storage)
+        for group, size in known[layer, forms].items():
+            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else parts[index][part_of(group)])
     for group, size in _ends(model, layout, stage, storage).items():
         total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
     return total
@@ -67,40 +69,76 @@ def stored_shares(model: Architecture) -> tuple[float, ...]:
     if stored is None:
         return (1.0,) * (len(model.layers) + 1)
     alone = Layout()
-    found = []
+    found, formats = [], layer_formats(model)
     for index, (layer, size) in enumerate(zip(model.layers, stored.layers, strict=True)):
-        expected = _layer_bytes(model, layer, alone, _mask(model, index), CHECKPOINT)
-        found.append(share(size, _plain(expected), f"in layer {index}"))
+        expected = _layer_bytes(model, layer, alone, formats[index], CHECKPOINT)
+        found.append(share(size, _plain(expected), f"in layer {index}", stored.packed))
     ends = _ends(model, alone, 0, CHECKPOINT)
     return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "outside layers"))
+
+
+@lru_cache(maxsize=64)
+def stored_part_shares(model: Architecture) -> tuple[tuple[float, float, float], ...]:
+    """Return the same ratios for the parts of each layer; those of the layer where a part has other tensors.
+
+    Raises:
+        ConfigError: the checkpoint belongs to another model.
+    """
+    shares, stored = stored_shares(model), model.stored
+    if stored is None or not stored.parts:
+        return tuple((share, share, share) for share in shares[:-1])
+    found = []
+    for index, (layer, sizes) in enumerate(zip(model.layers, stored.parts, strict=True)):
+        expected = [0.0, 0.0, 0.0]
+        for group, size in _layer_bytes(model, layer, Layout(), layer_formats(model)[index], CHECKPOINT).items():
+            if group not in ADDED:
+                expected[part_of(group)] += size
+        same = all(bool(size) == bool(wanted) for size, wanted in zip(sizes, expected, strict=True))
+        each = [
+            size / wanted if same and wanted else shares[index] for size, wanted in zip(sizes, expected, strict=True)
+        ]
+        found.append((each[0], each[1], each[2]))
+    return tuple(found)
 
 
 def _plain(sizes: Mapping[str, float]) -> float:
     return sum(size for group, size in sizes.items() if group not in ADDED)
 
 
-def _mask(model: Architecture, index: int) -> tuple[bool, ...]:
-    """Return which matrices of a layer are quantized."""
+@lru_cache(maxsize=64)
+def layer_formats(model: Architecture) -> tuple[Formats, ...]:
+    """Return for each layer how its matrices are stored, in the order of ``layer_matrices``."""
+    return tuple(_formats(model, index) for index in range(len(model.layers)))
+
+
+@lru_cache(maxsize=64)
+def stored_kinds(model: Architecture) -> tuple[tuple[Layer, Formats], ...]:
+    """Return the layers that differ in their shapes or formats, in their order."""
+    return tuple(dict.fromkeys(zip(model.layers, layer_formats(model), strict=True)))
+
+
+def _formats(model: Architecture, index: int) -> Formats:
     matrices = layer_matrices(model, model.layers[index], Layout(), CHECKPOINT)
-    return tuple(_is_quantized(model, matrix, index) for matrix in matrices)
+    return tuple(_format(model, matrix, index) for matrix in matrices)
 
 
 def _layer_bytes(
-    model: Architecture, layer: Layer, layout: Layout, quantized: tuple[bool, ...], storage: Storage
+    model: Architecture, layer: Layer, layout: Layout, formats: Formats, storage: Storage
 ) -> dict[str, float]:
     sizes: dict[str, float] = {}
     tensors: dict[str, float] = {}
-    for matrix, small in zip(layer_matrices(model, layer, layout, storage), quantized, strict=True):
+    for matrix, form in zip(layer_matrices(model, layer, layout, storage), formats, strict=True):
         each, scale = float(model.dtype_bytes), 0.0
         if matrix.each is not None:
             each = matrix.each
-        elif small and model.quantization:
-            each, scale = model.quantization.weight_bytes, model.quantization.scale_bytes
+        elif form:
+            each, scale = form.weight_bytes, form.scale_bytes
         sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * (each + scale)
         tensor = matrix.tensor or matrix.module
         tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
     sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
-    sizes["norms"] = 2.0 * model.hidden * model.dtype_bytes
+    blocks = (layer.attention is not None) + (layer.mlp is not None)
+    sizes["norms"] = float(blocks * model.hidden * model.dtype_bytes)
     if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
         sizes["routers"] += 4.0 * layer.mlp.count
     if isinstance(layer.attention, LatentAttention):
@@ -108,11 +146,11 @@ def _layer_bytes(
     return sizes
 
 
-def _is_quantized(model: Architecture, matrix: Matrix, index: int) -> bool:
-    quantization = model.quantization
-    if quantization is None or matrix.plain or (quantization.experts_only and matrix.group != "experts"):
-        return False
-    return not skips(quantization.skipped)(f"model.layers.{index}.{matrix.module}") if quantization.skipped else True
+def _format(model: Architecture, matrix: Matrix, index: int) -> Format | None:
+    if model.quantization is None or matrix.plain:
+        return None
+    names = module_names(matrix.module, index, model.prefixes)
+    return format_of(model.quantization, names, is_expert=matrix.group == "experts")
 
 
 def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
@@ -131,8 +169,10 @@ def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> 
     if last:
         sizes["norms"] = float(model.hidden * model.dtype_bytes)
     if last and not model.tied:
-        sizes["head"] = table
+        form = head_format(model.quantization)
+        sizes["head"] = rows * model.hidden * (form.weight_bytes + form.scale_bytes) if form else table
     if first and model.extra_weights:
-        sizes["other"] = model.stored.encoder if model.stored else float(model.extra_weights * model.dtype_bytes)
+        whole = model.stored.encoder if model.stored else float(model.extra_weights * model.dtype_bytes)
+        sizes["other"] = whole / layout.tensor  # ``mm_encoder_tp_mode`` is "weights" by default
     sizes["rounding"] = sum(storage.unused(size) for name, size in sizes.items() if name in ("embedding", "head"))
     return sizes

@@ -32,6 +32,8 @@ class Attention:
         bias: whether the projections of query, key, and value have a bias.
         output_bias: whether the output projection has a bias.
         normed: whether queries and keys have norms of a head's size.
+        index_heads: heads of the indexer of block-sparse attention (MiniMax-M3), 0 without one.
+        index_size: elements of an indexer's head, and of the key that each rank keeps for each token.
     """
 
     heads: int
@@ -44,6 +46,8 @@ class Attention:
     bias: bool = False
     output_bias: bool = False
     normed: bool = False
+    index_heads: int = 0
+    index_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class LatentAttention:
         index_heads: heads of the indexer of DeepSeek's sparse attention, 0 in a layer without one.
         index_size: elements of an indexer's head.
         index_top: tokens that the indexer selects, 0 in a model without sparse attention.
+        gated: whether the output has a gate of its own size (Kimi K3).
     """
 
     heads: int
@@ -71,6 +76,7 @@ class LatentAttention:
     index_heads: int = 0
     index_size: int = 0
     index_top: int = 0
+    gated: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,52 @@ class LinearAttention:
 
 
 @dataclass(frozen=True)
+class Mamba2:
+    """A Mamba-2 mixer (Nemotron-H): a state of fixed size for each request instead of a KV cache.
+
+    Attributes:
+        heads: heads of the state.
+        size: elements of a head.
+        groups: groups of heads that share the projections B and C.
+        state: elements of the state for each element of a head.
+        convolution: tokens of the convolution before it.
+        state_bytes: bytes of an element of the state (``mamba_ssm_cache_dtype``).
+    """
+
+    heads: int
+    size: int
+    groups: int
+    state: int
+    convolution: int
+    state_bytes: int = 4
+
+
+@dataclass(frozen=True)
+class KimiDeltaAttention:
+    """Kimi delta attention (KDA): a state of fixed size for each request instead of a KV cache.
+
+    Attributes:
+        heads: heads of queries, keys, and values.
+        size: elements of a head.
+        convolution: tokens of the convolutions before it.
+        full_gate: whether the gate of the output has one projection instead of two of a low rank.
+        state_bytes: bytes of an element of the recurrent state.
+    """
+
+    heads: int
+    size: int
+    convolution: int
+    full_gate: bool = False
+    state_bytes: int = 4
+
+
+@dataclass(frozen=True)
 class Dense:
-    """A gated feed-forward layer of ``intermediate`` elements."""
+    """A feed-forward layer of ``intermediate`` elements, with a gate besides its up projection or without one."""
 
     intermediate: int
     bias: bool = False
+    gated: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,6 +161,8 @@ class Experts:
         shared_gate: whether the shared expert has a gate of one element.
         router_bias: whether the router has a bias of one 32-bit number per expert.
         bias: whether experts have biases (gpt-oss).
+        latent: elements of a token's state that the routed experts see, 0 for all of the model's (latent MoE).
+        gated: whether experts have a gate besides their up projection.
     """
 
     count: int
@@ -123,27 +172,71 @@ class Experts:
     shared_gate: bool = False
     router_bias: bool = False
     bias: bool = False
+    latent: int = 0
+    gated: bool = True
+
+    @property
+    def ups(self) -> int:
+        """The matrices of an expert before its down projection: gate and up, or only up."""
+        return 2 if self.gated else 1
+
+
+Mixer = Attention | LatentAttention | LinearAttention | Mamba2 | KimiDeltaAttention
+"""What passes information between tokens in a layer."""
+STATEFUL = (LinearAttention, Mamba2, KimiDeltaAttention)
+"""Mixers that keep a state of fixed size for each request."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer."""
+    """One decoder layer; in some models a layer has only one of the two blocks."""
 
-    attention: Attention | LatentAttention | LinearAttention
-    mlp: Dense | Experts
+    attention: Mixer | None
+    mlp: Dense | Experts | None
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the weights of one module are stored.
+
+    Attributes:
+        name: name of the format.
+        weight_bytes: bytes of a weight.
+        scale_bytes: bytes of its share of the scales and zero points.
+        block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
+        group: columns that share a scale, which a shard must not cut; None if they do not limit shards.
+    """
+
+    name: str
+    weight_bytes: float
+    scale_bytes: float = 0.0
+    block: tuple[int, int] | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True)
+class FormatRule:
+    """The format of the modules that some patterns match, None if they are not quantized."""
+
+    patterns: tuple[str, ...]
+    format: Format | None
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How weights are stored.
+    """How the weights of a checkpoint are stored, module by module.
 
     Attributes:
         method: name in the configuration.
-        weight_bytes: bytes of a quantized weight.
+        weight_bytes: bytes of a quantized weight that no rule is for.
         scale_bytes: bytes of its share of the scales.
         block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
         experts_only: whether only the routed experts are quantized.
         skipped: patterns of modules that are not quantized.
+        group: columns that share a scale, which a shard must not cut; otherwise None.
+        rules: formats of modules by name; the first rule that matches counts.
+        others: whether modules without a rule are quantized.
+        head: whether the output head is quantized.
     """
 
     method: str
@@ -152,6 +245,15 @@ class Quantization:
     block: tuple[int, int] | None = None
     experts_only: bool = False
     skipped: tuple[str, ...] = ()
+    group: int | None = None
+    rules: tuple[FormatRule, ...] = ()
+    others: bool = True
+    head: bool = False
+
+    @cached_property
+    def format(self) -> Format:
+        """The format of modules that no rule is for."""
+        return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group)
 
 
 @dataclass(frozen=True)
@@ -162,11 +264,15 @@ class StoredWeights:
         layers: bytes of each decoder layer.
         other: bytes outside layers and encoders: embedding, head, last norm.
         encoder: bytes of encoders of images or sound.
+        parts: bytes of each layer's experts, attention, and rest.
+        packed: whether layers have integers or floating-point numbers of 8 bits or fewer.
     """
 
     layers: tuple[float, ...]
     other: float
     encoder: float = 0.0
+    parts: tuple[tuple[float, float, float], ...] = ()
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,6 +293,7 @@ class Architecture:
         mtp_layers: number of layers for multi-token prediction in the checkpoint.
         extra_weights: elements of what else the first stage loads (an image encoder).
         stored: exact sizes, None when only the shapes are known.
+        prefixes: what the names of layers may begin with in the lists of modules of a quantization.
     """
 
     kind: str
@@ -202,6 +309,7 @@ class Architecture:
     mtp_layers: int
     extra_weights: int = 0
     stored: StoredWeights | None = None
+    prefixes: tuple[str, ...] = ("model.",)
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:
@@ -231,7 +339,7 @@ class Architecture:
     @property
     def is_hybrid(self) -> bool:
         """Whether some layers keep a state instead of a KV cache."""
-        return any(isinstance(layer.attention, LinearAttention) for layer in self.kinds)
+        return any(isinstance(layer.attention, STATEFUL) for layer in self.kinds)
 
     @property
     def has_four_norms(self) -> bool:
@@ -241,4 +349,5 @@ class Architecture:
     @property
     def heads(self) -> int:
         """The number of query heads, which the tensor parallel size must divide."""
-        return max(layer.attention.heads for layer in self.kinds if not isinstance(layer.attention, LinearAttention))
+        found = (layer.attention for layer in self.kinds)
+        return max(part.heads for part in found if isinstance(part, Attention | LatentAttention))

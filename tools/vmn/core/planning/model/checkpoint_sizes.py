@@ -14,8 +14,17 @@ ENCODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|multi_modal|mm)")
 """Names of tensors of encoders of images or sound, and of what connects them to the language model."""
 WIDE = ("F32", "F64")
 """Types that vLLM loads with 16 bits, except for scales and biases."""
+MIXER = re.compile(r"\.(?:self_attn|linear_attn|attn|attention|mixer)\.")
+"""Names of tensors of what passes information between tokens."""
+PACKED = re.compile(r"[IU]\d|F[48]")
+"""Types of quantized weights, as safetensors names them."""
 MOST_OFF = 2.0
 """Largest ratio between the sizes by files and by shapes; beyond that the files belong to another model."""
+PACKED_LEAST = 0.2
+"""Smallest such ratio of files with quantized weights: those of 4 bits with their scales are 0.25 to 0.3 of those of 16
+bits, which ``config.json`` may not mention."""
+EXPERTS, ATTENTION, REST = 0, 1, 2
+"""Parts of a layer."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
     Raises:
         ConfigError: a layer has no tensors.
     """
-    by_layer = [0.0] * layers
+    by_layer = [[0.0, 0.0, 0.0] for _ in range(layers)]
     encoder = other = 0.0
     for name, tensor in tensors.items():
         size, found = tensor.loaded(name), LAYER.search(name)
@@ -58,21 +67,34 @@ def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
         elif not found:
             other += size
         elif int(found[1]) < layers:
-            by_layer[int(found[1])] += size
-    empty = [index for index, size in enumerate(by_layer) if not size]
+            by_layer[int(found[1])][_part(name)] += size
+    empty = [index for index, sizes in enumerate(by_layer) if not any(sizes)]
     if empty:
         raise ConfigError(f"num_hidden_layers is {layers}, but the safetensors files have nothing for layer {empty[0]}")
-    return StoredWeights(tuple(by_layer), other, encoder)
+    parts = tuple((sizes[EXPERTS], sizes[ATTENTION], sizes[REST]) for sizes in by_layer)
+    packed = any(PACKED.match(tensor.dtype) for name, tensor in tensors.items() if LAYER.search(name))
+    return StoredWeights(tuple(map(sum, by_layer)), other, encoder, parts, packed)
 
 
-def share(stored: float, expected: float, what: str) -> float:
-    """Return the ratio of the stored size to the expected one.
+def _part(name: str) -> int:
+    if ".experts." in name:
+        return EXPERTS
+    return ATTENTION if MIXER.search(name) else REST
+
+
+def part_of(group: str) -> int:
+    """Return the part of a layer to which a purpose of weights belongs."""
+    return {"experts": EXPERTS, "attention": ATTENTION}.get(group, REST)
+
+
+def share(stored: float, expected: float, what: str, packed: bool = False) -> float:
+    """Return the ratio of the stored size to the expected one; it may be smaller if weights are quantized.
 
     Raises:
         ConfigError: the ratio is too large or too small for the same model.
     """
     found = stored / expected if expected else 1.0
-    if not 1 / MOST_OFF <= found <= MOST_OFF:
+    if not (PACKED_LEAST if packed else 1 / MOST_OFF) <= found <= MOST_OFF:
         raise ConfigError(
             f"the safetensors files have {stored / 2**30:.2f} GiB {what}, but the shapes in config.json need "
             f"{expected / 2**30:.2f} GiB: they are not of the same model"

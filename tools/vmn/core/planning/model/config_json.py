@@ -16,9 +16,20 @@ from vmn.core.planning.model.architecture import (
     LatentAttention,
     Layer,
     LinearAttention,
+    Mixer,
 )
-from vmn.core.planning.model.quantization import kv_cache_dtype, read_quantization
+from vmn.core.planning.model.kimi_linear import kimi_layers
+from vmn.core.planning.model.minimax_m3 import minimax_layers
+from vmn.core.planning.model.nemotron_h import nemotron_layers
+from vmn.core.planning.model.quantization import kv_cache_dtype, quantization_fields, read_quantization
 
+FAMILIES: Mapping[str, Callable[[Config], list[Layer]]] = {
+    "kimi_k3": kimi_layers,
+    "kimi_linear": kimi_layers,
+    "minimax_m3_vl": minimax_layers,
+    "nemotron_h": nemotron_layers,
+}
+"""Models with a file of their own, by ``model_type``: a function that returns their layers."""
 KNOWN = frozenset(
     {
         "llama",
@@ -40,12 +51,15 @@ KNOWN = frozenset(
         "qwen3_vl_moe",
         "qwen3_5",
         "qwen3_5_moe",
+        "qwen3_5_text",
+        "qwen3_5_moe_text",
         "deepseek_v2",
         "deepseek_v3",
         "deepseek_v32",
         "kimi_k2",
         "kimi_k25",
         "minimax_m2",
+        *FAMILIES,
     }
 )
 """``model_type`` of the models whose layers have the form described here."""
@@ -56,6 +70,10 @@ BIASED = ("qwen2", "gpt_oss")
 WIDE_POSITIONS = ("gpt_oss", "deepseek", "kimi")
 """Prefixes of ``model_type`` whose tables of positions have 32 bits: by their code (gpt_oss.py of 0.32), or for
 FlashInfer's kernels (deepseek_scaling_rope.py)."""
+PLAIN = ("model.", "backbone.")
+"""What the names of layers begin with in text models."""
+WRAPPED = ("model.", "model.language_model.", "language_model.model.", "language_model.", "thinker.model.")
+"""The same in multimodal models, whose wrappers rename the language model."""
 UNKNOWN_FIELDS = {
     "block_configs": "layers of different widths",
     "compress_ratios": "attention over compressed tokens",
@@ -84,44 +102,48 @@ def read_architecture(config: Config) -> Architecture:
     Raises:
         ConfigError: a field is missing or has an unknown form.
     """
-    if _kind(config) not in KNOWN:
+    wrapped = config.get("text_config")
+    if _kind(config) not in KNOWN and not (isinstance(wrapped, Mapping) and _kind(wrapped) in KNOWN):
         raise ConfigError(f'model_type "{_kind(config)}" is not known to the planner: its layers may have another form')
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
-    _refuse_unknown(text)
-    count = _number(text, "num_hidden_layers")
-    quantization = _quantization_config(text)
+    layers = _layers(text)
+    quantization = quantization_fields(text)
+    read = read_quantization(quantization) if quantization else None
+    if _kind(config) == "kimi_k3" and read and read.method == "mxfp4":
+        # vLLM rewrites it to the method ``mxfp4``, which is for experts only (KimiK3ForConditionalGenerationConfig).
+        read = dataclasses.replace(read, experts_only=True, skipped=())
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
-    attention, mlp = _attention_of(text), _mlp_of(text)
     return Architecture(
         kind=str(kinds[0]),
         hidden=_number(text, "hidden_size"),
         vocabulary=_number(text, "vocab_size"),
-        layers=tuple(Layer(attention(index), mlp(index)) for index in range(count)),
+        layers=layers,
         tied=bool(text.get("tie_word_embeddings", _kind(text).startswith("gemma"))),
         max_length=_number(text, "max_position_embeddings", "model_max_length"),
-        position_bytes=_position_bytes(text, attention(0)),
+        position_bytes=_position_bytes(text, layers[0].attention),
         dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
-        quantization=read_quantization(quantization) if quantization else None,
+        quantization=read,
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
         mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
         extra_weights=_vision_elements(config.get("vision_config")),
+        prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
     )
+
+
+def _layers(config: Config) -> tuple[Layer, ...]:
+    """Return the decoder layers: by the model's own file, or in the form that most models have."""
+    if family := FAMILIES.get(_kind(config)):
+        return tuple(family(config))
+    _refuse_unknown(config)
+    attention, mlp = _attention_of(config), _mlp_of(config)
+    return tuple(Layer(attention(index), mlp(index)) for index in range(_number(config, "num_hidden_layers")))
 
 
 def _refuse_unknown(config: Config) -> None:
     for name, meaning in UNKNOWN_FIELDS.items():
         if config.get(name):
             raise ConfigError(f"{name} shows that the model has {meaning}, which the planner does not support")
-
-
-def _quantization_config(config: Config) -> Config | None:
-    """Return how weights are quantized, by ``config.json`` or by Model Optimizer's own file next to it."""
-    given = config.get("quantization_config")
-    beside = config.get("hf_quant_config")
-    if given or not isinstance(beside, Mapping):
-        return given if isinstance(given, Mapping) else None
-    return {"quant_method": "modelopt", **beside.get("quantization", beside)}
 
 
 def _number(config: Config, *names: str) -> int:
@@ -219,12 +241,16 @@ def _has_indexer(config: Config, index: int) -> bool:
     return max(index - offset + 1, 0) % every == 0
 
 
-def _position_bytes(config: Config, attention: Attention | LatentAttention | LinearAttention) -> int:
+def _position_bytes(config: Config, attention: Mixer | None) -> int:
     """Return the bytes of the tables of rotary positions: one, longer when stretched, and one more for windows.
 
     After ``get_rope`` of 0.32; Gemma 3's windowed layers have a table of their own, which is never stretched.
     """
+    if config.get("mla_use_nope"):
+        return 0
     size = int(getattr(attention, "rope_size", 0) or getattr(attention, "key_size", 0))
+    if getattr(attention, "index_size", 0) or _kind(config) in FAMILIES:
+        size = int(config.get("rotary_dim") or size)
     rows = _number(config, "max_position_embeddings", "model_max_length")
     given: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
     scaling: Config = given.get("full_attention", given)

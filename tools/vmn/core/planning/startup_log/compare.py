@@ -239,7 +239,10 @@ def check(prediction: Prediction, log: StartupLog) -> list[str]:
     numbers if they do not match each other.
     """
     outside = [str(entry) for entry in compare(prediction, log) if not entry.is_inside]
-    return [*_other_question(prediction, log), *_outcome(prediction, log), *outside, *_own_arithmetic(prediction, log)]
+    found = [*_other_question(prediction, log), *_outcome(prediction, log), *outside, *_own_arithmetic(prediction, log)]
+    if found and log.has_drafts:
+        found.append("the log has speculative decoding, whose weights and KV cache the prediction does not count")
+    return found
 
 
 def _other_question(prediction: Prediction, log: StartupLog) -> Iterator[str]:
@@ -277,6 +280,8 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
             missing = min(missing or 0.0, 0.0)  # the log may not have what is reserved for CUDA graphs
         if missing is not None and min(abs(missing), abs(missing - kept)) > ROUNDING_GIB:
             yield f"{worker.name or 'the engine'}: the parts miss the budget by {missing:+.2f} GiB"
+    if log.has_drafts:
+        return  # the layers of the drafts have a cache that the prediction does not count
     tokens = _tokens_from_gib(prediction, log)
     if log.tokens and tokens and abs(tokens - log.tokens) > ARITHMETIC * log.tokens + _token_slack(prediction):
         yield f"the GiB for the KV cache in the log hold {tokens:,.0f} tokens, but the log has {log.tokens:,}"

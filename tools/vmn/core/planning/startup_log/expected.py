@@ -23,7 +23,7 @@ def log_lines(prediction: Prediction, pool: str = "GPU") -> list[str]:
         f"{_worker(prediction, rank.stage)} Available KV cache memory: {_gib(rank.available.expected)} GiB"
         for rank in prediction.ranks
     ]
-    if prediction.fits:
+    if prediction.concurrency.expected >= 1:
         one = int(prediction.tokens.expected) // prediction.layout.data
         concurrency = prediction.concurrency.expected / prediction.layout.data
         lines.append(
@@ -32,7 +32,18 @@ def log_lines(prediction: Prediction, pool: str = "GPU") -> list[str]:
         )
     else:
         lines.append(_error(prediction))
+    if prediction.has_too_many_requests and prediction.most_requests and prediction.concurrency.expected >= 1:
+        lines.append(_too_many_requests(prediction.requests, int(prediction.most_requests.expected)))
     return lines
+
+
+def _too_many_requests(requests: int, blocks: int) -> str:
+    """Return what vLLM says before it captures graphs (``adjust_cudagraph_sizes_for_mamba_cache``)."""
+    return (
+        f"ValueError: max_num_seqs ({requests}) exceeds available Mamba cache blocks ({blocks}). Each decode sequence "
+        "requires one Mamba cache block, so CUDA graph capture cannot proceed. Please lower max_num_seqs to at most "
+        f"{blocks} or increase gpu_memory_utilization."
+    )
 
 
 MORE = "See https://docs.vllm.ai/en/latest/configuration/conserving_memory/ for more details."

@@ -62,6 +62,8 @@ ERRORS = {
     "gpu_in_use": r"Free memory on device \S+ \([\d.]+/[\d.]+ GiB\) on startup\s+is less than",
 }
 SETTING = re.compile(r"['\"]?\b(\w+)['\"]?\s*[:=]\s*('[^']*'|\"[^\"]*\"|-?[\w.+-]+)")
+DRAFTS = re.compile(r"['\"]?\bspeculative_config['\"]?\s*[:=]\s*(?!None)[\w{'\"]")
+"""Speculative decoding in vLLM's arguments or configuration."""
 SETTING_LINES = re.compile(r"non-default args: |args: Namespace\(|with config: ")
 
 
@@ -119,6 +121,7 @@ class StartupLog:
         batched_tokens: most tokens of a step.
         block_tokens: tokens of a block of a hybrid model.
         second_runner: whether vLLM ran on the second model runner, None when the log does not tell.
+        has_drafts: whether vLLM decodes speculatively, so that layers of the drafts may have a cache, too.
         error: why vLLM did not start, a name of ``ERRORS``.
         needed_gib: KV cache that one request takes, from the error.
         error_length: tokens of that request.
@@ -137,6 +140,7 @@ class StartupLog:
     batched_tokens: int | None = None
     block_tokens: int | None = None
     second_runner: bool | None = None
+    has_drafts: bool = False
     error: str | None = None
     needed_gib: float | None = None
     error_length: int | None = None
@@ -183,6 +187,7 @@ def parse_log(text: str) -> StartupLog:
         architecture=engine.get("architecture"),
         concurrency=_number(engine.get("concurrency")),
         second_runner=_second_runner(lines),
+        has_drafts=any(DRAFTS.search(line) for line in lines if SETTING_LINES.search(line)),
         tokens=_integer(engine.get("tokens")),
         gpu_blocks=_integer(engine.get("gpu_blocks")),
         cpu_blocks=_integer(engine.get("cpu_blocks")),

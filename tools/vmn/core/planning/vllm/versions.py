@@ -25,6 +25,12 @@ class Behaviour:
         whole_blocks: whether PyTorch's allocator keeps blocks of 20 MiB and more whole while a model loads.
         padded_mxfp4: whether Hopper's MXFP4 kernels pad the inner side of a matrix, and not only the scales.
         sparse_factor: number of long prompts of full length for which sparse attention reserves room.
+        hybrid_block: tokens of which a block of a hybrid model is a multiple.
+        single_non_torch: GiB outside PyTorch on one GPU, None for the value that other versions share.
+        group_non_torch: the same with several GPUs in a stage.
+        graph_mib: MiB of a CUDA graph for each layer and size of a batch that vLLM estimates.
+        logits_bytes: bytes per request and token of the vocabulary of its sampler, None for those of its runner.
+        sparse_absorbed: whether sparse attention does not decompress keys and values of prompts.
     """
 
     since: tuple[int, int]
@@ -38,6 +44,12 @@ class Behaviour:
     whole_blocks: bool = False
     padded_mxfp4: bool = True
     sparse_factor: int = 5
+    hybrid_block: int = 16
+    single_non_torch: float | None = None
+    group_non_torch: float | None = None
+    graph_mib: float = 0.4
+    logits_bytes: float | None = None
+    sparse_absorbed: bool = False
 
 
 BEHAVIOURS = (
@@ -51,6 +63,10 @@ BEHAVIOURS = (
     # whole_blocks, padded_mxfp4: own start-ups and the source of 0.26 (gpu_worker.py, triton_kernels' hopper_value.py);
     # both began after 0.20.
     # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
+    # 0.33: own start-ups on H200 (``tests/unit/planning_data/points-0.33.json``). Blocks of 576 tokens for a state of
+    # 536, and 3 blocks of each group of states, as one is for a checkpoint of the prompt; 0.68 GiB outside PyTorch on
+    # one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for each layer and
+    # graph; logits in 16 and 32 bits; sparse attention on compressed keys and values, also for prompts.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
     Behaviour((0, 8), 0.90, expert_chunk=32768),
     Behaviour((0, 19), 0.90),
@@ -77,6 +93,24 @@ BEHAVIOURS = (
         padded_mxfp4=False,
         sparse_outputs=True,
         sparse_factor=2,
+    ),
+    Behaviour(
+        (0, 33),
+        0.92,
+        graphs_charged=True,
+        runner_v2="all",
+        overlap=True,
+        state_blocks=3,
+        whole_blocks=True,
+        padded_mxfp4=False,
+        sparse_outputs=True,
+        sparse_factor=2,
+        hybrid_block=64,
+        single_non_torch=0.68,
+        group_non_torch=1.09,
+        graph_mib=0.55,
+        logits_bytes=6.0,
+        sparse_absorbed=True,
     ),
 )
 
@@ -130,3 +164,13 @@ def graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
     sizes = {size for size in (1, 2, 4) if size <= top}
     sizes |= set(range(8, min(top, 256) + 1, 8)) | set(range(272, top + 1, 16))
     return len(sizes)
+
+
+def full_graph_sizes(max_num_seqs: int, large_gpu: bool = False) -> int:
+    """Return the number of those sizes that decoding also has a full graph for: up to ``max_num_seqs``."""
+    top = min(max_num_seqs, 1024 if large_gpu else 512)
+    return (
+        len([size for size in (1, 2, 4) if size <= top])
+        + len(range(8, min(top, 256) + 1, 8))
+        + len(range(272, top + 1, 16))
+    )

@@ -1,0 +1,67 @@
+"""Kimi K3 and Kimi Linear: Kimi delta attention, latent attention in every few layers, and experts on a latent width.
+
+After ``models/kimi_k3`` of vLLM 0.33.
+"""
+
+from __future__ import annotations
+
+from vmn.core.planning.model.architecture import (
+    Config,
+    ConfigError,
+    Dense,
+    Experts,
+    KimiDeltaAttention,
+    LatentAttention,
+    Layer,
+)
+
+
+def kimi_layers(config: Config) -> list[Layer]:
+    """Return the layers; ``linear_attn_config`` counts them from 1.
+
+    Raises:
+        ConfigError: a layer has neither kind of attention.
+    """
+    linear = config["linear_attn_config"]
+    delta = KimiDeltaAttention(
+        heads=int(linear["num_heads"]),
+        size=int(linear["head_dim"]),
+        convolution=int(linear["short_conv_kernel_size"]),
+        full_gate=bool(linear.get("use_full_rank_gate")),
+    )
+    latent, dense, experts = _latent(config), Dense(int(config["intermediate_size"])), _experts(config)
+    full, kda = set(linear["full_attn_layers"]), set(linear["kda_layers"])
+    first = int(config.get("first_k_dense_replace") or 0)
+    step = int(config.get("moe_layer_freq") or 1)
+    layers = []
+    for index in range(int(config["num_hidden_layers"])):
+        if index + 1 not in full | kda:
+            raise ConfigError(f"linear_attn_config says nothing about layer {index + 1}")
+        mixer = latent if index + 1 in full else delta
+        layers.append(Layer(mixer, experts if index >= first and index % step == 0 else dense))
+    return layers
+
+
+def _latent(config: Config) -> LatentAttention:
+    rank = config.get("q_lora_rank")
+    return LatentAttention(
+        heads=int(config["num_attention_heads"]),
+        query_rank=int(rank) if rank else None,
+        kv_rank=int(config["kv_lora_rank"]),
+        rope_size=int(config["qk_rope_head_dim"]),
+        nope_size=int(config["qk_nope_head_dim"]),
+        value_size=int(config["v_head_dim"]),
+        gated=bool(config.get("mla_use_output_gate")),
+    )
+
+
+def _experts(config: Config) -> Experts:
+    width = int(config["moe_intermediate_size"])
+    return Experts(
+        count=int(config["num_experts"]),
+        active=int(config["num_experts_per_token"]),
+        intermediate=width,
+        shared=width * int(config.get("num_shared_experts") or 0),
+        router_bias=True,
+        latent=int(config.get("routed_expert_hidden_size") or 0),
+    )
