@@ -75,8 +75,8 @@ def has_ended(source: Source) -> bool:
 def goes_on(source: Source, found: Evidence) -> bool:
     """Return whether vLLM went on after a line, so that the line does not explain a failure.
 
-    What is no error needs a failure to explain, and explains none after which the start went on. An error counts at
-    once, unless the process that printed it went on, or all ranks have started since then.
+    A line below the level of an error needs a failure to explain, and explains none after which the start went on. An
+    error counts at once, unless the process that printed it went on, or all ranks have started since then.
     """
     if found.level is not Level.ERROR:
         return not has_ended(source) or source.reached(PROGRESS) > found.index

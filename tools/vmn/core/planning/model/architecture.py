@@ -142,7 +142,7 @@ class KimiDeltaAttention:
 
 @dataclass(frozen=True)
 class Dense:
-    """A feed-forward layer of ``intermediate`` elements, with a gate besides its up projection or without one."""
+    """A feed-forward layer of ``intermediate`` elements, with or without a gate next to its up projection."""
 
     intermediate: int
     bias: bool = False
@@ -162,7 +162,7 @@ class Experts:
         router_bias: whether the router has a bias of one 32-bit number per expert.
         bias: whether experts have biases (gpt-oss).
         latent: elements of a token's state that the routed experts see, 0 for all of the model's (latent MoE).
-        gated: whether experts have a gate besides their up projection.
+        gated: whether experts have a gate next to their up projection.
     """
 
     count: int

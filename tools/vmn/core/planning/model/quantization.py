@@ -125,7 +125,7 @@ def _fp8(config: Fields) -> Quantization:
 
 
 def _mxfp4(config: Fields) -> Quantization:
-    # The kernels pad what a shard cuts (``mxfp4_round_up_hidden_size_and_intermediate_size``), so there is no group.
+    # The kernels pad what a shard cuts (``mxfp4_round_up_hidden_size_and_intermediate_size``), so no group can be cut.
     return Quantization("mxfp4", 0.5, 1 / 32, experts_only=True, skipped=_skipped(config))
 
 
