@@ -233,7 +233,8 @@ def as_nobody(namespace: str, folder: Path) -> Path:
 def test_preflight_names_the_rules_that_a_user_without_rights_lacks(namespace: str, tmp_path: Path) -> None:
     file = as_nobody(namespace, tmp_path)
     status, found = preflight(tmp_path, namespace, {}, "--kubeconfig", str(file))
-    rules = {item["text"].split()[0]: item["fix"] for item in found if item["check"] == "permissions"}
+    denied = [item for item in found if item["check"] == "permissions"]
+    rules = {item["text"].removeprefix("you may not read ").split(",")[0]: item["fix"] for item in denied}
     assert [item for item in found if item["status"] == "FAIL"] == []
     assert status == 0
     assert rules["nodes"] == 'Add to a ClusterRole: {apiGroups: [""], resources: [nodes], verbs: [list]}.'
