@@ -122,7 +122,7 @@ class Fault:
 
 def died(rank: int) -> str:
     """Return what the doctor says when vLLM of a pod has died: by the log that this pod left."""
-    return rf"earlier-failure: before: vllm serve ended with exit status .*\.rank-{rank}\."
+    return rf"earlier-failure: past failure .*: vllm serve ended with exit status .*\.rank-{rank}\."
 
 
 def was_deleted(name: str) -> str:
