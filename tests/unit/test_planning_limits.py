@@ -1,4 +1,4 @@
-"""What limits the requests and the length of a start besides memory."""
+"""What limits the requests and the length of a start in addition to memory."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Returns: JSON, a list of problems.
 {{- range $where, $entries := dict "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations -}}
 {{- range $name, $value := $entries -}}
 {{- if hasKey $ofTheGroup $name -}}
-{{- $effect := ternary "Kueue then manages each pod alone, so that pods stay SchedulingGated" "nobody reads it on pods" (hasPrefix "kueue" $name) -}}
+{{- $effect := ternary "Kueue then manages each pod alone, so that pods stay SchedulingGated" "no controller reads it on pods" (hasPrefix "kueue" $name) -}}
 {{- $problems = append $problems (dict "key" $where "got" $value
       "why" (printf "sets %s, which belongs on the LeaderWorkerSet and not on its pods: %s" $name $effect)
       "fix" (get $ofTheGroup $name)) -}}
