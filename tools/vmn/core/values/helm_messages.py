@@ -10,7 +10,6 @@ from vmn.core.values.problem import ValuesProblem
 _HEAD = re.compile(r"vllm-multinode: \d+ problem\S* in the values:\n")
 _ITEM = re.compile(r"^  - (?P<key>[^\s:]+): (?P<why>.*?)(?: \(got (?P<got>.*?)\))?\.(?: (?P<fix>[A-Z].*))?$")
 """A line of the list: ``key: what is wrong (got VALUE). What to do.``"""
-_CHANGED = re.compile(r"^  - (?P<reason>CHANGED: (?P<key>\S+) is (?:now [^\s]+|gone))\. (?P<fix>.*)$")
 
 
 def rule_problems(stderr: str) -> list[ValuesProblem]:
@@ -23,9 +22,7 @@ def rule_problems(stderr: str) -> list[ValuesProblem]:
         return []
     problems: list[ValuesProblem] = []
     for line in stderr[head.end() :].splitlines():
-        if changed := _CHANGED.match(line):
-            problems.append(ValuesProblem(changed["key"], "", changed["reason"], changed["fix"], "rules"))
-        elif item := _ITEM.match(line):
+        if item := _ITEM.match(line):
             problems.append(ValuesProblem(item["key"], item["got"] or "", item["why"], item["fix"] or "", "rules"))
         elif line.startswith("    ") and problems:
             problems[-1] = replace(problems[-1], fix=f"{problems[-1].fix} {line.strip()}".strip())
