@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import pytest
@@ -100,12 +102,22 @@ def test_second_group_comes_with_a_budget_for_whole_groups_when_scaled(release: 
     wait_until("allowed disruptions", lambda: allowed(release) == 1, 30, state=lambda: budget)
 
     before = release.uids()
-    assert evicted(release, "vllm-0")
-    assert not evicted(release, "vllm-1"), "two drains at the same time took both groups"
-    assert not evicted(release, "vllm-1-1")
+    with no_new_pods(release):
+        assert evicted(release, "vllm-0")
+        assert not evicted(release, "vllm-1"), "two drains at the same time took both groups"
+        assert not evicted(release, "vllm-1-1")
     wait_until("first group again", lambda: len(before & release.uids()) == 2, LIMIT, state=release.describe)
     release.wait_available(LIMIT)
     wait_until("second drain", lambda: evicted(release, "vllm-1"), 30, state=release.describe)
+
+
+@contextmanager
+def no_new_pods(release: Release) -> Iterator[None]:
+    """Keep a simulated group, which starts in a second, from coming back while the test looks at the rest."""
+    kubectl("create", "quota", "no-new-pods", "--hard=pods=0", namespace=release.namespace)
+    wait_until("quota", lambda: "used" in status("resourcequota", "no-new-pods", release), 30)
+    yield
+    kubectl("delete", "quota", "no-new-pods", namespace=release.namespace)
 
 
 def evicted(release: Release, pod: str) -> bool:
@@ -123,8 +135,13 @@ def evicted(release: Release, pod: str) -> bool:
 
 def allowed(release: Release) -> int:
     """Return how many pods may be evicted: one, as the rest of its group goes with it."""
-    budget = get("poddisruptionbudget", "vllm", release.namespace) or {}
-    return int(budget.get("status", {}).get("disruptionsAllowed", -1))
+    return int(status("poddisruptionbudget", "vllm", release).get("disruptionsAllowed", -1))
+
+
+def status(kind: str, name: str, release: Release) -> dict[str, Any]:
+    """Return the status of an object, which is empty until its controller has seen it."""
+    found = get(kind, name, release.namespace) or {}
+    return dict(found.get("status", {}))
 
 
 @pytest.mark.parametrize("helm", get_args(Helm))
