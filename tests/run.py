@@ -29,9 +29,11 @@ SECONDS_TO_CLEAN_UP = 60
 CODE = ("tools", "tests", "benchmarks", "charts")
 """Folders with Python code."""
 
-WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "no:anyio")
-OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS)
+WORKERS = ("-n", "2", "-p", "no:anyio", "--dist")
+OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS, "worksteal")
 """Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
+SIMULATED_NODES = 12
+"""Two groups of two nodes for each of two files of tests, and as many for ``vmn install-test`` again."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ class Part:
 def pytest(*arguments: str) -> list[str]:
     """Return pytest's command line."""
     return [PYTHON, "-m", "pytest", "-q", *arguments]
+
+
+def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
+    """Return pytest's command lines for a tier on a cluster: the files that can run two at a time, then the others.
+
+    Args:
+        tier: the tier's mark and folder.
+        own: whether the cluster is the tests' own, which has nodes for two files at a time.
+    """
+    beside = (*WORKERS, "loadfile") if own else ()
+    folder = f"tests/{tier}"
+    return [
+        pytest(folder, *beside, "-m", f"{tier} and not alone"),
+        pytest(folder, "-m", f"{tier} and alone"),
+    ]
 
 
 def shell_scripts() -> list[str]:
@@ -80,8 +97,12 @@ def workflows() -> list[str]:
     return [str(file.relative_to(CHECKOUT)) for file in sorted(folder.glob("*.y*ml"))]
 
 
-def parts() -> dict[str, Part]:
-    """Return every part by its name, in the order in which they make sense."""
+def parts(*, own: bool = True) -> dict[str, Part]:
+    """Return every part by its name, in the order in which they make sense.
+
+    Args:
+        own: whether the cluster is the tests' own.
+    """
     lint = [
         [PYTHON, "-m", "ruff", "check", *CODE],
         [PYTHON, "-m", "ruff", "format", "--check", *CODE],
@@ -101,15 +122,20 @@ def parts() -> dict[str, Part]:
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
         Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
-        Part("cluster", "tests on a real API server", [pytest("-m", "cluster")], 1800, cluster=True),
-        Part("engine", "tests with vLLM in real pods", [pytest("-m", "engine")], 2700, cluster=True),
+        Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True),
+        Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
 
 
 CLUSTER_NEW = Part("cluster-new", "remove what an interrupted run left", [[PYTHON, "-m", "localcluster", "down"]], 180)
-CLUSTER_UP = Part("cluster-up", "start the local cluster", [[PYTHON, "-m", "localcluster", "up"]], 2700)
+CLUSTER_UP = Part(
+    "cluster-up",
+    "start the local cluster",
+    [[PYTHON, "-m", "localcluster", "up", "--simulated-nodes", str(SIMULATED_NODES)]],
+    2700,
+)
 CLUSTER_DOWN = Part("cluster-down", "stop the local cluster", [[PYTHON, "-m", "localcluster", "down"]], 180)
 
 
@@ -230,7 +256,7 @@ def only_run() -> Iterator[None]:
 
 def main(names: Sequence[str]) -> int:
     """Run the named parts."""
-    known = parts()
+    known = parts(own=not foreign_cluster(os.environ))
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         print(f"usage: run.py {{{','.join(known)}}}…", file=sys.stderr)

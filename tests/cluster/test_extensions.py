@@ -11,7 +11,7 @@ from kit.cluster import get
 from kit.paths import CHECKOUT
 from kit.release import Release
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 GATEWAY = {"httpRoute": {"parentRefs": [{"name": "public", "namespace": "gateways"}], "hostnames": ["a.example.com"]}}
 KEDA = {"type": "keda", "prometheus": {"url": "http://prometheus.monitoring:9090"}, "runningRequests": 64}

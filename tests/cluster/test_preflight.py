@@ -21,7 +21,7 @@ from localcluster.programs import chart_of
 from vmn.cli import main
 from vmn.core.values.yaml import merged
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("simulated_nodes")]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.usefixtures("simulated_nodes")]
 only_here = pytest.mark.skipif(
     not simulated.is_local_cluster(),
     reason="takes a controller away that others may need",

@@ -21,6 +21,7 @@ from vmn.core.cluster.lws import GROUP
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.alone,
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="installs Kueue, which others may have"),
     pytest.mark.usefixtures("simulated_nodes", "kueue"),
 ]

@@ -16,6 +16,7 @@ from kit.release import Release
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.alone,
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="the API server must reach the test's own process"),
 ]
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"

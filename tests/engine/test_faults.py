@@ -15,6 +15,7 @@ from kit.traffic import BUSY, PROBE, Load
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.alone,
     pytest.mark.skipif(not is_local_cluster(), reason="signals processes of nodes, which must run on this machine"),
 ]
 MOST = 2.0

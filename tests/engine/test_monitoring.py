@@ -35,6 +35,7 @@ from localcluster.programs import program
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.alone,
     pytest.mark.skipif(not is_local_cluster(), reason="Prometheus runs on this machine and must reach pods from it"),
 ]
 PERIOD = 2

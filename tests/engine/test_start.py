@@ -12,7 +12,7 @@ from kit.progress import say, wait_until
 from kit.release import Release
 from kit.watching import states, watch_pods
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 RUNNING_LIMIT = 60
 GONE_LIMIT = 25
 """Seconds; the grace period is 85."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,9 +25,14 @@ def show_past_capture(uncaptured: Callable[[], AbstractContextManager[object]]) 
 
 
 def say(text: str) -> None:
-    """Print a line at once, with the seconds since the tests began."""
+    """Print a line at once, with the seconds since the tests began.
+
+    One of several workers has no standard output, and says which it is.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    begin = f"\n  [{time.monotonic() - _begun:5.0f} s] {worker and worker + ': '}"
     with _uncaptured():
-        print(f"\n  [{time.monotonic() - _begun:5.0f} s] {text}", end="", flush=True)
+        print(f"{begin}{text}", end="", flush=True, file=sys.stderr if worker else sys.stdout)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def part(module: ModuleType, name: str, *codes: str, limit: int = 20, cluster: b
 
 def use(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *parts: object) -> None:
     """Make these all the parts."""
-    monkeypatch.setattr(module, "parts", lambda: {item.name: item for item in parts})  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "parts", lambda **_: {item.name: item for item in parts})  # type: ignore[attr-defined]
 
 
 def test_run_goes_on_after_a_failure_and_fails_at_the_end(
