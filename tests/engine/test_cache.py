@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.reference import ANSWER, OVERLAY, USAGE, ask
+from engine.reference import ANSWER, PRESET, USAGE, ask
 from kit.cluster import kubectl, run
 from kit.paths import CHECKOUT
 from kit.progress import say
@@ -43,7 +43,7 @@ def new() -> Iterator[str]:
 
 def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, new: str, tmp_path: Path) -> None:
     file = tmp_path / "bundle.oci.tar"
-    release.install(OVERLAY)
+    release.install(PRESET)
     release.wait_available(START_LIMIT)
     packed = ("cache", "pack", "--namespace", release.namespace, "--write", str(file), "--format", "oci", "-o", "json")
     said = json.loads(vmn(*packed))
@@ -54,7 +54,7 @@ def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, 
 
     bundle = {"type": "image", "image": f"vllm-cache:{said['key']}"}
     before = release.uids()
-    release.upgrade(OVERLAY, values={"cache": {"hostPath": new, "bundle": bundle}})
+    release.upgrade(PRESET, values={"cache": {"hostPath": new, "bundle": bundle}})
     release.wait_available(START_LIMIT, without=before)
     logs = [release.logs("vllm-0", "vllm-leader"), release.logs("vllm-0-1", "vllm-worker")]
     assert sum("filled the caches from the bundle of" in log for log in logs) == 1, "the pods share the folder"

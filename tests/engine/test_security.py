@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from engine.reference import ANSWER, ANSWER_LIMIT, OVERLAY, REQUEST
+from engine.reference import ANSWER, ANSWER_LIMIT, PRESET, REQUEST
 from kit.cluster import background, create, kubectl
 from kit.progress import say
 from kit.release import Release
@@ -67,7 +67,7 @@ def serving(namespace: str) -> Iterator[Release]:
         for document in (secret, *(claim for _, claim in pairs)):
             create(document, namespace)
         say("helm install as an arbitrary user")
-        release.install(OVERLAY, values=VALUES)
+        release.install(PRESET, values=VALUES)
         made.callback(release.uninstall)
         release.wait_available(START_LIMIT)
         yield release

@@ -23,7 +23,7 @@ class Previous:
     """The chart and the values files of a commit."""
 
     chart: Path
-    overlays: list[Path]
+    presets: list[Path]
     commit: str
 
     @property
@@ -53,7 +53,7 @@ def unpacked(archive: Path, folder: Path) -> Previous:
     except tarfile.TarError as error:
         raise ValueError(f"{archive.name}: {error}") from error
     chart = folder / "charts" / "vllm-multinode"
-    overlays = sorted((folder / "values").glob("*.yaml"))
-    if not commit or not overlays or not (chart / "Chart.yaml").is_file():
+    presets = sorted((folder / "values").glob("*.yaml"))
+    if not commit or not presets or not (chart / "Chart.yaml").is_file():
         raise ValueError(f"{archive.name}: not written by make previous (a commit, a chart and values files)")
-    return Previous(chart, overlays, commit)
+    return Previous(chart, presets, commit)
