@@ -27,11 +27,11 @@ SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
 CODE = ("tools", "tests", "benchmarks", "charts")
-"""Folders with Python code."""
+"""Directories with Python code."""
 
 WORKERS = ("-n", "2", "--dist", "worksteal", "-p", "no:anyio")
 OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS)
-"""Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
+"""Each worker collects all tests, which takes seconds, so it gets only the directories and plugins this tier needs."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def is_shell(file: Path) -> bool:
     return line.startswith(b"#!") and line.rstrip().endswith(b"sh")
 
 
-def yaml_folders() -> list[str]:
-    """Return the plain YAML files and folders that are there (templates are not plain YAML)."""
+def yaml_directories() -> list[str]:
+    """Return the plain YAML files and directories that are there (templates are not plain YAML)."""
     names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
     names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "files/renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
@@ -87,7 +87,7 @@ def parts() -> dict[str, Part]:
         [PYTHON, "-m", "ruff", "format", "--check", *CODE],
         [PYTHON, "-m", "mypy"],
         ["lint-imports", "--no-logo"],
-        ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
+        ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_directories()],
         ["shellcheck", "--external-sources", *shell_scripts()],
         [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]

@@ -34,7 +34,7 @@ def localcluster(*arguments: str) -> None:
 
 @pytest.fixture
 def new() -> Iterator[str]:
-    """Give an empty folder on the nodes, and remove it at the end."""
+    """Give an empty directory on the nodes, and remove it at the end."""
     folder = f"{ON_NODES}/new-{secrets.token_hex(3)}"
     localcluster("on", "node-1", "install", "--directory", "--mode=777", folder)
     yield folder
@@ -57,7 +57,7 @@ def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, 
     release.upgrade(PRESET, values={"cache": {"hostPath": new, "bundle": bundle}})
     release.wait_available(START_LIMIT, without=before)
     logs = [release.logs("vllm-0", "vllm-leader"), release.logs("vllm-0-1", "vllm-worker")]
-    assert sum("filled the caches from the bundle of" in log for log in logs) == 1, "the pods share the folder"
+    assert sum("filled the caches from the bundle of" in log for log in logs) == 1, "the pods share the directory"
     files = ("exec", "vllm-0", "-c", "vllm-leader", "--", "find", f"/cache/{said['key']}", "-name", "modelinfos")
     assert kubectl(*files, namespace=release.namespace).stdout
     assert ask(release.namespace) == (ANSWER, USAGE)

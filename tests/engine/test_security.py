@@ -22,7 +22,7 @@ KEY = "sk-of-a-test"
 START_LIMIT = 300
 """Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 FOLDERS = {"models": "/var/lib/vllm-multinode/models", "engine": "/var/lib/vllm-multinode/engine"}
-"""Folders of the nodes, which ``restricted`` pods may have only as claims."""
+"""Directories of the nodes, which ``restricted`` pods may have only as claims."""
 VALUES = {
     "weights": {"volume": {"type": "persistentVolumeClaim", "claimName": "models", "hostPath": None}},
     "extraVolumes": [{"name": "engine", "persistentVolumeClaim": {"claimName": "engine", "readOnly": True}}],
@@ -34,7 +34,7 @@ VALUES = {
 
 
 def claimed(namespace: str, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return a volume of a folder that every node has, and the namespace's claim to it."""
+    """Return a volume of a directory that every node has, and the namespace's claim to it."""
     volume_name = f"{namespace}-{name}"
     common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
     volume = {

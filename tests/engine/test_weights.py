@@ -24,7 +24,7 @@ START_LIMIT = 420
 """Seconds until a group serves, with the download of 6 MB before."""
 READY_LIMIT = 90
 SHARED = "/var/lib/vllm-multinode/cache"
-"""A folder that all nodes have in common, writable for vLLM's user: storage for all of them, and their disk at once."""
+"""A directory that all nodes share and vLLM's user can write to. It stands for shared storage and for a local disk."""
 PORT = 8000
 IMAGE = "vllm-multinode/tiny:test"
 PRESET_VALUES: Mapping[str, Any] = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def remove_downloaded(namespace: str, *, check: bool = True) -> None:
 
 
 def downloaded(namespace: str, **volume: Any) -> Mapping[str, Any]:
-    """Return values that download the tiny model into a folder of the test's own."""
+    """Return values that download the tiny model into a directory of the test's own."""
     weights = {"source": "volume", "path": f"/models/{namespace}/tiny", "endpoint": HUB}
     nothing = {"hostPath": None, **volume}
     return {"weights": {**weights, "volume": nothing, "download": {"enabled": True}}}

@@ -12,6 +12,7 @@ import pytest
 from kit.paths import CHECKOUT, name_of
 
 TOOLS = sorted((CHECKOUT / "tools").rglob("*.py"))
+SHIPPED = [*TOOLS, *sorted((CHECKOUT / "charts").rglob("*.py"))]
 VMN = [file for file in TOOLS if (CHECKOUT / "tools" / "vmn") in file.parents]
 TEXTS = [*VMN, CHECKOUT / "tools" / "vmn" / "data" / "signatures.yaml"]
 UNIDIOMATIC = re.compile(r" is no [a-z]|\banew\b|\bnobody\b|\bfor ever\b|\bbesides\b|stops to ")
@@ -20,7 +21,7 @@ ABANDONED = re.compile(r"\b(?:overlays?|inpod|made anew|follower)\b(?!-probe)", 
 
 
 def test_no_two_classes_share_a_name() -> None:
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in TOOLS]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in SHIPPED]
     names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
 

@@ -82,7 +82,7 @@ def install_test(
     settings = Settings(
         chart=folder,
         values_files=values_files or presets_of(folder),
-        extra_values=[file.resolve() for file in extra_values],  # ct may run in another folder
+        extra_values=[file.resolve() for file in extra_values],  # ct may run in another directory
         namespace=namespace or "vmn-install-test",
         own_namespace=namespace is None,
         config=config if config.is_file() else None,

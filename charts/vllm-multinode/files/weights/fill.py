@@ -1,4 +1,4 @@
-"""Download a model from the Hugging Face Hub to a folder, once, with checks, and with the progress in the log.
+"""Download a model from the Hugging Face Hub to a directory, once, with checks, and with the progress in the log.
 
 The script runs in vLLM's image with its huggingface_hub (1.31 or newer), which downloads a file under a temporary name
 and then renames it. An interrupted download therefore continues with the files that are still missing.
@@ -41,7 +41,7 @@ JOURNAL = ".vllm-multinode.checked"
 
 
 class Filling:
-    """A download of one model to one folder."""
+    """A download of one model to one directory."""
 
     def __init__(self, spec: DownloadSpec) -> None:
         """Start with nothing downloaded."""
@@ -150,7 +150,7 @@ class Filling:
 
 
 def main() -> None:
-    """Fill the folder that MULTINODE_WEIGHTS names."""
+    """Fill the directory that MULTINODE_WEIGHTS names."""
     spec = DownloadSpec.read()
     try:
         with locked(spec):

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from folder import DownloadError, DownloadSpec
 
 TEMPORARY = Path(".cache", "huggingface", "download")
-"""Folder in the checkpoint where huggingface_hub keeps incomplete files."""
+"""Directory in the checkpoint where huggingface_hub keeps incomplete files."""
 MISTRALS = "consolidated*"
 OTHER_FORMATS = (
     *(MISTRALS, "original/*", "metal/*"),
