@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.cluster import Done, get, run
+from kit.cluster import get, run
 from kit.paths import CHECKOUT, CI_VALUES, MAIN_PRESETS, OTHER_PRESETS
 from kit.progress import step
 from kit.simulated import at_least
+from vmn.adapters.programs import Done
 
 pytestmark = pytest.mark.cluster
 LIMIT = 900

@@ -12,7 +12,7 @@ import pytest
 from chartfiles.schema import schema_leaves
 from chartfiles.tables import lookup
 from kit import simulated
-from kit.cluster import Done, Object, create, kubectl
+from kit.cluster import Object, create, kubectl
 from kit.diff import changed_paths
 from kit.documents.markdown import prose
 from kit.paths import CHART, CHECKOUT
@@ -23,6 +23,7 @@ from kit.render import HelmFailed, InvalidObjects, Manifests, render
 from kit.samples import other_values
 from kit.upgrades import changes
 from upgrade.table import UPGRADING
+from vmn.adapters.programs import Done
 from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.cluster

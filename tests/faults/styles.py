@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from kit.cluster import Done, Object, kubectl
+from kit.cluster import Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
+from vmn.adapters.programs import Done
 from vmn.core.values.yaml import merged
 
 PRESET = CHECKOUT / "values" / "tiny-cpu.yaml"
