@@ -27,11 +27,11 @@ SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
 CODE = ("tools", "tests", "benchmarks", "charts")
-"""Folders with Python code."""
+"""Directories with Python code."""
 
 WORKERS = ("-n", "2", "-p", "no:anyio", "--dist")
 OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS, "worksteal")
-"""Each worker collects all tests, which takes it some seconds: no folders and plugins that this tier has no use for."""
+"""Each worker collects all tests, which takes seconds, so it gets only the directories and plugins this tier needs."""
 SIMULATED_NODES = 12
 """Two groups of two nodes for each of two files of tests, and as many for ``vmn install-test`` again."""
 
@@ -57,14 +57,14 @@ def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
     """Return pytest's command lines for a tier on a cluster: the files that can run two at a time, then the others.
 
     Args:
-        tier: the tier's mark and folder.
+        tier: the tier's mark and directory.
         own: whether the cluster is the tests' own, which has nodes for two files at a time.
     """
     beside = (*WORKERS, "loadfile") if own else ()
-    folder = f"tests/{tier}"
+    directory = f"tests/{tier}"
     return [
-        pytest(folder, *beside, "-m", f"{tier} and not alone"),
-        pytest(folder, "-m", f"{tier} and alone"),
+        pytest(directory, *beside, "-m", f"{tier} and not alone"),
+        pytest(directory, "-m", f"{tier} and alone"),
     ]
 
 
@@ -84,8 +84,8 @@ def is_shell(file: Path) -> bool:
     return line.startswith(b"#!") and line.rstrip().endswith(b"sh")
 
 
-def yaml_folders() -> list[str]:
-    """Return the plain YAML files and folders that are there (templates are not plain YAML)."""
+def yaml_directories() -> list[str]:
+    """Return the plain YAML files and directories that are there (templates are not plain YAML)."""
     names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
     names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "files/renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
@@ -108,7 +108,7 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         [PYTHON, "-m", "ruff", "format", "--check", *CODE],
         [PYTHON, "-m", "mypy"],
         ["lint-imports", "--no-logo"],
-        ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_folders()],
+        ["yamllint", "--strict", "--config-file", ".ct/lintconf.yaml", *yaml_directories()],
         ["shellcheck", "--external-sources", *shell_scripts()],
         [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]

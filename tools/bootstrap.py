@@ -30,9 +30,9 @@ class BootstrapError(Exception):
 
 
 def main() -> int:
-    """Print the environment's folder (or, with --launcher, the folder of this checkout's ``vmn``)."""
+    """Print the environment's directory (or, with --launcher, the directory of this checkout's ``vmn``)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--launcher", action="store_true", help="write a `vmn` for this checkout; print its folder")
+    parser.add_argument("--launcher", action="store_true", help="write a `vmn` for this checkout; print its directory")
     parser.add_argument("--cluster", action="store_true", help="only what the local cluster and the demo need")
     parser.add_argument("--announce", choices=["cluster", "tests"], help="say first what is going to be fetched")
     arguments = parser.parse_args()
@@ -81,7 +81,7 @@ def use_a_python_that_will_do() -> None:
 
 
 def cache_dir() -> Path:
-    """Return the project's folder in the user's cache."""
+    """Return the project's directory in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vllm-multinode"
 
 
@@ -93,7 +93,7 @@ def environment_dir(lock: Path = DEVELOPMENT) -> Path:
 
 
 def make_environment(lock: Path = DEVELOPMENT) -> Path:
-    """Return the environment's folder, filled when it is not there yet.
+    """Return the environment's directory, filled when it is not there yet.
 
     A virtual environment can't be moved, so it is made in its place and counts once its last file, ``complete``, is
     there; a half-made one, left by an interrupted run, is thrown away.
@@ -153,7 +153,7 @@ def call(command: list[str]) -> None:
 
 
 def make_launcher(environment: Path) -> Path:
-    """Write a ``vmn`` that runs this checkout's code; return the folder to put on PATH."""
+    """Write a ``vmn`` that runs this checkout's code; return the directory to put on PATH."""
     key = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:16]
     folder = cache_dir() / f"bin-{key}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Ask other planners the questions of ``table.py``, record what they say in ``results.json``, and print the table.
 
-Usage: ``PYTHONPATH=tools:benchmarks python -m comparison.compare [--source NAME=FOLDER]``; see README.md beside it.
+Usage: ``PYTHONPATH=tools:benchmarks python -m comparison.compare [--source NAME=DIRECTORY]``; see README.md beside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Planner:
 
     Attributes:
         version: for the table.
-        script: of this folder, which asks it in its own environment.
+        script: of this directory, which asks it in its own environment.
         packages: from the package index, each at one version.
         repository: owner and name on GitHub, for what is on no package index. Installed without its dependencies:
             what the questions need of them is in ``packages``.
@@ -107,7 +107,7 @@ def _source(text: str) -> tuple[str, Path]:
     name, _, folder = text.partition("=")
     if name not in PLANNERS or not PLANNERS[name].repository or not Path(folder).is_dir():
         known = ", ".join(name for name, planner in PLANNERS.items() if planner.repository)
-        raise argparse.ArgumentTypeError(f"NAME=FOLDER with a repository's folder, and a name of: {known}")
+        raise argparse.ArgumentTypeError(f"NAME=DIRECTORY: a git repository, and a name of {known}")
     return name, Path(folder)
 
 
@@ -119,7 +119,7 @@ def main() -> None:
         type=_source,
         action="append",
         default=[],
-        metavar="NAME=FOLDER",
+        metavar="NAME=DIRECTORY",
         help="a planner's git repository on this machine, instead of GitHub",
     )
     results = compare(dict(parser.parse_args().source))

@@ -124,7 +124,7 @@ def recorded() -> dict[str, Any]:
 def table(results: Mapping[str, Any]) -> str:
     """Return the table: what was measured, what ``vmn`` says now, and the recorded answers of the others."""
     lines = [
-        "| Question | Said by | Weights, GiB | KV cache, GiB | KV cache, tokens | Error of tokens |",
+        "| Question | Source | Weights, GiB | KV cache, GiB | KV cache, tokens | Error of tokens |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for question in QUESTIONS:
@@ -145,7 +145,7 @@ def _answers(question: Question, results: Mapping[str, Any]) -> Iterator[tuple[s
 
 
 def _row(question: str, name: str, answer: Answer, error: str) -> str:
-    sizes = ["not said" if gib is None else f"{gib:.2f}" for gib in (answer.weights_gib, answer.kv_gib)]
+    sizes = ["not reported" if gib is None else f"{gib:.2f}" for gib in (answer.weights_gib, answer.kv_gib)]
     return f"| {' | '.join([question, name, *sizes, f'{answer.tokens:,}', error])} |"
 
 

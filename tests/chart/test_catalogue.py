@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from chartfiles.catalogue import CATALOGUE as ENTRIES
-from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
+from kit.paths import CHART, CHECKOUT, MAIN_PRESETS, OTHER_PRESETS, name_of
 from kit.render import helm_program, render
 from vmn.app.validation import values_problems
 from vmn.app.values_file import command_line
 from vmn.core.planning.gpus import find_gpu
 
 pytestmark = pytest.mark.slow
-FILES = [*CATALOGUE, *(file for file in OVERLAYS if file.stem in ENTRIES)]
+FILES = [*OTHER_PRESETS, *(file for file in MAIN_PRESETS if file.stem in ENTRIES)]
 
 
-def test_catalogue_matches_the_folder() -> None:
+def test_catalogue_matches_the_directory() -> None:
     assert {file.stem for file in FILES} == set(ENTRIES)
 
 

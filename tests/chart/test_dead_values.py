@@ -13,7 +13,7 @@ import pytest
 from chartfiles.schema import schema_leaves
 from chartfiles.tables import lookup
 from kit.cases import valid_cases
-from kit.paths import CHART, CI_VALUES, OVERLAYS
+from kit.paths import CHART, CI_VALUES, MAIN_PRESETS
 from kit.render import HelmFailed, InvalidObjects, render
 from kit.samples import other_values
 from vmn.core.values.helm_messages import rule_problems
@@ -22,7 +22,7 @@ from vmn.core.values.yaml import merged, nested, parse_values
 pytestmark = pytest.mark.slow
 TRIED_PER_FILE = 4
 """Number of other values to try with each values file."""
-PLACES = [*CI_VALUES, *OVERLAYS, *valid_cases()]
+PLACES = [*CI_VALUES, *MAIN_PRESETS, *valid_cases()]
 
 
 def leaves() -> list[tuple[str, Mapping[str, Any]]]:

@@ -14,7 +14,7 @@ from chartfiles.tables import lookup
 from kit.documents.markdown import Block, anchors, blocks, dotted_names, links
 from kit.documents.release import MODEL
 from kit.documents.rules import check_commands
-from kit.paths import CHART, CHECKOUT, OVERLAYS, name_of
+from kit.paths import CHART, CHECKOUT, MAIN_PRESETS, name_of
 from kit.render import HelmFailed, helm_program, render
 from vmn.core.values.yaml import parse_values
 
@@ -79,7 +79,7 @@ def test_commands_fit_what_the_chart_renders(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks_in("yaml"), ids=titled)
-def test_values_render_over_the_defaults_or_over_an_overlay(block: Block) -> None:
+def test_values_render_over_the_defaults_or_over_a_preset(block: Block) -> None:
     for values in yaml.safe_load_all(block.text):
         files = [] if "name" in values.get("model", {}) else [MODEL]
         assert list(render(values, *files))
@@ -173,7 +173,7 @@ def test_index_links_every_guide() -> None:
     assert {file.name for file in folder.glob("*.md")} - {"README.md"} <= linked
 
 
-@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
+@pytest.mark.parametrize("file", MAIN_PRESETS, ids=name_of)
 def test_readme_of_presets_has_the_context_and_the_storage_of_the_preset(file: Path) -> None:
     text = (CHECKOUT / "values" / "README.md").read_text(encoding="utf-8")
     values = parse_values(file.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ class Started:
     """A run of fabric.sh beside the other scripts, with an entrypoint that prints its arguments and variables."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        """Run it in a folder until it exits, as a leader unless the settings differ."""
+        """Run it in a directory until it exits, as a leader unless the settings differ."""
         for file in [*(CHART / "files" / "engine").glob("*.sh"), *(CHART / "files" / "fabric").glob("*.sh")]:
             shutil.copy(file, folder)
         (folder / "entrypoint.sh").write_text(SAY, encoding="utf-8")

@@ -30,7 +30,7 @@ class Profile:
         limits: limits of vLLM's container other than GPUs.
         capabilities: that vLLM's container gets.
         root: whether it runs as root.
-        mounts: path in the container -> folder of the node.
+        mounts: path in the container -> directory of the node.
     """
 
     source: str

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kit.cases import valid_cases
-from kit.paths import CI_VALUES, OVERLAYS, name_of
+from kit.paths import CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import render
 from kit.score import complaints, exceptions
 
 pytestmark = pytest.mark.slow
-EVERY = [*OVERLAYS, *CI_VALUES, *valid_cases()]
+EVERY = [*MAIN_PRESETS, *CI_VALUES, *valid_cases()]
 
 
 @pytest.mark.parametrize("file", EVERY, ids=name_of)

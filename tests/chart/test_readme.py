@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from kit.cases import valid_cases
-from kit.paths import CHART, CI_VALUES, OVERLAYS
+from kit.paths import CHART, CI_VALUES, MAIN_PRESETS
 from kit.render import render
 
 TEXT = (CHART / "README.md").read_text(encoding="utf-8")
 HASH = re.compile(r"(?<=-)[0-9a-f]{8}$")
 """The end of a Job's name, which the README leaves open."""
-ANY_VALUES = [*CI_VALUES, *OVERLAYS, *valid_cases()]
+ANY_VALUES = [*CI_VALUES, *MAIN_PRESETS, *valid_cases()]
 NOT_IN_A_CASE: list[dict[str, Any]] = [
     {"model": {"name": "a/b"}, "auth": {"huggingFace": {"token": "hf_x"}}},
     {"model": {"name": "a/b"}, "fabric": {"profile": "mnnvl"}},

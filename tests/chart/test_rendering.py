@@ -8,10 +8,10 @@ import pytest
 
 from kit.cases import valid_cases
 from kit.diff import changed_paths
-from kit.paths import CHART, CI_VALUES, OVERLAYS, name_of
+from kit.paths import CHART, CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import Helm, helm_template, render
 
-EVERY = [*OVERLAYS, *CI_VALUES, *valid_cases()]
+EVERY = [*MAIN_PRESETS, *CI_VALUES, *valid_cases()]
 every_file = pytest.mark.parametrize("file", EVERY, ids=name_of)
 LABELS = {
     "app.kubernetes.io/name": "vllm-multinode",
@@ -21,7 +21,7 @@ LABELS = {
 
 
 def test_presets_and_ci_values_exist() -> None:
-    assert OVERLAYS
+    assert MAIN_PRESETS
     assert CI_VALUES
     assert valid_cases()
 
@@ -38,7 +38,7 @@ def test_chart_renders_the_same_with_either_helm(file: Path) -> None:
     assert changed_paths(four, three) == []
 
 
-@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
+@pytest.mark.parametrize("file", MAIN_PRESETS, ids=name_of)
 def test_chart_renders_the_same_when_rendered_twice(file: Path) -> None:
     texts = {
         helm_template(CHART, ["--values", str(file)], "{}", release="vllm", namespace="default", helm="helm")

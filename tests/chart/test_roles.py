@@ -9,7 +9,7 @@ import pytest
 
 from kit.cases import valid_cases
 from kit.diff import changed_paths
-from kit.paths import CI_VALUES, OVERLAYS, name_of
+from kit.paths import CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import render
 
 ALLOWED = (
@@ -23,7 +23,7 @@ ALLOWED_IN_CONTAINER = (
     r"(?:startup|liveness|readiness)Probe(?:\..*)?",
     r"lifecycle(?:\..*)?",
 )
-every_file = pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *valid_cases()], ids=name_of)
+every_file = pytest.mark.parametrize("file", [*MAIN_PRESETS, *CI_VALUES, *valid_cases()], ids=name_of)
 
 
 @every_file

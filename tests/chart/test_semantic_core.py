@@ -12,7 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from kit.cases import valid_cases
-from kit.paths import CI_VALUES, OVERLAYS, name_of
+from kit.paths import CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import render
 
 
@@ -31,11 +31,11 @@ def core(file: Path) -> dict[str, Any]:
     return {"replicas": spec["replicas"], "size": spec["leaderWorkerTemplate"]["size"], **roles}
 
 
-@pytest.mark.parametrize("file", OVERLAYS, ids=name_of)
+@pytest.mark.parametrize("file", MAIN_PRESETS, ids=name_of)
 def test_semantic_core_is_unchanged(file: Path, snapshot: SnapshotAssertion) -> None:
     assert core(file) == snapshot
 
 
-@pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *valid_cases()], ids=name_of)
+@pytest.mark.parametrize("file", [*MAIN_PRESETS, *CI_VALUES, *valid_cases()], ids=name_of)
 def test_inventory_is_unchanged(file: Path, snapshot: SnapshotAssertion) -> None:
     assert sorted(f"{kind}/{name}" for kind, name in render(None, file).inventory()) == snapshot

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.diff import changed_paths
-from kit.paths import CATALOGUE, CHART, CHECKOUT, OVERLAYS, name_of
+from kit.paths import CHART, CHECKOUT, MAIN_PRESETS, OTHER_PRESETS, name_of
 from kit.previous import Previous, previous
 from kit.render import render
 from kit.upgrades import Change, rows
@@ -18,7 +18,7 @@ from upgrade.table import CHANGES, values_text, with_the_same_values, with_today
 
 pytestmark = pytest.mark.slow
 
-every_overlay = pytest.mark.parametrize("file", [*OVERLAYS, *CATALOGUE], ids=name_of)
+every_preset = pytest.mark.parametrize("file", [*MAIN_PRESETS, *OTHER_PRESETS], ids=name_of)
 APPENDED = "\n# one line more\n"
 
 
@@ -45,10 +45,10 @@ def edited(file: Path, pattern: str, new: str) -> None:
 
 def a_few() -> Previous:
     """Return the previous chart with two of its values files."""
-    return replace(previous(), overlays=previous().overlays[:2])
+    return replace(previous(), presets=previous().presets[:2])
 
 
-@every_overlay
+@every_preset
 def test_pod_templates_do_not_change_with_the_charts_version(file: Path, newer: Path) -> None:
     before, after = render(None, file), render(None, file, chart=newer)
     groups = [one.one("LeaderWorkerSet")["spec"] for one in (before, after)]
@@ -60,7 +60,7 @@ def test_pod_templates_do_not_change_with_the_charts_version(file: Path, newer: 
 def test_pod_templates_change_with_their_scripts(copied: Path) -> None:
     with (copied / "files" / "engine" / "start.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
-    before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
+    before, after = render(None, MAIN_PRESETS[0]), render(None, MAIN_PRESETS[0], chart=copied)
     assert changed_paths(before.templates(), after.templates()) == [
         "leader.metadata.annotations.checksum/scripts",
         "worker.metadata.annotations.checksum/scripts",
@@ -70,14 +70,14 @@ def test_pod_templates_change_with_their_scripts(copied: Path) -> None:
 def test_pod_templates_do_not_change_with_the_script_of_helm_test(copied: Path) -> None:
     with (copied / "files" / "test" / "request.sh").open("a", encoding="utf-8") as script:
         script.write(APPENDED)
-    before, after = render(None, OVERLAYS[0]), render(None, OVERLAYS[0], chart=copied)
+    before, after = render(None, MAIN_PRESETS[0]), render(None, MAIN_PRESETS[0], chart=copied)
     assert before.one("LeaderWorkerSet") == after.one("LeaderWorkerSet")
     assert before.one("ConfigMap", "vllm-test") != after.one("ConfigMap", "vllm-test")
 
 
 def test_previous_chart_is_complete() -> None:
     assert len(previous().commit) == 40
-    assert list(render(None, previous().overlays[0], chart=previous().chart))
+    assert list(render(None, previous().presets[0], chart=previous().chart))
 
 
 def test_table_lists_exactly_the_fields_that_change() -> None:
@@ -157,4 +157,4 @@ def test_rows_name_the_files_when_only_some_change() -> None:
 
 
 def test_values_files_of_both_charts_are_compared() -> None:
-    assert {file.stem for file in OVERLAYS} <= set(with_todays_values(previous()))
+    assert {file.stem for file in MAIN_PRESETS} <= set(with_todays_values(previous()))

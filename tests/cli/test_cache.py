@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return the cache folder, which both pods of the stand-in share."""
+    """Return the cache directory, which both pods of the stand-in share."""
     root = tmp_path / "v1-some--model"
     (root / "triton").mkdir(parents=True)
     (root / "triton/kernel.so").write_text("compiled")
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(world: World, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    """Run ``vmn cache pack`` on a release whose pods have a cache folder."""
+    """Run ``vmn cache pack`` on a release whose pods have a cache directory."""
     program = folder / "bin/kubectl"
     program.parent.mkdir()
     program.write_text(KUBECTL)

@@ -46,7 +46,7 @@ def test_install_test_prints_the_exact_commands_and_runs_none_when_dry(run: Run,
     result = run("--dry-run", "--wait", "60")
     lines = result.stdout.replace(str(tmp_path.resolve()), "<TMP>").replace(str(tmp_path), "<TMP>").splitlines()
     chart = "<TMP>/checkout/charts/small"
-    overlay = "--values <TMP>/checkout/values/one.yaml"
+    preset = "--values <TMP>/checkout/values/one.yaml"
     assert lines[:4] == [
         "# ct lint",
         f"ct lint --charts {chart} --validate-yaml=false --validate-chart-schema=false",
@@ -54,7 +54,7 @@ def test_install_test_prints_the_exact_commands_and_runs_none_when_dry(run: Run,
         f"ct install --charts {chart} --helm-extra-args=--timeout=60s",
     ]
     assert (
-        f"helm install install-test {chart} --namespace vmn-install-test --create-namespace {overlay} "
+        f"helm install install-test {chart} --namespace vmn-install-test --create-namespace {preset} "
         "--wait --timeout=60s" in lines
     )
     assert lines[-1] == "kubectl delete namespace vmn-install-test --ignore-not-found --timeout=60s  # always"

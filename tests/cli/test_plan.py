@@ -57,7 +57,7 @@ LARGE: dict[str, Any] = {
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs the command in an empty folder."""
+    """Return a function that runs the command in an empty directory."""
     registry = tmp_path / "registry"
     registry.mkdir()
     for name, config in {"some/Small-8B": SMALL, "some/Large-671B": LARGE}.items():
@@ -226,7 +226,7 @@ def test_plan_names_the_field_when_a_configuration_is_broken(run: Run, content: 
 
 
 @pytest.mark.parametrize("where", ["own/config.json", "own"])
-def test_plan_takes_any_configuration_in_a_file_or_folder(run: Run, where: str) -> None:
+def test_plan_takes_any_configuration_in_a_file_or_directory(run: Run, where: str) -> None:
     Path("own").mkdir()
     Path("own/config.json").write_text(json.dumps(SMALL))
     result = run("--config", where, "--gpu", "l4", "--max-model-len", "4096")

@@ -17,7 +17,7 @@ from vmn.core.preflight.result import failed, passed, skipped, warned
 from vmn.report.preflight import as_json, text
 
 Run = Callable[..., Result]
-OVERLAY = CHECKOUT / "values/deepseek-r1.yaml"
+PRESET = CHECKOUT / "values/deepseek-r1.yaml"
 KUBECONFIG = {
     "apiVersion": "v1",
     "kind": "Config",
@@ -46,19 +46,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_preflight_ends_with_3_when_no_cluster_is_configured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nonexistent")
-    done = run("-f", str(OVERLAY))
+    done = run("-f", str(PRESET))
     assert done.exit_code == 3
     assert "No cluster is configured" in done.stderr
     assert "KUBECONFIG" in done.stderr
 
 
 def test_preflight_ends_with_3_and_names_the_existing_contexts(run: Run) -> None:
-    done = run("-f", str(OVERLAY), "--context", "there")
+    done = run("-f", str(PRESET), "--context", "there")
     assert (done.exit_code, done.stderr) == (3, "vmn: Context there does not exist. Use one of here.\n")
 
 
 def test_preflight_ends_with_3_when_the_cluster_does_not_answer(run: Run) -> None:
-    done = run("-f", str(OVERLAY))
+    done = run("-f", str(PRESET))
     assert done.exit_code == 3
     assert "https://127.0.0.1:9 does not answer" in done.stderr
 
@@ -66,7 +66,7 @@ def test_preflight_ends_with_3_when_the_cluster_does_not_answer(run: Run) -> Non
 def test_preflight_ends_with_1_when_the_chart_refuses_the_values(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text("group: {nodes: 0}\n")
-    done = run("-f", str(OVERLAY), "-f", str(file))
+    done = run("-f", str(PRESET), "-f", str(file))
     assert done.exit_code == 1
     assert "the chart refuses the values. Run `vmn validate` for details" in done.stderr
     assert "group/nodes" in done.stderr or "group.nodes" in done.stderr

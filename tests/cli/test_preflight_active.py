@@ -29,7 +29,7 @@ from vmn.core.cluster.lws import NAME
 
 pytestmark = pytest.mark.slow
 
-OVERLAY = CHECKOUT / "values/deepseek-r1.yaml"
+PRESET = CHECKOUT / "values/deepseek-r1.yaml"
 SAME: dict[str, Any] = {
     "shm": {"total": 32 * 2**30, "free": 32 * 2**30},
     "cache": {"user": 2000, "paths": {"/cache/home": None, "/models/huggingface": None}},
@@ -54,7 +54,7 @@ def cluster() -> HealthyCluster:
 @pytest.fixture
 def fake(cluster: HealthyCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
     """Serve that cluster, with its kubeconfig in KUBECONFIG. The interrupted command below renders the chart itself."""
-    documents = render(None, OVERLAY, namespace=NAMESPACE).documents
+    documents = render(None, PRESET, namespace=NAMESPACE).documents
     monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
     monkeypatch.setattr(probe_job, "PERIOD", 0.02)
     monkeypatch.setattr("vmn.core.preflight.probe.progress.STUCK_SECONDS", 0.2)
@@ -68,7 +68,7 @@ def fake(cluster: HealthyCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def preflight(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["preflight", "-f", str(OVERLAY), *arguments])
+    return CliRunner().invoke(main, ["preflight", "-f", str(PRESET), *arguments])
 
 
 def actively(*arguments: str) -> tuple[Result, dict[str, dict[str, Any]]]:
@@ -242,7 +242,7 @@ def test_interrupt_leaves_nothing(fake: JobCluster, sign: signal.Signals) -> Non
         *vmn,
         "preflight",
         "-f",
-        str(OVERLAY),
+        str(PRESET),
         "--active",
     ]  # a shell's & ignores it
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}

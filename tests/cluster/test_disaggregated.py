@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="needs LeaderWorkerSet with enableDisaggregatedSet"),
     pytest.mark.usefixtures("simulated_nodes"),
 ]
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 ROLE = "disaggregatedset.x-k8s.io/role"
 ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 LIMIT = 90
@@ -31,7 +31,7 @@ def role(name: str, namespace: str) -> Object:
     """Return the role that a release of the chart makes, as docs/disaggregation.md has its values."""
     transfer = {"kv_connector": "NixlConnector", "kv_role": ROLES[name]}
     values: dict[str, Any] = {**simulated.VALUES, "engine": {"args": {"kv-transfer-config": transfer}}}
-    rendered = render(values, OVERLAY, release=name, namespace=namespace)
+    rendered = render(values, PRESET, release=name, namespace=namespace)
     spec: Object = copy.deepcopy(rendered.one("LeaderWorkerSet")["spec"])
     spec["rolloutStrategy"]["rollingUpdateConfiguration"].pop("partition")
     for template in ("leaderTemplate", "workerTemplate"):

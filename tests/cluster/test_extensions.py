@@ -12,7 +12,7 @@ from kit.paths import CHECKOUT
 from kit.release import Release
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 GATEWAY = {"httpRoute": {"parentRefs": [{"name": "public", "namespace": "gateways"}], "hostnames": ["a.example.com"]}}
 KEDA = {"type": "keda", "prometheus": {"url": "http://prometheus.monitoring:9090"}, "runningRequests": 64}
 
@@ -32,6 +32,6 @@ def test_helm_names_the_kind_that_the_cluster_lacks(
     definition = f"{kind.lower()}s.{version.partition('/')[0]}"
     if get("customresourcedefinition", definition):
         pytest.skip(f"this cluster has {definition}")
-    refused = release.install(OVERLAY, values=values, check=False)
+    refused = release.install(PRESET, values=values, check=False)
     assert refused.code != 0
     assert f'no matches for kind "{kind}" in version "{version}"' in refused.stderr

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.cluster import Done, get, run
-from kit.paths import CATALOGUE, CHECKOUT, CI_VALUES, OVERLAYS
+from kit.cluster import get, run
+from kit.paths import CHECKOUT, CI_VALUES, MAIN_PRESETS, OTHER_PRESETS
 from kit.progress import step
 from kit.simulated import at_least
+from vmn.adapters.programs import Done
 
 pytestmark = pytest.mark.cluster
 LIMIT = 900
@@ -19,7 +20,7 @@ LIMIT = 900
 NODES = 8
 """Four for two groups, once for each command: with fewer, two releases can each hold a part of what both wait for."""
 EXTRA = CHECKOUT / "tests" / "cluster" / "simulated-values.yaml"
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 
 
 def install_test(*options: str) -> Done:
@@ -37,7 +38,7 @@ def done(namespace: str, simulated_nodes: None) -> dict[str, Done]:
         ThreadPoolExecutor(2) as pool,
     ):
         whole = pool.submit(install_test)
-        upgrade = pool.submit(install_test, "--upgrade", "--values", str(OVERLAY), "--namespace", namespace)
+        upgrade = pool.submit(install_test, "--upgrade", "--values", str(PRESET), "--namespace", namespace)
         return {"whole": whole.result(), "upgrade": upgrade.result()}
 
 
@@ -55,11 +56,11 @@ def failures(said: str) -> str:
     return "\n".join(item for item in items if f"<== {item.splitlines()[0][4:]}: FAILED" in item)
 
 
-def test_install_test_passes_over_the_chart_and_every_overlay(done: dict[str, Done]) -> None:
+def test_install_test_passes_over_the_chart_and_every_preset(done: dict[str, Done]) -> None:
     assert [item["item"] for item in results(done["whole"])] == [
         "ct lint",
         "ct install",
-        *(f"preset {file.name}" for file in sorted([*CATALOGUE, *OVERLAYS])),
+        *(f"preset {file.name}" for file in sorted([*OTHER_PRESETS, *MAIN_PRESETS])),
     ]
     assert get("namespace", "vmn-install-test") is None
 

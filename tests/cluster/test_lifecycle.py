@@ -19,7 +19,7 @@ from kit.render import Helm, helm_program
 pytestmark = pytest.mark.cluster
 LIMIT = 90
 """Seconds in which a group of simulated pods is recreated."""
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 
 
 def with_values(**values: Any) -> dict[str, Any]:
@@ -39,11 +39,11 @@ def has_in_all(release: Release, word: str) -> bool:
 
 
 def test_upgrade_rolls_the_group_and_rollback_brings_the_arguments_back(release: Release) -> None:
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     release.wait_available(LIMIT)
     first, before = release.uids(), arguments(release)
 
-    release.upgrade(OVERLAY, values=with_values(engine={"args": {"max-num-seqs": 7}}))
+    release.upgrade(PRESET, values=with_values(engine={"args": {"max-num-seqs": 7}}))
     release.wait_available(LIMIT, without=first)
     assert has_in_all(release, "--max-num-seqs")
     second = release.uids()
@@ -54,10 +54,10 @@ def test_upgrade_rolls_the_group_and_rollback_brings_the_arguments_back(release:
 
 
 def test_upgrade_leaves_the_pods_alone_when_nothing_in_them_changes(release: Release) -> None:
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     release.wait_available(LIMIT)
     before = release.uids()
-    release.upgrade(OVERLAY, values=with_values(service={"annotations": {"example.com/team": "inference"}}))
+    release.upgrade(PRESET, values=with_values(service={"annotations": {"example.com/team": "inference"}}))
     release.wait_available(LIMIT)
     service = get("service", "vllm-leader", release.namespace)
     assert service
@@ -68,7 +68,7 @@ def test_upgrade_leaves_the_pods_alone_when_nothing_in_them_changes(release: Rel
 def test_uninstall_leaves_nothing(release: Release) -> None:
     before = inventory(release.namespace)
     token = {"huggingFace": {"existingSecret": None, "token": "hf_example"}}
-    release.install(OVERLAY, values=with_values(auth=token, group={"replicas": 2}))
+    release.install(PRESET, values=with_values(auth=token, group={"replicas": 2}))
     release.wait_available(LIMIT)
     kinds = {kind for kind, _ in inventory(release.namespace) - before}
     assert kinds >= {
@@ -85,12 +85,12 @@ def test_uninstall_leaves_nothing(release: Release) -> None:
 
 
 def test_second_group_comes_with_a_budget_for_whole_groups_when_scaled(release: Release) -> None:
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     release.wait_available(LIMIT)
     first = release.uids()
     assert objects("poddisruptionbudgets", namespace=release.namespace) == []
 
-    release.upgrade(OVERLAY, values=with_values(group={"replicas": 2}))
+    release.upgrade(PRESET, values=with_values(group={"replicas": 2}))
     release.wait_available(LIMIT)
     wait_until("second group", lambda: len(release.pods()) == 4, LIMIT, state=release.describe)
     release.wait_available(LIMIT)
@@ -147,31 +147,31 @@ def status(kind: str, name: str, release: Release) -> dict[str, Any]:
 @pytest.mark.parametrize("helm", get_args(Helm))
 def test_upgrade_keeps_what_kubectl_scaled_when_replicas_are_null(release: Release, helm: Helm) -> None:
     own = Release(release.namespace, helm=str(helm_program(helm)))
-    own.install(OVERLAY, values=with_values(group={"replicas": None}))
+    own.install(PRESET, values=with_values(group={"replicas": None}))
     own.wait_available(LIMIT)
     assert replicas(own) == 1, "LeaderWorkerSet's default"
     kubectl("scale", LWS, own.name, "--replicas=2", namespace=own.namespace)
-    own.upgrade(OVERLAY, values=with_values(group={"replicas": None}, service={"annotations": {"a.example/b": "c"}}))
+    own.upgrade(PRESET, values=with_values(group={"replicas": None}, service={"annotations": {"a.example/b": "c"}}))
     assert replicas(own) == 2
     own.wait_available(LIMIT)
 
 
 def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(release: Release) -> None:
     """Helm 4 applies on the server, which does not take back what another wrote, unless it is told to."""
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     kubectl("scale", LWS, release.name, "--replicas=2", namespace=release.namespace)
-    refused = release.upgrade(OVERLAY, values=simulated.VALUES, check=False)
+    refused = release.upgrade(PRESET, values=simulated.VALUES, check=False)
     assert refused.code != 0
     assert "conflict" in refused.stderr
     assert ".spec.replicas" in refused.stderr
-    release.upgrade(OVERLAY, values=simulated.VALUES, options=["--force-conflicts"])
+    release.upgrade(PRESET, values=simulated.VALUES, options=["--force-conflicts"])
     assert replicas(release) == 1
 
 
 def test_replicas_fall_to_one_when_a_number_becomes_null(release: Release) -> None:
     """A number without an owner gets LeaderWorkerSet's default. Scale first, or let an autoscaler own it."""
-    release.install(OVERLAY, values=with_values(group={"replicas": 2}))
-    release.upgrade(OVERLAY, values=with_values(group={"replicas": None}))
+    release.install(PRESET, values=with_values(group={"replicas": 2}))
+    release.upgrade(PRESET, values=with_values(group={"replicas": None}))
     assert replicas(release) == 1
 
 
@@ -183,7 +183,7 @@ def replicas(release: Release) -> int:
 
 
 def test_group_is_recreated_elsewhere_when_a_node_is_lost(release: Release) -> None:
-    release.install(OVERLAY, values=with_values(scheduling=simulated.VALUES["scheduling"] | {"nodeLossSeconds": 0}))
+    release.install(PRESET, values=with_values(scheduling=simulated.VALUES["scheduling"] | {"nodeLossSeconds": 0}))
     release.wait_available(LIMIT)
     before = release.uids()
     worker = release.pod("vllm-0-1")

@@ -26,7 +26,7 @@ only_here = pytest.mark.skipif(
     not simulated.is_local_cluster(),
     reason="takes a controller away that others may need",
 )
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
@@ -100,7 +100,7 @@ def preflight(folder: Path, namespace: str, values: Mapping[str, Any], *options:
     """Return the exit status and the findings for DeepSeek R1 on simulated nodes."""
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(merged(simulated.VALUES, values)), encoding="utf-8")
-    files = ["--values", str(OVERLAY), "--values", str(file)]
+    files = ["--values", str(PRESET), "--values", str(file)]
     done = CliRunner().invoke(main, ["preflight", *files, "--namespace", namespace, "-o", "json", *options])
     assert done.exit_code in (0, 1), done.output
     found: list[Object] = json.loads(done.stdout)["findings"]

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="installs Kueue, which others may have"),
     pytest.mark.usefixtures("simulated_nodes", "kueue"),
 ]
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 API = "kueue.x-k8s.io/v1beta2"
 BLOCK = "vllm-test/block"
 TWO_GROUPS = {"group": {"replicas": 2}}
@@ -104,9 +104,9 @@ def workloads(namespace: str) -> object:
 def test_second_release_waits_until_the_first_is_gone(namespace: str) -> None:
     first, second = Release(namespace, "first"), Release(namespace, "second")
     with queue(first, second, groups=1):
-        first.install(OVERLAY, values=values())
+        first.install(PRESET, values=values())
         first.wait_available(LIMIT)
-        second.install(OVERLAY, values=values())
+        second.install(PRESET, values=values())
         wait_until("gated leader", lambda: gated(second), 30, state=second.describe)
         with pytest.raises(AssertionError):
             wait_until("a pod on a node", lambda: placed(second), QUIET)
@@ -122,7 +122,7 @@ def placed(release: Release) -> list[str]:
 
 def test_group_that_is_recreated_keeps_its_place(release: Release) -> None:
     with queue(release, groups=1):
-        release.install(OVERLAY, values=values())
+        release.install(PRESET, values=values())
         release.wait_available(LIMIT)
         before = release.uids()
         kubectl("delete", "pod", "vllm-0-1", "--wait=false", namespace=release.namespace)
@@ -131,7 +131,7 @@ def test_group_that_is_recreated_keeps_its_place(release: Release) -> None:
 
 def test_two_groups_with_nodes_for_one_take_turns_in_a_queue(release: Release) -> None:
     with queue(release, groups=1):
-        release.install(OVERLAY, values=values() | TWO_GROUPS)
+        release.install(PRESET, values=values() | TWO_GROUPS)
         wait_until("one whole group", lambda: len(placed(release)) == 2, LIMIT, state=release.describe)
         assert len({pod["metadata"]["labels"][GROUP] for pod in release.pods() if pod["spec"].get("nodeName")}) == 1
         assert verdict(ask(release.namespace)) == "scheduling-gated"
@@ -141,7 +141,7 @@ def test_two_groups_with_nodes_for_one_hold_a_node_each_without_a_queue(release:
     """The scheduler takes pod by pod: the leaders first, or not, which is a matter of milliseconds; here they are."""
     nodes = [node["metadata"]["name"] for node in simulated.nodes()][:2]
     where = {"nodeSelector": {"vllm-test/part": "yes"}, "tolerations": simulated.VALUES["scheduling"]["tolerations"]}
-    release.install(OVERLAY, values={"scheduling": where} | TWO_GROUPS)
+    release.install(PRESET, values={"scheduling": where} | TWO_GROUPS)
     wait_until("all pods", lambda: len(release.pods()) == 4, LIMIT, state=release.describe)
     for leader, node in zip(("vllm-0", "vllm-1"), nodes, strict=True):
         bind(leader, node, release.namespace)
@@ -166,17 +166,17 @@ def bind(pod: str, node: str, namespace: str) -> None:
 
 def test_rollout_comes_to_its_end(release: Release) -> None:
     with queue(release, groups=2):
-        release.install(OVERLAY, values=values() | TWO_GROUPS)
+        release.install(PRESET, values=values() | TWO_GROUPS)
         release.wait_available(LIMIT)
         before = release.uids()
-        release.upgrade(OVERLAY, values=values() | TWO_GROUPS | {"engine": {"args": {"max-num-seqs": 7}}})
+        release.upgrade(PRESET, values=values() | TWO_GROUPS | {"engine": {"args": {"max-num-seqs": 7}}})
         release.wait_available(LIMIT, without=before)
 
 
 def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> None:
     with queue(release, groups=1):
-        release.install(OVERLAY, values=values())
-        refused = release.upgrade(OVERLAY, values=values(queueName="other"), check=False)
+        release.install(PRESET, values=values())
+        refused = release.upgrade(PRESET, values=values(queueName="other"), check=False)
         assert refused.code != 0
         assert "field is immutable" in refused.stderr
 
@@ -190,7 +190,7 @@ def test_group_lands_in_one_block(release: Release) -> None:
         simulated.labelled(f"{BLOCK}=block-1", nodes[1::2]),
         queue(release, groups=2, topology=True),
     ):
-        release.install(OVERLAY, values=values(topology={"required": BLOCK}))
+        release.install(PRESET, values=values(topology={"required": BLOCK}))
         release.wait_available(LIMIT)
         found = placed(release)
         assert len(set(found)) == 2

@@ -14,7 +14,7 @@ from kit.progress import wait_until
 from kit.release import Release
 
 pytestmark = pytest.mark.cluster
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 CASES = [
     next(case for case in invalid_cases() if {item.ring for item in expected(case)} == {ring})
     for ring in ("schema", "rules")
@@ -36,7 +36,7 @@ def test_install_leaves_nothing_when_values_are_refused(release: Release, case: 
 
 def test_install_shows_the_webhooks_reason_and_uninstall_cleans_up_when_the_server_refuses(release: Release) -> None:
     before = inventory(release.namespace)
-    done = release.install(OVERLAY, values={**simulated.VALUES, **TOO_MANY}, check=False)
+    done = release.install(PRESET, values={**simulated.VALUES, **TOO_MANY}, check=False)
     assert done.code != 0
     assert "the product of replicas and worker replicas must not exceed" in done.stderr
     assert not release.pods()

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(not simulated.is_local_cluster(), reason="the API server must reach the test's own process"),
 ]
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 LIMIT = 120
 """Seconds; the controller looks every 15."""
 WAITING = "vllm:num_requests_waiting"
@@ -51,7 +51,7 @@ def test_groups_come_and_go_with_the_waiting_requests_and_an_upgrade_keeps_them(
     release: Release, metrics: Metrics
 ) -> None:
     metrics.per_pod[WAITING] = 0
-    release.install(OVERLAY, values=VALUES)
+    release.install(PRESET, values=VALUES)
     release.wait_available(LIMIT)
     assert groups(release) == 1
 
@@ -63,7 +63,7 @@ def test_groups_come_and_go_with_the_waiting_requests_and_an_upgrade_keeps_them(
     assert ("vllm-0",) in names, "it looked at leaders alone"
     wait_until("budget of one group", lambda: allowed(release) == 1, 60, state=lambda: allowed(release))
 
-    release.upgrade(OVERLAY, values={**VALUES, "service": {"annotations": {"example.com/team": "inference"}}})
+    release.upgrade(PRESET, values={**VALUES, "service": {"annotations": {"example.com/team": "inference"}}})
     assert groups(release) == 2, "the upgrade set the number back"
 
     metrics.per_pod[WAITING] = 0

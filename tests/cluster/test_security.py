@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 LEVEL = "pod-security.kubernetes.io/enforce"
 LIMIT = 90
 """Seconds for simulated pods to be made."""
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 PASSES: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "a user that the cluster chooses": {"security": {"userId": None}},
@@ -51,7 +51,7 @@ def admission(folder: Path, namespace: str, values: Mapping[str, Any]) -> Mappin
     """Return what preflight says of the admission of the pods."""
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(merged(simulated.VALUES, values)), encoding="utf-8")
-    command = ["preflight", "--values", str(OVERLAY), "--values", str(file), "--namespace", namespace, "-o", "json"]
+    command = ["preflight", "--values", str(PRESET), "--values", str(file), "--namespace", namespace, "-o", "json"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code in (0, 1), done.output
     found: Mapping[str, Any] = next(
@@ -64,7 +64,7 @@ def admission(folder: Path, namespace: str, values: Mapping[str, Any]) -> Mappin
 def test_restricted_namespace_takes_the_pods(name: str, restricted: str, release: Release, tmp_path: Path) -> None:
     values = merged(simulated.VALUES, PASSES[name])
     assert admission(tmp_path, restricted, PASSES[name])["status"] == "PASS"
-    release.install(OVERLAY, values=values)
+    release.install(PRESET, values=values)
     release.wait_available(LIMIT)
     assert len(release.pods()) == 2
 
@@ -87,7 +87,7 @@ def test_fabric_that_opens_more_is_refused_there_and_preflight_says_so_before(
 
 
 def test_server_makes_no_pod_of_a_fabric_that_needs_root(restricted: str, release: Release) -> None:
-    release.install(OVERLAY, values=merged(simulated.VALUES, REFUSED["infiniband"]))
+    release.install(PRESET, values=merged(simulated.VALUES, REFUSED["infiniband"]))
 
     def refused() -> list[str]:
         events = objects("events", namespace=restricted)

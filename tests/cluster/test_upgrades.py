@@ -12,7 +12,7 @@ import pytest
 from chartfiles.schema import schema_leaves
 from chartfiles.tables import lookup
 from kit import simulated
-from kit.cluster import Done, Object, create, kubectl
+from kit.cluster import Object, create, kubectl
 from kit.diff import changed_paths
 from kit.documents.markdown import prose
 from kit.paths import CHART, CHECKOUT
@@ -23,12 +23,13 @@ from kit.render import HelmFailed, InvalidObjects, Manifests, render
 from kit.samples import other_values
 from kit.upgrades import changes
 from upgrade.table import UPGRADING
+from vmn.adapters.programs import Done
 from vmn.core.values.yaml import merged, nested, parse_values
 
 pytestmark = pytest.mark.cluster
 LIMIT = 90
 """Seconds in which a group of simulated pods is recreated."""
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 ONE_NODE = CHECKOUT / "values" / "gpt-oss-120b.h100x1.yaml"
 BASE = merged(
     simulated.VALUES, {"group": {"replicas": 2}, "auth": {"huggingFace": {"existingSecret": None, "token": "x"}}}
@@ -39,7 +40,7 @@ TEMPLATES = ("spec.leaderWorkerTemplate.leaderTemplate.", "spec.leaderWorkerTemp
 
 def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
     """With the same values: the pods stay, unless tests/upgrade/changes.md lists a field that restarts them."""
-    file = next(file for file in previous().overlays if file.name == OVERLAY.name)
+    file = next(file for file in previous().presets if file.name == PRESET.name)
     before = render(simulated.VALUES, file, chart=previous().chart, namespace=release.namespace)
     after = render(simulated.VALUES, file, namespace=release.namespace)
     group = [one.one("LeaderWorkerSet")["spec"]["leaderWorkerTemplate"] for one in (before, after)]
@@ -91,7 +92,7 @@ def ways() -> dict[str, list[dict[str, Any]]]:
     """Return for each value's key values that differ from the defaults in it alone, the likeliest first."""
     schema = parse_values((CHART / "values.schema.yaml").read_text(encoding="utf-8"))
     defaults = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
-    now = merged(merged(defaults, parse_values(OVERLAY.read_text(encoding="utf-8"))), BASE)
+    now = merged(merged(defaults, parse_values(PRESET.read_text(encoding="utf-8"))), BASE)
     return {
         key: [merged(BASE, nested(key.split("."), value)) for value in other_values(leaf, lookup(now, key), schema)[:3]]
         for key, leaf in schema_leaves(schema)
@@ -126,7 +127,7 @@ def said_of(namespace: str, before: Manifests, ways: list[dict[str, Any]]) -> st
     """Return what the server says to the first of some values that changes more than pods, None when none does."""
     for values in ways:
         try:
-            documents = changed(before, render(values, OVERLAY, namespace=namespace))
+            documents = changed(before, render(values, PRESET, namespace=namespace))
         except (HelmFailed, InvalidObjects):
             continue
         if documents:
@@ -136,8 +137,8 @@ def said_of(namespace: str, before: Manifests, ways: list[dict[str, Any]]) -> st
 
 
 def test_only_the_named_values_lead_to_a_field_that_can_not_be_changed(release: Release) -> None:
-    release.install(OVERLAY, values=BASE)
-    before = render(BASE, OVERLAY, namespace=release.namespace)
+    release.install(PRESET, values=BASE)
+    before = render(BASE, PRESET, namespace=release.namespace)
     with step("every value that changes more than pods, on the server"), ThreadPoolExecutor(4) as pool:
         asked = {key: pool.submit(said_of, release.namespace, before, values) for key, values in ways().items()}
         said = {key: text for key, one in asked.items() if (text := one.result()) is not None}
@@ -152,8 +153,8 @@ def test_only_the_named_values_lead_to_a_field_that_can_not_be_changed(release: 
 
 def test_server_says_it_when_a_field_can_not_be_changed(release: Release) -> None:
     """The twin of the test above: the way in which it asks does find a refusal."""
-    release.install(OVERLAY, values=BASE)
-    secret = render(BASE, OVERLAY, namespace=release.namespace).one("Secret")
+    release.install(PRESET, values=BASE)
+    secret = render(BASE, PRESET, namespace=release.namespace).one("Secret")
     done = try_out([{**secret, "type": "example.com/other"}], release.namespace)
     assert done.code != 0
     assert "field is immutable" in done.stderr
@@ -180,10 +181,10 @@ def said_in_upgrading(words: str) -> bool:
 @pytest.mark.parametrize("value", TAKEN)
 def test_upgrade_takes_over_nothing_that_the_release_did_not_make(release: Release, value: str) -> None:
     thing, values = TAKEN[value]
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     create(thing, release.namespace)
     try:
-        done = release.upgrade(OVERLAY, values=merged(simulated.VALUES, values), check=False)
+        done = release.upgrade(PRESET, values=merged(simulated.VALUES, values), check=False)
     finally:
         kubectl("delete", thing["kind"], "taken", namespace=release.namespace)
     assert done.code != 0
@@ -195,8 +196,8 @@ def test_upgrade_takes_over_nothing_that_the_release_did_not_make(release: Relea
 
 def test_service_account_that_is_there_is_used_when_none_is_made(release: Release) -> None:
     """What UPGRADING.md says to do instead."""
-    release.install(OVERLAY, values=simulated.VALUES)
-    release.upgrade(OVERLAY, values=merged(simulated.VALUES, {"serviceAccount": {"create": False, "name": "default"}}))
+    release.install(PRESET, values=simulated.VALUES)
+    release.upgrade(PRESET, values=merged(simulated.VALUES, {"serviceAccount": {"create": False, "name": "default"}}))
     group = release.group()
     assert group
     template = group["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
@@ -206,10 +207,10 @@ def test_service_account_that_is_there_is_used_when_none_is_made(release: Releas
 def test_subgroups_are_taken_by_a_release_that_is_installed_again(release: Release) -> None:
     """What UPGRADING.md says to do instead; and the way back is refused too."""
     values = merged(simulated.VALUES, {"scheduling": {"subGroup": {"size": 2}}})
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     release.uninstall()
-    release.install(OVERLAY, values=values)
-    done = release.upgrade(OVERLAY, values=simulated.VALUES, check=False)
+    release.install(PRESET, values=values)
+    done = release.upgrade(PRESET, values=simulated.VALUES, check=False)
     assert done.code != 0
     words = "cannot remove subGroupSize after enabled"
     assert words in done.stderr
@@ -218,10 +219,10 @@ def test_subgroups_are_taken_by_a_release_that_is_installed_again(release: Relea
 
 def test_old_name_goes_when_fullname_override_changes(release: Release) -> None:
     """Nothing is refused: Helm makes everything under the new name, then removes the old."""
-    release.install(OVERLAY, values=simulated.VALUES)
+    release.install(PRESET, values=simulated.VALUES)
     release.wait_available(LIMIT)
     renamed = Release(release.namespace, name=release.name)
-    renamed.upgrade(OVERLAY, values=merged(simulated.VALUES, {"fullnameOverride": "other"}))
+    renamed.upgrade(PRESET, values=merged(simulated.VALUES, {"fullnameOverride": "other"}))
     names = {one["metadata"]["name"] for one in release.manifest() if one["kind"] == "LeaderWorkerSet"}
     assert names == {"other"}
     assert release.group() is None

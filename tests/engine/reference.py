@@ -12,7 +12,7 @@ from kit.cluster import Object, background, run
 from kit.paths import CHECKOUT
 from kit.scripts import free_port
 
-OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
+PRESET = CHECKOUT / "values" / "tiny-cpu.yaml"
 REQUEST: dict[str, Any] = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
 ANSWER = " top destination for foodies, with"
 USAGE = (5, 7, 12)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from engine.reference import OVERLAY
+from engine.reference import PRESET
 from kit.cluster import Object, inventory, present
 from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
@@ -72,7 +72,7 @@ def arguments(folder: Path, namespace: str, values: Mapping[str, Any]) -> list[s
     """Return the command line for the tiny model with other values."""
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
-    return ["preflight", "-f", str(OVERLAY), "-f", str(file), "--namespace", namespace, "--active"]
+    return ["preflight", "-f", str(PRESET), "-f", str(file), "--namespace", namespace, "--active"]
 
 
 @contextmanager

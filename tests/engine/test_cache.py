@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.reference import ANSWER, OVERLAY, USAGE, ask
+from engine.reference import ANSWER, PRESET, USAGE, ask
 from kit.cluster import kubectl, run
 from kit.paths import CHECKOUT
 from kit.progress import say
@@ -34,7 +34,7 @@ def localcluster(*arguments: str) -> None:
 
 @pytest.fixture
 def new() -> Iterator[str]:
-    """Give an empty folder on the nodes, and remove it at the end."""
+    """Give an empty directory on the nodes, and remove it at the end."""
     folder = f"{ON_NODES}/new-{secrets.token_hex(3)}"
     localcluster("on", "node-1", "install", "--directory", "--mode=777", folder)
     yield folder
@@ -43,7 +43,7 @@ def new() -> Iterator[str]:
 
 def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, new: str, tmp_path: Path) -> None:
     file = tmp_path / "bundle.oci.tar"
-    release.install(OVERLAY)
+    release.install(PRESET)
     release.wait_available(START_LIMIT)
     packed = ("cache", "pack", "--namespace", release.namespace, "--write", str(file), "--format", "oci", "-o", "json")
     said = json.loads(vmn(*packed))
@@ -54,10 +54,10 @@ def test_new_caches_are_filled_from_a_bundle_that_is_an_image(release: Release, 
 
     bundle = {"type": "image", "image": f"vllm-cache:{said['key']}"}
     before = release.uids()
-    release.upgrade(OVERLAY, values={"cache": {"hostPath": new, "bundle": bundle}})
+    release.upgrade(PRESET, values={"cache": {"hostPath": new, "bundle": bundle}})
     release.wait_available(START_LIMIT, without=before)
     logs = [release.logs("vllm-0", "vllm-leader"), release.logs("vllm-0-1", "vllm-worker")]
-    assert sum("filled the caches from the bundle of" in log for log in logs) == 1, "the pods share the folder"
+    assert sum("filled the caches from the bundle of" in log for log in logs) == 1, "the pods share the directory"
     files = ("exec", "vllm-0", "-c", "vllm-leader", "--", "find", f"/cache/{said['key']}", "-name", "modelinfos")
     assert kubectl(*files, namespace=release.namespace).stdout
     assert ask(release.namespace) == (ANSWER, USAGE)

@@ -10,7 +10,7 @@ import pytest
 
 from kit.cases import valid_cases
 from kit.insidevllm import ask
-from kit.paths import CI_VALUES, OVERLAYS, name_of
+from kit.paths import CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import Manifests, render
 from kit.startscript import vllm_words
 
@@ -43,7 +43,7 @@ UNKNOWN = "--not-a-flag"
 
 def rendered() -> Iterator[tuple[str, Manifests]]:
     """Yield the rendered chart by a name, for every values file and for more values."""
-    for file in [*OVERLAYS, *CI_VALUES, *valid_cases()]:
+    for file in [*MAIN_PRESETS, *CI_VALUES, *valid_cases()]:
         yield f"{file.parent.name}/{name_of(file)}", render(None, file)
     for name, values in WITH_VALUES.items():
         yield name, render({"model": R1, **values})

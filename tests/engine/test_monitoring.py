@@ -17,7 +17,7 @@ import pytest
 from engine.reference import ask
 from faults.injections import LEADER, WORKER, kill_server, pod
 from faults.scene import START_LIMIT, Scene
-from faults.styles import OVERLAY, Chart
+from faults.styles import PRESET, Chart
 from kit import nodeprocesses, prometheus
 from kit.cluster import background
 from kit.collector import PATH, Collector, collector
@@ -108,7 +108,7 @@ def kube_state_metrics(namespace: str) -> Iterator[Document]:
 @pytest.fixture(scope="module")
 def watched(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Start Prometheus, then the tiny model."""
-    manifests = render(WATCHED, OVERLAY, namespace=namespace)
+    manifests = render(WATCHED, PRESET, namespace=namespace)
     folder = tmp_path_factory.mktemp("prometheus")
     scrape = prometheus.scrape(manifests.one("PodMonitor"), folder / "pods.json")
     rules = manifests.one("PrometheusRule")

@@ -14,7 +14,7 @@ from kit.progress import say, wait_until
 from kit.release import Release
 
 pytestmark = pytest.mark.engine
-OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
+PRESET = CHECKOUT / "values" / "tiny-cpu.yaml"
 BACKOFF_SECONDS = 15
 """How long the container of a failed start stays, and its log with it."""
 VALUES = {"engine": {"backend": "ray"}, "startup": {"backoffSeconds": BACKOFF_SECONDS}}
@@ -34,7 +34,7 @@ def log(namespace: str, pod: str) -> str:
 
 def pod_of(name: str, command: str) -> dict[str, Any]:
     """Return a pod of the engine's image that runs a command as the chart's pods do, on a node of its own."""
-    values = yaml.safe_load(OVERLAY.read_text())
+    values = yaml.safe_load(PRESET.read_text())
     address = {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "ray"}}}
     container = {
@@ -83,7 +83,7 @@ def last_words(release: Release) -> tuple[int, str]:
 
 def test_ray_forms_over_the_nodes_and_vllms_refusal_can_be_read(release: Release) -> None:
     namespace = release.namespace
-    release.install(OVERLAY, values=VALUES)
+    release.install(PRESET, values=VALUES)
     wait_until("end of vLLM", lambda: "vllm serve ended" in log(namespace, "vllm-0"), limit=150, state=release.describe)
     first, leader, worker = release.uids(), log(namespace, "vllm-0"), log(namespace, "vllm-0-1")
     formed = re.search(r"2 of 2 nodes: vllm-0, vllm-0-1\n.*the Ray cluster is complete after (\d+) s", leader)

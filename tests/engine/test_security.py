@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from engine.reference import ANSWER, ANSWER_LIMIT, OVERLAY, REQUEST
+from engine.reference import ANSWER, ANSWER_LIMIT, PRESET, REQUEST
 from kit.cluster import background, create, kubectl
 from kit.progress import say
 from kit.release import Release
@@ -22,7 +22,7 @@ KEY = "sk-of-a-test"
 START_LIMIT = 300
 """Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 FOLDERS = {"models": "/var/lib/vllm-multinode/models", "engine": "/var/lib/vllm-multinode/engine"}
-"""Folders of the nodes, which ``restricted`` pods may have only as claims."""
+"""Directories of the nodes, which ``restricted`` pods may have only as claims."""
 VALUES = {
     "weights": {"volume": {"type": "persistentVolumeClaim", "claimName": "models", "hostPath": None}},
     "extraVolumes": [{"name": "engine", "persistentVolumeClaim": {"claimName": "engine", "readOnly": True}}],
@@ -34,7 +34,7 @@ VALUES = {
 
 
 def claimed(namespace: str, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return a volume of a folder that every node has, and the namespace's claim to it."""
+    """Return a volume of a directory that every node has, and the namespace's claim to it."""
     volume_name = f"{namespace}-{name}"
     common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
     volume = {
@@ -67,7 +67,7 @@ def serving(namespace: str) -> Iterator[Release]:
         for document in (secret, *(claim for _, claim in pairs)):
             create(document, namespace)
         say("helm install as an arbitrary user")
-        release.install(OVERLAY, values=VALUES)
+        release.install(PRESET, values=VALUES)
         made.callback(release.uninstall)
         release.wait_available(START_LIMIT)
         yield release

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.reference import ANSWER, OVERLAY, USAGE, ask, curl
+from engine.reference import ANSWER, PRESET, USAGE, ask, curl
 from kit.progress import say, step
 from kit.release import Release
 
@@ -78,7 +78,7 @@ def serving(request: pytest.FixtureRequest, namespace: str) -> Iterator[Serving]
     layout: Layout = request.param
     release = Release(namespace)
     say(f"{layout.name}: helm install")
-    release.install(OVERLAY, values=layout.values)
+    release.install(PRESET, values=layout.values)
     release.wait_available(START_LIMIT)
     yield Serving(release, layout)
     with step(f"{layout.name}: helm uninstall until all pods are gone"):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine.reference import OVERLAY
+from engine.reference import PRESET
 from kit.progress import say, wait_until
 from kit.release import Release
 from kit.watching import states, watch_pods
@@ -30,7 +30,7 @@ def running(release: Release) -> bool:
 
 
 def test_pods_are_gone_soon_when_the_release_is_removed_while_vllm_starts(release: Release) -> None:
-    release.install(OVERLAY)
+    release.install(PRESET)
     wait_until("running containers", lambda: running(release), RUNNING_LIMIT, period=0.3, state=release.describe)
     time.sleep(3)  # vLLM imports for some ten seconds, during which Python swallows signals
     assert not release.available()
@@ -44,7 +44,7 @@ def test_pods_are_gone_soon_when_the_release_is_removed_while_vllm_starts(releas
 def test_failing_start_backs_off_and_leaves_its_reason(release: Release) -> None:
     with ThreadPoolExecutor(1) as pool:
         watched = pool.submit(watch_pods, release, WATCHED)
-        release.install(OVERLAY, values={"engine": {"args": {"not-a-flag": 1}}})
+        release.install(PRESET, values={"engine": {"args": {"not-a-flag": 1}}})
         wait_until("running containers", lambda: running(release), RUNNING_LIMIT, state=release.describe)
         tested = release.test(60, check=False)
         pods = watched.result(WATCHED + 60)

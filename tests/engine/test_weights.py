@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.reference import ANSWER, OVERLAY, USAGE, ask
+from engine.reference import ANSWER, PRESET, USAGE, ask
 from kit.cluster import Object, create, get, kubectl, objects, present
 from kit.paths import CHECKOUT
 from kit.progress import say, step
@@ -24,19 +24,19 @@ START_LIMIT = 420
 """Seconds until a group serves, with the download of 6 MB before."""
 READY_LIMIT = 90
 SHARED = "/var/lib/vllm-multinode/cache"
-"""A folder that all nodes have in common, writable for vLLM's user: storage for all of them, and their disk at once."""
+"""A directory that all nodes share and vLLM's user can write to. It stands for shared storage and for a local disk."""
 PORT = 8000
 IMAGE = "vllm-multinode/tiny:test"
-OVERLAY_VALUES: Mapping[str, Any] = yaml.safe_load(OVERLAY.read_text(encoding="utf-8"))
+PRESET_VALUES: Mapping[str, Any] = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
 HUB = f"http://hub:{PORT}"
 ROOM = "1Gi"
 
 
 def hub() -> Sequence[Mapping[str, Any]]:
     """Return a hub that has the tiny model: the tests' own, in a pod of the engine's image."""
-    image = OVERLAY_VALUES["image"]
+    image = PRESET_VALUES["image"]
     program = (CHECKOUT / "tests/kit/smallhub.py").read_text(encoding="utf-8")
-    models = OVERLAY_VALUES["weights"]["volume"]["hostPath"]
+    models = PRESET_VALUES["weights"]["volume"]["hostPath"]
     container = {
         "name": "hub",
         "image": f"{image['repository']}:{image['tag']}",
@@ -84,7 +84,7 @@ def remove_downloaded(namespace: str, *, check: bool = True) -> None:
 
 
 def downloaded(namespace: str, **volume: Any) -> Mapping[str, Any]:
-    """Return values that download the tiny model into a folder of the test's own."""
+    """Return values that download the tiny model into a directory of the test's own."""
     weights = {"source": "volume", "path": f"/models/{namespace}/tiny", "endpoint": HUB}
     nothing = {"hostPath": None, **volume}
     return {"weights": {**weights, "volume": nothing, "download": {"enabled": True}}}
@@ -123,7 +123,7 @@ def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -
     values = downloaded(name, **claim)
     with storage(name):
         with step("helm install with a download to a claim"):
-            notes = release.install(OVERLAY, values=values).stdout
+            notes = release.install(PRESET, values=values).stdout
         assert f"kubectl logs -n {name} -l app.kubernetes.io/component=weights -f" in notes
         assert "WARNING: model.revision is not set" in notes
         release.wait_available(START_LIMIT)
@@ -137,7 +137,7 @@ def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -
         assert all("is complete: tiny at main" in said for said in init_logs(release))
 
         before = release.uids()
-        release.upgrade(OVERLAY, values=values)
+        release.upgrade(PRESET, values=values)
         assert [item["metadata"]["uid"] for item in jobs(release)] == [job["metadata"]["uid"]]
         assert release.uids() == before
 
@@ -151,7 +151,7 @@ def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -
 def test_nodes_disk_is_filled_by_one_pod_while_the_other_one_waits(release: Release) -> None:
     values = downloaded(release.namespace, type="hostPath", hostPath=SHARED)
     with step("helm install with a download to the nodes' disks"):
-        release.install(OVERLAY, values=values)
+        release.install(PRESET, values=values)
     release.wait_available(START_LIMIT)
     assert ask(release.namespace) == (ANSWER, USAGE)
     said = init_logs(release)
@@ -181,7 +181,7 @@ def image(tmp_path: Path) -> Iterator[str]:
 def test_image_as_a_volume_serves(image: str, namespace: str) -> None:
     release = Release(namespace)
     volume = {"type": "emptyDir", "hostPath": None}
-    release.install(OVERLAY, values={"weights": {"source": "image", "volume": volume, "image": {"reference": image}}})
+    release.install(PRESET, values={"weights": {"source": "image", "volume": volume, "image": {"reference": image}}})
     try:
         release.wait_available(START_LIMIT)
         assert ask(namespace) == (ANSWER, USAGE)

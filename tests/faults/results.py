@@ -1,4 +1,4 @@
-"""What the faults did, kept in one file of this folder, and the table of it in docs/reliability.md.
+"""What the faults did, kept in one file of this directory, and the table of it in docs/reliability.md.
 
 ``python -m faults.results`` writes the table again; the tests add to the file when ``make test-faults`` runs them.
 """

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from kit.cluster import Done, Object, kubectl
+from kit.cluster import Object, kubectl
 from kit.paths import CHECKOUT
 from kit.progress import wait_until
 from kit.release import Release
+from vmn.adapters.programs import Done
 from vmn.core.values.yaml import merged
 
-OVERLAY = CHECKOUT / "values" / "tiny-cpu.yaml"
+PRESET = CHECKOUT / "values" / "tiny-cpu.yaml"
 MANIFESTS = Path(__file__).with_name("reference.yaml")
 Change = Mapping[str, Any]
 """Values of the chart."""
@@ -47,11 +48,11 @@ class Chart(Release):
             change: values on top.
             replicas: groups.
         """
-        self.install(OVERLAY, values=self._values(change, replicas))
+        self.install(PRESET, values=self._values(change, replicas))
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
-        self.upgrade(OVERLAY, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
+        self.upgrade(PRESET, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
         own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}

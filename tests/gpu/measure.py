@@ -100,7 +100,7 @@ def main() -> int:
     known = start_ups()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(known)}")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the logs")
+    parser.add_argument("--out", type=Path, required=True, help="directory for the logs")
     parser.add_argument("--seconds", type=float, default=300, help="for each start-up (%(default)s)")
     parser.add_argument(
         "--answer-seconds", type=float, default=60, help="for the request, after the sizes (%(default)s)"

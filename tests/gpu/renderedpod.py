@@ -1,4 +1,4 @@
-"""The leader that the chart renders, laid out in a folder of this machine, and made a group of one node and one GPU."""
+"""The leader that the chart renders, as a group of one node and one GPU, laid out in a directory of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE_NODE = ("--pipeline-parallel-size", "--tensor-parallel-size")
 
 @dataclass
 class Pod:
-    """A rendered leader, laid out in a folder of this machine: its command, its environment, and what was changed."""
+    """A rendered leader in a directory of this machine: its command, its environment, and what was changed."""
 
     command: Sequence[str]
     env: dict[str, str]
@@ -32,13 +32,13 @@ class Pod:
 
 
 def read_pod(manifests: Path, backend: str, checkpoint: Path, folder: Path, address: str) -> Pod:
-    """Lay out the leader of rendered manifests in a folder.
+    """Lay out the leader of rendered manifests in a directory.
 
     Args:
         manifests: what ``helm template`` printed.
         backend: that they must be of, ``ray`` or ``mp``.
-        checkpoint: the model's folder, in the place of the rendered one.
-        folder: an empty folder, in the place of the pod's volumes.
+        checkpoint: the model's directory, in the place of the rendered one.
+        folder: an empty directory, in the place of the pod's volumes.
         address: of this machine, in the place of the pod's.
 
     Raises:
@@ -71,7 +71,7 @@ def read_pod(manifests: Path, backend: str, checkpoint: Path, folder: Path, addr
 
 
 def _fill(folder: Path, documents: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]) -> None:
-    """Make the pod's volumes: folders, with the files of ConfigMaps."""
+    """Make the pod's volumes: directories, with the files of ConfigMaps."""
     files = {item["metadata"]["name"]: item["data"] for item in documents if item["kind"] == "ConfigMap"}
     for volume in volumes:
         target = folder / volume["name"]

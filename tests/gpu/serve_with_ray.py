@@ -102,8 +102,8 @@ def main() -> int:
     """Serve once, and return 0 when vLLM ran in Ray's actor, answered, drained and ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", type=Path, help="what helm template printed for tests/gpu/ray.yaml")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the model's folder, with its tokenizer")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the log")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the model's directory, with its tokenizer")
+    parser.add_argument("--out", type=Path, required=True, help="directory for the log")
     parser.add_argument("--expect", help="the answer's text; any by default")
     parser.add_argument("--seconds", type=float, default=600, help="until /health (%(default)s)")
     parser.add_argument("--address", help="this machine's; found out by default")

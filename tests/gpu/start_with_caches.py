@@ -41,7 +41,7 @@ FILLED = "filled the caches from the bundle"
 
 
 def write_checkpoint(folder: Path, model: str, layers: int | None, tokenizer: Path) -> None:
-    """Write a folder that ``vllm serve`` takes for a model: true shapes, and anybody's tokenizer.
+    """Write a directory that ``vllm serve`` takes for a model: true shapes, and anybody's tokenizer.
 
     Args:
         folder: to make.
@@ -127,8 +127,8 @@ def main() -> int:
     parser.add_argument("manifests", type=Path, help="what helm template printed for tests/gpu/caches.yaml")
     parser.add_argument("--model", required=True, help="a model of the registry, for its shapes")
     parser.add_argument("--layers", type=int, help="as many as fit the GPU (all)")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="a checkpoint's folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for logs and times.json")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="a checkpoint's directory")
+    parser.add_argument("--out", type=Path, required=True, help="directory for logs and times.json")
     parser.add_argument("--seconds", type=float, default=900, help="until /health (%(default)s)")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -19,19 +19,19 @@ LEFT_OUT = ("kube-controller-manager", "kube-scheduler")
 
 
 @contextmanager
-def own_api_server(folder: Path, nodes: int) -> Iterator[Path]:
+def own_api_server(directory: Path, nodes: int) -> Iterator[Path]:
     """Have an API server with simulated nodes, and give its kubeconfig.
 
     Args:
-        folder: for its files; empty.
+        directory: for its files; empty.
         nodes: number of simulated nodes of eight H100 each.
 
     Raises:
         ProgramFailed: it doesn't come up.
     """
     programs = bin_dir()
-    config = folder / "kubeconfig"
-    kwokctl = ["env", f"KWOK_WORKDIR={folder}", f"KWOK_KUBE_VERSION={version_of('kubernetes')}"]
+    config = directory / "kubeconfig"
+    kwokctl = ["env", f"KWOK_WORKDIR={directory}", f"KWOK_KUBE_VERSION={version_of('kubernetes')}"]
     kwokctl += [f"KWOK_KUBECTL_BINARY={programs / 'kubectl'}", str(programs / "kwokctl")]
     binaries = [f"--{name}-binary={programs / program}" for name, program in COMPONENTS.items()]
     options = ["--name", NAME, "--runtime=binary", "--wait=60s", f"--kubeconfig={config}", *binaries]

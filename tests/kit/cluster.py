@@ -8,9 +8,10 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import IO, Any
+
+from vmn.adapters.programs import Done
 
 Object = dict[str, Any]
 
@@ -44,15 +45,6 @@ class ProgramFailed(Exception):  # noqa: N818 - reads as what happened
         said = f"{done.stdout[-1500:]}\n{done.stderr[-3000:]}".strip()
         super().__init__(f"`{' '.join(command)}` ended with {done.code}:\n{said}")
         self.done = done
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a program ended."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 def run(*command: str, limit: float = 60, stdin: str | None = None, check: bool = True) -> Done:

@@ -30,16 +30,16 @@ def shard(tensor: str) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(SIZE)
 
 
-def write_model(folder: Path) -> Path:
+def write_model(directory: Path) -> Path:
     """Write a model as the hub has it: two shards with an index, and the same weights in other formats."""
-    (folder / "original").mkdir(parents=True)
+    (directory / "original").mkdir(parents=True)
     for name in SHARDS:
-        (folder / name).write_bytes(shard(name))
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {name: name for name in SHARDS}}))
-    (folder / "config.json").write_text("{}")
+        (directory / name).write_bytes(shard(name))
+    (directory / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {name: name for name in SHARDS}}))
+    (directory / "config.json").write_text("{}")
     for name in ("original/consolidated.00.pth", "pytorch_model.bin", "consolidated.safetensors"):
-        (folder / name).write_bytes(b"the same")
-    return folder
+        (directory / name).write_bytes(b"the same")
+    return directory
 
 
 class Container:
@@ -49,7 +49,7 @@ class Container:
         """Make one.
 
         Args:
-            path: the checkpoint's folder.
+            path: the checkpoint's directory.
             endpoint: of the hub.
             asked: what the chart asks for, over its defaults and short times.
         """

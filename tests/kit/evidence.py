@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kit.cluster import LWS, Done, kubectl, objects
+from kit.cluster import LWS, kubectl, objects
+from vmn.adapters.programs import Done
 
 LINES = 60
 """Lines of each part; the last ones are kept."""

@@ -70,8 +70,8 @@ def allowed(policies: Sequence[Mapping[str, Any]], flows: Sequence[Flow]) -> lis
         }
         for flow in flows
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        rules, asked = Path(folder, "policies.yaml"), Path(folder, "traffic.json")
+    with tempfile.TemporaryDirectory() as directory:
+        rules, asked = Path(directory, "policies.yaml"), Path(directory, "traffic.json")
         rules.write_text(yaml.safe_dump_all(policies), encoding="utf-8")
         asked.write_text(json.dumps(traffic), encoding="utf-8")
         command = [str(program("cyclonus")), "analyze", "--mode", "query-traffic"]

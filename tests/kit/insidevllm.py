@@ -17,23 +17,23 @@ LIMIT = 240
 FOLDER = "/arguments"
 
 
-def ask(script: Path, cases: Any, folder: Path, what: str) -> Any:
+def ask(script: Path, cases: Any, directory: Path, what: str) -> Any:
     """Run a script with a file of cases, and return the JSON of the last line that it prints.
 
     Args:
         script: it gets the file as its argument.
         cases: what goes into the file, as JSON.
-        folder: an empty one.
+        directory: an empty one.
         what: for the line of progress.
     """
     try:
         require_linux_root()
     except HostError as error:
         pytest.skip(f"vLLM's packages can't be entered here: {error}")
-    folder.chmod(0o755)
-    folder.joinpath("cases.json").write_text(json.dumps(cases))
-    folder.joinpath(script.name).write_text(script.read_text())
+    directory.chmod(0o755)
+    directory.joinpath("cases.json").write_text(json.dumps(cases))
+    directory.joinpath(script.name).write_text(script.read_text())
     command = ["python3", f"{FOLDER}/{script.name}", f"{FOLDER}/cases.json"]
     with step(what):
-        output = engine.run_inside(command, mounts={FOLDER: folder}, timeout=LIMIT)
+        output = engine.run_inside(command, mounts={FOLDER: directory}, timeout=LIMIT)
     return json.loads(output.splitlines()[-1])

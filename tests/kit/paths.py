@@ -7,9 +7,9 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / "vllm-multinode"
 CASES = CHECKOUT / "tests" / "cases"
-OVERLAYS = [CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "llama-405b", "tiny-cpu")]
-"""Presets for the models of the reference guide and of the local cluster, which every test uses."""
-CATALOGUE = sorted({*(CHECKOUT / "values").glob("*.yaml")} - {*OVERLAYS})
+MAIN_PRESETS = [CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "llama-405b", "tiny-cpu")]
+"""Presets for the two models of the reference guide and for the local cluster, which every test uses."""
+OTHER_PRESETS = sorted({*(CHECKOUT / "values").glob("*.yaml")} - {*MAIN_PRESETS})
 """All other presets."""
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 

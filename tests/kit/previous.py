@@ -23,7 +23,7 @@ class Previous:
     """The chart and the values files of a commit."""
 
     chart: Path
-    overlays: list[Path]
+    presets: list[Path]
     commit: str
 
     @property
@@ -35,13 +35,13 @@ class Previous:
 @cache
 def previous() -> Previous:
     """Return the previous chart, unpacked for the rest of the session."""
-    folder = tempfile.TemporaryDirectory(prefix="vllm-multinode-previous-")
-    atexit.register(folder.cleanup)
-    return unpacked(ARCHIVE, Path(folder.name))
+    directory = tempfile.TemporaryDirectory(prefix="vllm-multinode-previous-")
+    atexit.register(directory.cleanup)
+    return unpacked(ARCHIVE, Path(directory.name))
 
 
-def unpacked(archive: Path, folder: Path) -> Previous:
-    """Unpack an archive of ``make previous`` to a folder.
+def unpacked(archive: Path, directory: Path) -> Previous:
+    """Unpack an archive of ``make previous`` to a directory.
 
     Raises:
         ValueError: it is not such an archive.
@@ -49,11 +49,11 @@ def unpacked(archive: Path, folder: Path) -> Previous:
     try:
         with tarfile.open(archive) as tar:
             commit = tar.pax_headers.get("comment", "")
-            unpack(tar, folder)
+            unpack(tar, directory)
     except tarfile.TarError as error:
         raise ValueError(f"{archive.name}: {error}") from error
-    chart = folder / "charts" / "vllm-multinode"
-    overlays = sorted((folder / "values").glob("*.yaml"))
-    if not commit or not overlays or not (chart / "Chart.yaml").is_file():
+    chart = directory / "charts" / "vllm-multinode"
+    presets = sorted((directory / "values").glob("*.yaml"))
+    if not commit or not presets or not (chart / "Chart.yaml").is_file():
         raise ValueError(f"{archive.name}: not written by make previous (a commit, a chart and values files)")
-    return Previous(chart, overlays, commit)
+    return Previous(chart, presets, commit)

@@ -1,4 +1,4 @@
-"""What runs in the pods of ``vmn preflight --active``, run here: from a folder, as it is mounted there."""
+"""What runs in the pods of ``vmn preflight --active``, run here: from a directory, as it is mounted there."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ LIMIT = 40
 """Seconds that a pod may take."""
 
 
-def put_program(folder: Path) -> Path:
+def put_program(directory: Path) -> Path:
     """Write the program as its ConfigMap is mounted, and return where it is to be started."""
-    inside = folder / "probe_pod"
+    inside = directory / "probe_pod"
     inside.mkdir(exist_ok=True)
     for name, text in program().items():
         (inside / name).write_text(text, encoding="utf-8")
-    return folder
+    return directory
 
 
-def start(folder: Path, rank: int, host: str, **settings: Any) -> subprocess.Popen[str]:
+def start(directory: Path, rank: int, host: str, **settings: Any) -> subprocess.Popen[str]:
     """Start a pod.
 
     Args:
-        folder: of ``put_program``.
+        directory: of ``put_program``.
         rank: its number.
         host: its address.
         settings: over those of a plain pair of pods.
@@ -43,7 +43,9 @@ def start(folder: Path, rank: int, host: str, **settings: Any) -> subprocess.Pop
     given = json.dumps({**SETTINGS, **settings})
     env = {"PATH": os.environ["PATH"], "VLLM_HOST_IP": host, "JOB_COMPLETION_INDEX": str(rank), "VMN_ACTIVE": given}
     command = [python, "-B", "-E", "-S", "-m", "probe_pod"]
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def ended(pod: subprocess.Popen[str]) -> dict[str, Mapping[str, Any]]:

@@ -66,11 +66,11 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, scrapes: Sequence[Document], rules: Document, seconds: int) -> Iterator[Prometheus]:
+def running(directory: Path, scrapes: Sequence[Document], rules: Document, seconds: int) -> Iterator[Prometheus]:
     """Run Prometheus on a free port of this machine.
 
     Args:
-        folder: an empty one.
+        directory: an empty one.
         scrapes: scrape configurations.
         rules: a PrometheusRule.
         seconds: between two evaluations.
@@ -78,18 +78,18 @@ def running(folder: Path, scrapes: Sequence[Document], rules: Document, seconds:
     Raises:
         ProgramFailed: it does not start.
     """
-    folder.joinpath("rules.yaml").write_text(yaml_of(rules["spec"]), encoding="utf-8")
+    directory.joinpath("rules.yaml").write_text(yaml_of(rules["spec"]), encoding="utf-8")
     config = {
         "global": {"scrape_interval": f"{seconds}s", "evaluation_interval": f"{seconds}s"},
-        "rule_files": [str(folder / "rules.yaml")],
+        "rule_files": [str(directory / "rules.yaml")],
         "scrape_configs": list(scrapes),
     }
-    folder.joinpath("prometheus.yaml").write_text(yaml_of(config), encoding="utf-8")
+    directory.joinpath("prometheus.yaml").write_text(yaml_of(config), encoding="utf-8")
     port = free_port()
     command = [
         str(prometheus() / "prometheus"),
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
+        f"--config.file={directory / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with background(*command, ready="Server is ready to receive web requests", limit=60):

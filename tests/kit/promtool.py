@@ -22,7 +22,7 @@ def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
-def severities(folder: Path, rule: Document, alert: str, series: Mapping[str, str], at: str) -> set[str]:
+def severities(directory: Path, rule: Document, alert: str, series: Mapping[str, str], at: str) -> set[str]:
     """Return the severities with which an alert fires at a time, over series written as promtool has them.
 
     promtool only compares, so it is asked about each severity.
@@ -30,14 +30,14 @@ def severities(folder: Path, rule: Document, alert: str, series: Mapping[str, st
     Raises:
         AssertionError: promtool did not understand the rules or the series.
     """
-    folder.joinpath("rules.yaml").write_text(yaml_of(rule["spec"]), encoding="utf-8")
+    directory.joinpath("rules.yaml").write_text(yaml_of(rule["spec"]), encoding="utf-8")
     found = set()
     for severity in ("critical", "warning"):
         expression = f'count(ALERTS{{alertname="{alert}",alertstate="firing",severity="{severity}"}}) > bool 0'
         for fires in (True, False):
             samples = [{"labels": "{}", "value": 1}] if fires else []
             test = {"expr": expression, "eval_time": at, "exp_samples": samples}
-            if _passes(folder, series, {"promql_expr_test": [test]}):
+            if _passes(directory, series, {"promql_expr_test": [test]}):
                 found |= {severity} if fires else set()
                 break
         else:
@@ -45,34 +45,34 @@ def severities(folder: Path, rule: Document, alert: str, series: Mapping[str, st
     return found
 
 
-def told(folder: Path, rule: Document, alert: str, series: Mapping[str, str], at: str, expected: Document) -> str:
+def told(directory: Path, rule: Document, alert: str, series: Mapping[str, str], at: str, expected: Document) -> str:
     """Return nothing when an alert fires with just these labels and annotations, else what promtool says."""
-    folder.joinpath("rules.yaml").write_text(yaml_of(rule["spec"]), encoding="utf-8")
+    directory.joinpath("rules.yaml").write_text(yaml_of(rule["spec"]), encoding="utf-8")
     wanted = {"exp_labels": expected["labels"], "exp_annotations": expected["annotations"]}
     test = {"eval_time": at, "alertname": alert, "exp_alerts": [wanted]}
-    done = _run(folder, series, {"alert_rule_test": [test]})
+    done = _run(directory, series, {"alert_rule_test": [test]})
     return done.stdout + done.stderr if done.returncode else ""
 
 
-def syntax_errors(folder: Path, expressions: Sequence[str]) -> str:
+def syntax_errors(directory: Path, expressions: Sequence[str]) -> str:
     """Return nothing when Prometheus can read all expressions, else what promtool says."""
     rules = [{"record": f"number:{number}", "expr": text} for number, text in enumerate(expressions)]
-    file = folder / "expressions.yaml"
+    file = directory / "expressions.yaml"
     file.write_text(yaml_of({"groups": [{"name": "all", "rules": rules}]}), encoding="utf-8")
     done = promtool("check", "rules", file)
     return done.stdout + done.stderr if done.returncode else ""
 
 
-def _passes(folder: Path, series: Mapping[str, str], test: Document) -> bool:
-    done = _run(folder, series, test)
+def _passes(directory: Path, series: Mapping[str, str], test: Document) -> bool:
+    done = _run(directory, series, test)
     assert "exp:" in done.stdout + done.stderr or not done.returncode, done.stdout + done.stderr
     return not done.returncode
 
 
-def _run(folder: Path, series: Mapping[str, str], test: Document) -> subprocess.CompletedProcess[str]:
+def _run(directory: Path, series: Mapping[str, str], test: Document) -> subprocess.CompletedProcess[str]:
     given = [{"series": name, "values": values} for name, values in series.items()]
     tests = [{"interval": INTERVAL, "input_series": given, **test}]
     document = {"rule_files": ["rules.yaml"], "evaluation_interval": INTERVAL, "tests": tests}
-    file = folder / "test.yaml"
+    file = directory / "test.yaml"
     file.write_text(yaml_of(document), encoding="utf-8")
     return promtool("test", "rules", file)

@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from kit.cluster import LWS, Done, Object, condition, get, is_ready, kubectl, objects, run
+from kit.cluster import LWS, Object, condition, get, is_ready, kubectl, objects, run
 from kit.paths import CHART
 from kit.progress import say, wait_until
 from kit.render import yaml_of
 from kit.subset import lost_paths
+from vmn.adapters.programs import Done
 
 GROUP_LABEL = "leaderworkerset.sigs.k8s.io/name"
 HELM_LIMIT = 60

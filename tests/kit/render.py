@@ -74,11 +74,11 @@ def helm_program(helm: Helm = "helm") -> Path:
 
 
 @cache
-def tree_digest(folder: Path) -> str:
-    """Return a digest of a folder's content, which is computed once per session."""
+def tree_digest(directory: Path) -> str:
+    """Return a digest of a directory's content, which is computed once per session."""
     digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in sorted(file for file in directory.rglob("*") if file.is_file()):
+        digest.update(str(file.relative_to(directory)).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -105,7 +105,7 @@ def render(
         helm: Helm 4 or Helm 3.
         show_only: templates to render; all by default.
         api_versions: API groups that the cluster is assumed to have.
-        chart: the chart's folder.
+        chart: the chart's directory.
 
     Raises:
         HelmFailed: Helm refuses the values.
@@ -133,12 +133,12 @@ def helm_template(chart: Path, options: Sequence[str], values: str, *, release: 
     Raises:
         HelmFailed: it failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        overrides = Path(folder) / "values.yaml"
+    with tempfile.TemporaryDirectory() as directory:
+        overrides = Path(directory) / "values.yaml"
         overrides.write_text(values, encoding="utf-8")
         command = [str(helm_program(helm)), "template", release, str(chart), "--namespace", namespace, *options]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
-        env |= {"HOME": folder, "GOGC": "off"}  # without garbage collection, Helm takes a third less processor time
+        env |= {"HOME": directory, "GOGC": "off"}  # without garbage collection, Helm takes a third less processor time
         done = subprocess.run(
             [*command, "--values", str(overrides)],
             capture_output=True,

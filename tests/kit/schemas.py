@@ -83,21 +83,21 @@ def _errors(validator: Any, instance: object) -> Iterator[str]:
         yield f"{error.json_path} {error.message[:300]}"
 
 
-def _folder() -> str:
+def _directory() -> str:
     versions = [version for version in kubernetes_validate.utils.all_versions() if version.startswith(f"{KUBERNETES}.")]
     return f"kubernetes-json-schema/v{versions[-1]}-local-strict"
 
 
 @cache
 def _registry() -> Registry[Any]:
-    definitions = kubernetes_validate.utils.schema_contents(f"{_folder()}/_definitions.json", KUBERNETES)
+    definitions = kubernetes_validate.utils.schema_contents(f"{_directory()}/_definitions.json", KUBERNETES)
     return Resource.from_contents(definitions) @ Registry()
 
 
 @cache
 def _builtin(kind: str, api: str) -> Any:
     group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api)
-    schema = kubernetes_validate.utils.schema_contents(f"{_folder()}/{kind.lower()}-{group}.json", KUBERNETES)
+    schema = kubernetes_validate.utils.schema_contents(f"{_directory()}/{kind.lower()}-{group}.json", KUBERNETES)
     return Draft202012Validator(schema, registry=_registry())
 
 

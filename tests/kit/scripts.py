@@ -23,23 +23,23 @@ OWN_SHARED_MEMORY = 'mount -t tmpfs none /dev/shm && touch /dev/shm/left-over &&
 class Pod:
     """Settings and programs of a pod, in which ``vllm`` is a script of the test."""
 
-    def __init__(self, folder: Path, vllm: str = 'echo "vllm $*"', **settings: object) -> None:
+    def __init__(self, directory: Path, vllm: str = 'echo "vllm $*"', **settings: object) -> None:
         """Create a pod.
 
         Args:
-            folder: a temporary folder.
+            directory: a temporary directory.
             vllm: bash that stands for the program ``vllm``.
             settings: environment variables over those of a leader of two nodes.
         """
-        self.programs = folder / "programs"
+        self.programs = directory / "programs"
         self.programs.mkdir(exist_ok=True)
         self.program("vllm", vllm)
-        self.message = folder / "termination-log"
+        self.message = directory / "termination-log"
         self.message.touch()
         self.env: dict[str, str] = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "HOME": str(folder / "home"),
-            "TMPDIR": str(folder),
+            "HOME": str(directory / "home"),
+            "TMPDIR": str(directory),
             "VLLM_HOST_IP": "127.0.0.1",
             "LWS_GROUP_SIZE": "2",
             "LWS_WORKER_INDEX": "0",
@@ -54,7 +54,7 @@ class Pod:
             "MULTINODE_DRAIN_SECONDS": "5",
             "MULTINODE_WORKER_LOSS_SECONDS": "2",
             "MULTINODE_TICK": "0.3",
-            "MULTINODE_FAILURES": str(folder / "failures"),
+            "MULTINODE_FAILURES": str(directory / "failures"),
             **{name: str(value) for name, value in settings.items()},
         }
 

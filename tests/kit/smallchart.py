@@ -43,12 +43,12 @@ RULES = """{{- $problems := list }}
 MAP = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ required "release" .Release.Name }}}\ndata: {a: b}\n'
 
 
-def write_chart(folder: Path) -> Path:
-    """Write the chart and return its folder."""
-    (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: vllm-multinode\nversion: 1.0.0\n")
-    (folder / "values.yaml").write_text(VALUES)
-    (folder / "values.schema.json").write_text(json.dumps(SCHEMA))
-    (folder / "templates" / "validate.yaml").write_text(RULES)
-    (folder / "templates" / "configmap.yaml").write_text(MAP)
-    return folder
+def write_chart(directory: Path) -> Path:
+    """Write the chart and return its directory."""
+    (directory / "templates").mkdir(parents=True)
+    (directory / "Chart.yaml").write_text("apiVersion: v2\nname: vllm-multinode\nversion: 1.0.0\n")
+    (directory / "values.yaml").write_text(VALUES)
+    (directory / "values.schema.json").write_text(json.dumps(SCHEMA))
+    (directory / "templates" / "validate.yaml").write_text(RULES)
+    (directory / "templates" / "configmap.yaml").write_text(MAP)
+    return directory

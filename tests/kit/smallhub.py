@@ -1,4 +1,4 @@
-"""A Hugging Face hub with one model, from a folder: what huggingface_hub asks for when it downloads, and no more.
+"""A Hugging Face hub with one model, from a directory: what huggingface_hub asks for when it downloads, and no more.
 
 Runs in a test, or by itself with Python's standard library alone: ``python3 smallhub.py FOLDER MODEL PORT``.
 """
@@ -46,14 +46,14 @@ class SmallHub:
     """One model at one commit, its faults, and what was asked of it.
 
     Attributes:
-        folder: the model's files.
+        directory: the model's files.
         model: its name.
         revisions: that it has, in addition to its commit.
         faults: what goes wrong.
         downloads: how often each file was sent.
     """
 
-    folder: Path
+    directory: Path
     model: str
     revisions: tuple[str, ...] = ("main",)
     faults: Faults = field(default_factory=Faults)
@@ -62,11 +62,11 @@ class SmallHub:
 
     def names(self) -> list[str]:
         """Return the model's files."""
-        return sorted(str(file.relative_to(self.folder)) for file in self.folder.rglob("*") if file.is_file())
+        return sorted(str(file.relative_to(self.directory)) for file in self.directory.rglob("*") if file.is_file())
 
     def hash_of(self, name: str) -> str:
         """Return what the hub says is a file's hash."""
-        content = (self.folder / name).read_bytes()
+        content = (self.directory / name).read_bytes()
         if name.endswith(LARGE):
             return self.faults.lies.get(name) or hashlib.sha256(content).hexdigest()
         header = f"blob {len(content)}\0".encode()
@@ -77,7 +77,7 @@ class SmallHub:
         return {"id": self.model, "sha": self.commit, "siblings": [self._sibling(name) for name in self.names()]}
 
     def _sibling(self, name: str) -> Mapping[str, Any]:
-        size, digest = (self.folder / name).stat().st_size, self.hash_of(name)
+        size, digest = (self.directory / name).stat().st_size, self.hash_of(name)
         if not name.endswith(LARGE):
             return {"rfilename": name, "size": size, "blobId": digest}
         lfs = {"sha256": digest, "size": size, "pointerSize": 135}
@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, name: str, *, body: bool) -> None:
         if name not in self.hub.names():
             return self._refuse(404, "EntryNotFound")
-        content = (self.hub.folder / name).read_bytes()
+        content = (self.hub.directory / name).read_bytes()
         if body:
             self.hub.downloads[name] += 1
             if self.hub.faults.torn.get(name, 0):

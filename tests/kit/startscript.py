@@ -30,8 +30,8 @@ def vllm_words(manifests: Manifests, rank: int) -> list[str]:
     container = manifests.templates()["leader" if rank == 0 else "worker"]["spec"]["containers"][0]
     settings = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("MULTINODE_")}
     settings |= {"VLLM_HOST_IP": PEER, "LWS_WORKER_INDEX": rank, "LWS_GROUP_SIZE": group["size"]}
-    with tempfile.TemporaryDirectory() as folder:
-        pod = Pod(Path(folder), PRINT, **settings)
+    with tempfile.TemporaryDirectory() as directory:
+        pod = Pod(Path(directory), PRINT, **settings)
         pod.program("getent", f"echo '{PEER} STREAM vllm-0'")
         pod.program("ray-cluster", "true")
         code, said = pod.run("start.sh", *container["args"])

@@ -32,7 +32,7 @@ layers = ["app.top", "app.middle", "app.bottom"]
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """Return a folder with two packages, one of them in layers."""
+    """Return a directory with two packages, one of them in layers."""
     for name, code in {
         "app/top/__init__.py": "import app.bottom.things\n",
         "app/middle/work.py": "def run():\n    from app import bottom\n",

@@ -1,4 +1,4 @@
-"""Archives are unpacked into their folder, or refused."""
+"""Archives are unpacked into their directory, or refused."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_files_and_folders_are_unpacked_unchanged(tmp_path: Path) -> None:
     [
         (member("../out-of-it"), "points outside the archive"),
         (member("/etc/vllm"), "points outside the archive"),
-        (member("vllm/link", tarfile.SYMTYPE, link="/etc/passwd"), "neither a file nor a folder"),
-        (member("vllm/device", tarfile.CHRTYPE), "neither a file nor a folder"),
+        (member("vllm/link", tarfile.SYMTYPE, link="/etc/passwd"), "neither a file nor a directory"),
+        (member("vllm/device", tarfile.CHRTYPE), "neither a file nor a directory"),
     ],
     ids=["above", "root", "link", "device"],
 )

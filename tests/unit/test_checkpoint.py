@@ -1,4 +1,4 @@
-"""Exact weights from the headers of safetensors files, in a folder and from a hub."""
+"""Exact weights from the headers of safetensors files, in a directory and from a hub."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_impossible_checkpoint_is_refused(tmp_path: Path, broken: str, says: str
 
 
 class Hub(SimpleHTTPRequestHandler):
-    """Serves a folder like the Hub, with ranges, and refuses gated models."""
+    """Serves a directory like the Hub, with ranges, and refuses gated models."""
 
     ranges = True
 
@@ -200,7 +200,7 @@ class Hub(SimpleHTTPRequestHandler):
 
 @pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
 def hub(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Serve a checkpoint; return its folder."""
+    """Serve a checkpoint; return its directory."""
     folder = write(tmp_path / "hub", whole())
     handler = type("Handler", (Hub,), {"ranges": request.param})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:

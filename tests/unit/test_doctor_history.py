@@ -355,7 +355,7 @@ def earlier(reason: str, at: str, rank: int = 0) -> str:
         (earlier(PEER, "20261126T105728.000Z"), earlier("", "20261126T105726.000Z", 1), ["vllm-0-1"]),
         # and not one of a failure long before
         (earlier("", "20261126T105026.000Z"), earlier("", "20261126T105726.000Z", 1), ["vllm-0-1"]),
-        # whoever tells of it: nodes may share the folder
+        # whoever tells of it: nodes may share the directory
         ("", earlier(PEER, "20261126T105728.000Z", 1) + "\n" + earlier("", "20261126T105726.000Z"), ["vllm-0"]),
         # without more information, what is known
         ("", earlier(PEER, "20261126T105728.000Z", 1), ["vllm-0-1"]),

@@ -30,7 +30,7 @@ def test_every_module_is_locked(name: str) -> None:
 
 
 def tools_of(module: str) -> set[str]:
-    """Return the names that ``go build`` gives the programs of a module: of its tool lines and its own folders."""
+    """Return the names that ``go build`` gives the programs of a module: of its tool lines and its own directories."""
     folder = programs.MODULES / module
     text = (folder / "go.mod").read_text()
     block = re.search(r"^tool \(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)

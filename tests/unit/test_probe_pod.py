@@ -26,7 +26,7 @@ LEADER, WORKER = "127.0.0.1", "127.0.0.2"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Put the program into a folder."""
+    """Put the program into a directory."""
     return probe_pod.put_program(tmp_path)
 
 

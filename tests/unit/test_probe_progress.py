@@ -78,7 +78,7 @@ def test_state_of_a_pod_has_the_cluster_s_words(given: Object, events: list[Obje
 
 
 def test_states_are_by_rank_and_events_are_each_pod_s_own() -> None:
-    found = progress_of([pod(1), pod(0)], [event("FailedMount", "no folder", rank=1)])
+    found = progress_of([pod(1), pod(0)], [event("FailedMount", "no directory", rank=1)])
     assert [(item.rank, item.phase) for item in found] == [(0, Phase.WAITS), (1, Phase.STUCK)]
 
 

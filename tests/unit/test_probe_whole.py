@@ -29,7 +29,7 @@ HEADER = b"\2\0\0\0\0\0\0\0{}"
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """Write a checkpoint ``tiny`` into a folder."""
+    """Write a checkpoint ``tiny`` into a directory."""
     checkpoint = tmp_path / "models" / "tiny"
     checkpoint.mkdir(parents=True)
     (checkpoint / "config.json").write_text("{}")

@@ -51,7 +51,7 @@ class Node:
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        """Make the stand-ins in a temporary folder."""
+        """Make the stand-ins in a temporary directory."""
         self.log = folder / "calls"
         programs = folder / "programs"
         programs.mkdir()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.cases import valid_cases
-from kit.paths import CATALOGUE, CHART, OVERLAYS, name_of
+from kit.paths import CHART, MAIN_PRESETS, OTHER_PRESETS, name_of
 from kit.render import render
 from vmn.adapters.files import read_values
 from vmn.core.planning.layout.sizes import Layout, derived_layout
@@ -33,7 +33,7 @@ def rendered_layout(file: Path) -> Layout:
     )
 
 
-@pytest.mark.parametrize("file", [*valid_cases(), *OVERLAYS, *CATALOGUE], ids=name_of)
+@pytest.mark.parametrize("file", [*valid_cases(), *MAIN_PRESETS, *OTHER_PRESETS], ids=name_of)
 def test_layout_is_the_one_that_the_chart_renders(file: Path) -> None:
     values: Any = effective(read_values(CHART / "values.yaml"), read_values(file))
     assert layout_of(values) == rendered_layout(file)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.cases import valid_cases
-from kit.paths import CATALOGUE, CHART, CI_VALUES, OVERLAYS, name_of
+from kit.paths import CHART, CI_VALUES, MAIN_PRESETS, OTHER_PRESETS, name_of
 from vmn.adapters.files import read_app_version, read_values
 from vmn.adapters.vllm_interface import interface_of, load_interface, load_renamed
 from vmn.core.values.vllm_interface import interface_from
@@ -105,7 +105,7 @@ def test_variable_is_named_with_what_is_right_when_nothing_reads_it() -> None:
 
 
 @pytest.mark.parametrize("version", ["0.32", "0.33"])
-@pytest.mark.parametrize("file", [*OVERLAYS, *CI_VALUES, *CATALOGUE, *valid_cases()], ids=name_of)
+@pytest.mark.parametrize("file", [*MAIN_PRESETS, *CI_VALUES, *OTHER_PRESETS, *valid_cases()], ids=name_of)
 def test_values_that_work_are_accepted(file: Path, version: str) -> None:
     values = effective(read_values(CHART / "values.yaml"), read_values(file))
     interface = load_interface(version)

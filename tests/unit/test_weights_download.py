@@ -57,7 +57,7 @@ def test_download_brings_what_vllm_reads_and_leaves_a_marker(hub: SmallHub, cont
     assert code == 0, said
     assert container.files() == WANTED
     assert container.hidden() == {".vllm-multinode.json", ".vllm-multinode.lock"}
-    sizes = {name: (hub.folder / name).stat().st_size for name in WANTED}
+    sizes = {name: (hub.directory / name).stat().st_size for name in WANTED}
     assert container.marker() == {"model": MODEL, "revision": "main", "commit": hub.commit, "files": sizes}
     for line in (
         f"{MODEL} at main is commit {hub.commit}: 4 files, 1.0 MiB",
@@ -70,7 +70,7 @@ def test_download_brings_what_vllm_reads_and_leaves_a_marker(hub: SmallHub, cont
 
 def test_model_of_consolidated_weights_alone_keeps_them(hub: SmallHub, container: Container) -> None:
     for name in (*SHARDS, INDEX):
-        (hub.folder / name).unlink()
+        (hub.directory / name).unlink()
     assert container.run()[0] == 0
     assert container.files() == ["config.json", "consolidated.safetensors"]
 
@@ -118,7 +118,7 @@ def test_torn_file_is_downloaded_again(hub: SmallHub, container: Container) -> N
     code, said = container.run()
     assert code == 0, said
     assert f"{SHARDS[1]} has the hash " in said
-    assert (container.path / SHARDS[1]).read_bytes() == (hub.folder / SHARDS[1]).read_bytes()
+    assert (container.path / SHARDS[1]).read_bytes() == (hub.directory / SHARDS[1]).read_bytes()
 
 
 @pytest.mark.parametrize("name", [SHARDS[0], "config.json"])
@@ -191,7 +191,7 @@ def test_volume_without_room_is_told_before_the_download(hub: SmallHub, containe
 
 def test_volume_that_fills_up_is_told(hub: SmallHub, container: Container) -> None:
     rest = hold(hub, SHARDS[1])
-    folder, outside = container.path.parent, hub.folder.parent
+    folder, outside = container.path.parent, hub.directory.parent
     folder.mkdir(parents=True)
     fill = f"(until ls {folder}/tiny/.cache/huggingface/download/*.incomplete; do sleep 0.1; done"
     fill += f"; head -c 3M /dev/zero >{folder}/other; touch {outside}/is-full) >/dev/null 2>&1 &"
@@ -212,7 +212,7 @@ def test_folder_that_can_not_be_written_is_told(container: Container) -> None:
 
 
 def test_index_that_names_a_file_that_is_not_there_is_told(hub: SmallHub, container: Container) -> None:
-    (hub.folder / SHARDS[1]).unlink()
+    (hub.directory / SHARDS[1]).unlink()
     code, said = container.run()
     assert code == 1
     assert f"{INDEX} lists 1 files that the repository lacks or that were left out, such as {SHARDS[1]}" in said

@@ -22,22 +22,22 @@ CHANGES = CHECKOUT / "tests" / "upgrade" / "changes.md"
 
 def with_the_same_values(of: Previous, chart: Path = CHART) -> dict[str, set[Change]]:
     """Return what changes when only the chart does, for each values file of the previous chart."""
-    return {file.stem: _changes(render(None, file, chart=of.chart), file, chart) for file in of.overlays}
+    return {file.stem: _changes(render(None, file, chart=of.chart), file, chart) for file in of.presets}
 
 
 def with_todays_values(of: Previous, chart: Path = CHART) -> dict[str, set[Change]]:
     """Return what changes when the chart and the values file do, for each values file that both have."""
-    today = {file.name: CHECKOUT / "values" / file.name for file in of.overlays}
+    today = {file.name: CHECKOUT / "values" / file.name for file in of.presets}
     return {
         file.stem: _changes(render(None, file, chart=of.chart), today[file.name], chart)
-        for file in of.overlays
+        for file in of.presets
         if today[file.name].is_file()
     }
 
 
 def body(of: Previous, chart: Path = CHART) -> str:
     """Return what belongs between the markers."""
-    head = f"From {of.version} (commit {of.commit[:7]}), over {len(of.overlays)} values files."
+    head = f"From {of.version} (commit {of.commit[:7]}), over {len(of.presets)} values files."
     same = summary("With the same values", with_the_same_values(of, chart))
     today = summary("With the values files of this tree", with_todays_values(of, chart))
     return f"{head}\n\n{same}\n\n{today}\n\n{values_text(of.chart, chart)}"

@@ -163,7 +163,7 @@ ROWS: Mapping[str, Sequence[Panel]] = {
         ),
         Panel(
             "KV cache in use",
-            "Share of each data-parallel rank's KV cache. Near 100 %, requests wait or are preempted.",
+            "Share of the KV cache in use, for each data-parallel replica. Near 100 %, requests wait or are preempted.",
             "percentunit",
             {"group {{group}}, rank {{engine}}": f"max by (group, engine) ({gauge('kv_cache_usage_perc')})"},
         ),

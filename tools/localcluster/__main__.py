@@ -99,7 +99,7 @@ def env() -> None:
 
 @main.command()
 def programs() -> None:
-    """Build the programs and print the folder that they are in."""
+    """Build the programs and print the directory that they are in."""
     click.echo(bin_dir())
 
 

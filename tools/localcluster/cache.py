@@ -1,4 +1,4 @@
-"""Where the project keeps what is slow to make: a user cache folder, one directory per content key."""
+"""Where the project keeps what is slow to make: a user cache directory, one directory per content key."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ APP = "vllm-multinode"
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: ``$XDG_CACHE_HOME/vllm-multinode``, by default under ``~/.cache``."""
+    """Return the cache directory: ``$XDG_CACHE_HOME/vllm-multinode``, by default under ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / APP
 
 
 def state_dir(instance: Instance = INSTANCE) -> Path:
-    """Return the folder of a running cluster: ``$XDG_STATE_HOME/vllm-multinode``, by default in ``~/.local/state``."""
+    """Return a running cluster's directory: ``$XDG_STATE_HOME/vllm-multinode``, by default in ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / instance.name
 

@@ -27,7 +27,7 @@ SIMULATED_NODES = 4
 """Simulated nodes by default: 32 H100."""
 
 HOST_ROOT = "/var/lib/vllm-multinode"
-"""Folder of the real nodes with what hostPath volumes may mount."""
+"""Directory of the real nodes with what hostPath volumes may mount."""
 
 ENGINE_FOLDER = f"{HOST_ROOT}/engine"
 """The engine's Python packages, read-only."""
@@ -46,7 +46,7 @@ _STEPS = {_CONTROL_PLANE: 6, _KUBELETS: 6, _ENGINE: 6}
 """Steps of a new cluster -> seconds that they take on two cores."""
 
 _FOLDERS = "made-folders"
-"""File of the state folder: what was made on this machine to mount nodes' folders on."""
+"""File of the state directory: what was made on this machine to mount nodes' directories on."""
 
 _NODES_TIMEOUT_S = 90
 _RECOVER_TIMEOUT_S = 45
@@ -197,7 +197,7 @@ def load_image(archive: Path) -> None:
 
 
 def on_node(name: str, argv: list[str]) -> int:
-    """Run a program on a real node, with its network and folders, and return its exit status.
+    """Run a program on a real node, with its network and directories, and return its exit status.
 
     Raises:
         HostError: the node does not exist, or does not run.
@@ -388,7 +388,7 @@ def _remove() -> None:
 
 
 def _machine() -> AbstractContextManager[None]:
-    """Hold the lock on what the clusters of this machine share: the kernel's settings, and folders to mount on."""
+    """Hold the lock on what the clusters of this machine share: the kernel's settings, and directories to mount on."""
     return locked(cache_dir() / "machine")
 
 

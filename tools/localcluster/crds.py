@@ -17,11 +17,11 @@ SOURCES: Mapping[str, tuple[str, str]] = {
     "inference-extension": ("sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases"),
     "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
 }
-"""Name -> Go module, and its folder with the definitions."""
+"""Name -> Go module, and its directory with the definitions."""
 
 
 def folder(name: str) -> Path:
-    """Return a folder with definitions, by a name of ``SOURCES``.
+    """Return a directory with definitions, by a name of ``SOURCES``.
 
     Raises:
         HostError: the Go module can't be fetched.

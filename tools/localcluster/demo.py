@@ -79,7 +79,7 @@ class Place:
     Attributes:
         kubeconfig: file that gives access to the cluster.
         namespace: of the release.
-        values: values file, from the checkout's folder.
+        values: values file, from the checkout's directory.
         local: whether it is this project's local cluster.
     """
 
@@ -154,7 +154,7 @@ def demo_on(config: Path, values: str | None) -> None:
 
     Args:
         config: its kubeconfig.
-        values: a values file for its nodes, from the checkout's folder; by default by whether two nodes have GPUs.
+        values: a values file for its nodes, from the checkout's directory; by default by whether two nodes have GPUs.
 
     Raises:
         HostError: the cluster has no LeaderWorkerSet, or as for ``demo``.

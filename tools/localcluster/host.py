@@ -78,7 +78,7 @@ def run(
 
     Args:
         argv: program and arguments.
-        cwd: folder to run in.
+        cwd: directory to run in.
         env: variables added to this process's environment.
         stdin: text for its standard input.
         timeout: seconds until it is killed.

@@ -15,7 +15,7 @@ def layer_of(
     out: Path,
     directories: Mapping[str, int] | None = None,
 ) -> Path:
-    """Write a layer tar that holds ``files`` and their parent folders, all owned by root, and return ``out``.
+    """Write a layer tar that holds ``files`` and their parent directories, all owned by root, and return ``out``.
 
     The same content always gives the same bytes.
 
@@ -23,7 +23,7 @@ def layer_of(
         files: path in the image -> a file of this machine (mode 0755 if its owner may run it, else 0644)
             or the content itself (mode 0644).
         out: the tar to write.
-        directories: further folders of the image -> mode, such as ``{"tmp": 0o1777}``.
+        directories: further directories of the image -> mode, such as ``{"tmp": 0o1777}``.
 
     Raises:
         OSError: a file can't be read or ``out`` not be written.
@@ -59,7 +59,7 @@ def archive(
         env: environment of the container.
         user: ``uid``, ``uid:gid`` or a name of the image's ``/etc/passwd``; empty means root.
         out: the tar to write.
-        workdir: folder that the program starts in.
+        workdir: directory that the program starts in.
 
     Raises:
         OSError: ``layer`` can't be read or ``out`` not be written.

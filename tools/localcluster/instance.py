@@ -18,7 +18,7 @@ class Instance:
     """What the clusters of one machine must not share.
 
     Attributes:
-        name: of the state folder and the control group.
+        name: of the state directory and the control group.
         interface: this machine's end of the cable to the nodes; at most 15 characters.
         nodes: first three bytes of the nodes' addresses, of the range kept for network tests (RFC 2544).
         pods: first two bytes of the pods' addresses.

@@ -41,7 +41,7 @@ def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 60) -> s
 
 
 def kubectl_environment() -> dict[str, str]:
-    """Return the environment that keeps kubectl's cache with the cluster's state, out of the home folder."""
+    """Return the environment that keeps kubectl's cache with the cluster's state, out of the home directory."""
     return {"KUBECACHEDIR": str(state_dir() / "kubectl-cache")}
 
 

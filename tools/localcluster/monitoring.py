@@ -22,7 +22,7 @@ KINDS = ("podmonitors", "prometheusrules")
 
 
 def prometheus() -> Path:
-    """Return the folder with Debian's prometheus and promtool, unpacked on the first call (0.1 GB).
+    """Return the directory with Debian's prometheus and promtool, unpacked on the first call (0.1 GB).
 
     Raises:
         HostError: mmdebstrap is missing or fails, such as without a network.

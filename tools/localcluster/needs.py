@@ -77,7 +77,7 @@ def _require_disk(wanted: float) -> None:
     if free < wanted:
         raise HostError(
             f"{folder}: {free / GB:.1f} GB of disk are free, and {wanted / GB:.1f} GB are needed. "
-            "Free some, or set XDG_CACHE_HOME (and GOCACHE and GOMODCACHE) to folders on a larger disk."
+            "Free some, or set XDG_CACHE_HOME (and GOCACHE and GOMODCACHE) to directories on a larger disk."
         )
 
 

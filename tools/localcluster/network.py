@@ -148,7 +148,7 @@ def set_addresses(holders: Mapping[int, str]) -> None:
 
 
 def interface() -> Path:
-    """Return the folder that this machine has about its cable while there is one."""
+    """Return the directory that this machine has about its cable while there is one."""
     return Path("/sys/class/net", HOST_INTERFACE)
 
 

@@ -1,7 +1,7 @@
 """Real nodes: a network and a mount namespace each, with their own containerd, kubelet and kube-proxy.
 
-In its mount namespace a node has the usual folders (``/var/lib/kubelet``, ``/var/log/pods``, ``/run/containerd`` …) to
-itself, so nothing there is seen, or has to be unmounted, outside.
+In its mount namespace, a node has its own ``/var/lib/kubelet``, ``/var/log/pods``, ``/run/containerd``, and so on, so
+nothing there is visible, or has to be unmounted, outside.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRIVATE_FOLDERS: Mapping[str, str] = {
     "/var/log/pods": "pod-logs",
     "/var/log/containers": "container-logs",
 }
-"""Folder that a node has to itself -> the folder of its state that is mounted there."""
+"""Directory that a node has to itself -> the directory of its state that is mounted there."""
 
 RUN_FOLDER = "/run/containerd"
 """Sockets and mounts of containerd, in memory, a node's own too."""
@@ -55,7 +55,7 @@ class Node:
 
     @property
     def home(self) -> Path:
-        """Folder of its state."""
+        """Directory of its state."""
         return state_dir() / "nodes" / self.name
 
     @property
@@ -91,12 +91,12 @@ def present() -> list[Node]:
 
 
 def mount_points() -> list[Path]:
-    """Return the folders that must exist on this machine for the nodes' own to be mounted over them."""
+    """Return the directories that must exist on this machine for the nodes' own to be mounted over them."""
     return [Path(folder) for folder in (*PRIVATE_FOLDERS, RUN_FOLDER)]
 
 
 def hold_namespaces(node: Node, pause: Path) -> None:
-    """Make a node's namespaces and its own folders in them.
+    """Make a node's namespaces and its own directories in them.
 
     Raises:
         HostError: a step fails.
@@ -110,7 +110,7 @@ def hold_namespaces(node: Node, pause: Path) -> None:
 
 
 def mount(node: Node, source: Path, target: str, *, read_only: bool = False) -> None:
-    """Mount a folder of this machine on a folder that only the node sees.
+    """Mount a directory of this machine on a directory that only the node sees.
 
     Raises:
         HostError: it can't be mounted.
@@ -193,8 +193,8 @@ def containerd_configuration(sandbox_image: str, programs: Path, network_dir: Pa
 
     Args:
         sandbox_image: image of the process that holds a pod's namespaces.
-        programs: folder with the CNI plugins.
-        network_dir: folder with the CNI configuration.
+        programs: directory with the CNI plugins.
+        network_dir: directory with the CNI configuration.
     """
     runtime = "io.containerd.cri.v1.runtime"
     return f"""version = 3

@@ -17,7 +17,7 @@ from localcluster.host import HostError, run, step
 from localcluster.parallel import Task, run_all
 
 MODULES = Path(__file__).parent / "gomodules"
-"""One folder per Go module: what is built is its ``tool`` lines and the main packages in its own folders.
+"""One directory per Go module: what is built is its ``tool`` lines and the main packages in its own directories.
 
 Programs that use the same version of Kubernetes' libraries share a module, so that these are compiled once:
 ``kubernetes`` has Kubernetes itself, kwok, and LeaderWorkerSet; ``platform`` has what Kubernetes runs on and Helm.
@@ -126,7 +126,7 @@ def is_built(module: str) -> bool:
 
 
 def build(module: str) -> Path:
-    """Return the folder with the programs of one module, built if the cache has them not.
+    """Return the directory with the programs of one module, built if the cache has them not.
 
     Raises:
         HostError: there is no Go and no way to get it, or the build fails.
@@ -135,7 +135,7 @@ def build(module: str) -> Path:
 
 
 def bin_dir(beside: Sequence[str] = ()) -> Path:
-    """Return a folder with links to every program of the cluster, fit for ``PATH``.
+    """Return a directory with links to every program of the cluster, fit for ``PATH``.
 
     Args:
         beside: further modules.
@@ -171,7 +171,7 @@ def program(name: str) -> Path:
 
 
 def chart_of(project: str) -> Path:
-    """Return a folder with the Helm chart and the CRDs that a project ships in its Go module, such as ``lws``.
+    """Return a directory with the Helm chart and the CRDs that a project ships in its Go module, such as ``lws``.
 
     Raises:
         HostError: as for ``build``, or the module can't be fetched.
@@ -262,7 +262,7 @@ def _compiler_memory() -> dict[str, str]:
 
 
 def copy_source(module: str, package: str, folder: str, out: Path) -> None:
-    """Copy a folder of a Go module that ``module`` pins, as it is published, to ``out``, which is new.
+    """Copy a directory of a Go module that ``module`` pins, as it is published, to ``out``, which is new.
 
     Raises:
         HostError: the module can't be fetched.

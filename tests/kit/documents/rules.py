@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from kit.documents.kubectl import Options, check_kubectl
 from kit.documents.markdown import commands
 from kit.documents.release import RELEASE, release, service_ports
-from kit.paths import CHART, CHECKOUT, OVERLAYS
+from kit.paths import CHART, CHECKOUT, MAIN_PRESETS
 from kit.render import helm_template
 from localcluster.__main__ import main as localcluster
 from vmn.cli import main as vmn
@@ -65,7 +65,7 @@ def check_curl(words: Sequence[str]) -> None:
     assert match, f"no rule covers {url}"
     assert int(match[1]) in service_ports(), f"the Service has {service_ports()}"
     if "-d" in words:
-        served = {yaml.safe_load(file.read_text(encoding="utf-8"))["model"]["name"] for file in OVERLAYS}
+        served = {yaml.safe_load(file.read_text(encoding="utf-8"))["model"]["name"] for file in MAIN_PRESETS}
         assert json.loads(words[words.index("-d") + 1])["model"] in served, f"the presets serve {served}"
 
 

@@ -21,11 +21,11 @@ class Engine:
     image_reference: str
     """Name and tag of the image, without a registry."""
     packages_dir: Path
-    """Folder of this machine that pods mount read-only at ``packages_mount``."""
+    """Directory of this machine that pods mount read-only at ``packages_mount``."""
     packages_mount: str
     """Where the image looks for vLLM's packages."""
     model_dir: Path
-    """Folder of this machine that holds the tiny checkpoint."""
+    """Directory of this machine that holds the tiny checkpoint."""
 
 
 def prepare() -> Engine:
@@ -70,7 +70,7 @@ def run_inside(
     Args:
         argv: program and arguments, such as ``["vllm", "serve", "--help"]``.
         env: variables added to the image's environment; nothing of this process's own is passed on.
-        mounts: further folder of the root file system -> folder of this machine, read-only.
+        mounts: further directory of the root file system -> directory of this machine, read-only.
         timeout: seconds until it is killed.
 
     Raises:

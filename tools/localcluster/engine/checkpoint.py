@@ -23,7 +23,7 @@ COMPLETION = " top destination for foodies, with"
 
 
 def prepare() -> Path:
-    """Return a copy of the checkpoint's folder, laid out like a model repository, that stays when the checkout goes."""
+    """Return a copy of the checkpoint's directory, laid out like a model repository, that outlives the checkout."""
     key = content_key(sorted(FOLDER.iterdir()))
     return built("engine-checkpoint", key, _copy)
 
@@ -33,7 +33,7 @@ def _copy(target: Path) -> None:
 
 
 def train(target: Path) -> None:
-    """Train a checkpoint into an existing folder, in less than a minute, and check it and the project's own.
+    """Train a checkpoint into an existing directory, in less than a minute, and check it and the project's own.
 
     Raises:
         HostError: training fails, or one of them doesn't know the corpus, or doesn't give the guide's answer.

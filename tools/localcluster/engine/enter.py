@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
     """Mount, drop root's rights and execute the program; returns only by an exception.
 
     Raises:
-        OSError: the program or the folder to enter isn't there.
+        OSError: the program or the directory to enter isn't there.
         subprocess.CalledProcessError: a mount fails.
     """
     split = arguments.index("--")
@@ -53,7 +53,7 @@ def become(root: str, user: int, command: list[str]) -> None:
     """Enter the root file system as ``user`` with group 0 and execute ``command`` there.
 
     Raises:
-        OSError: the program or folder does not exist.
+        OSError: the program or directory does not exist.
     """
     os.chroot(root)
     os.chdir("/tmp")

@@ -20,13 +20,13 @@ def command(
 ) -> list[str]:
     """Return the command line that runs ``argv`` in the root file system; starting it needs root.
 
-    The command sees this machine's network, its own processes and devices, empty folders at /tmp, /dev/shm and the
+    The command sees this machine's network, its own processes and devices, empty directories at /tmp, /dev/shm and the
     image's home, and ``mounts``. Killing the command line's process ends all that it started.
 
     Args:
         argv: program and arguments, as seen in the root file system.
         env: variables added to the image's environment; nothing of this process's own is passed on.
-        mounts: folder of the root file system (made if missing) -> folder of this machine.
+        mounts: directory of the root file system (made if missing) -> directory of this machine.
         user: user id to run as, with group 0 as containers have it.
         writable: those of ``mounts`` that may be written.
 
@@ -54,7 +54,7 @@ def run(
     Args:
         argv: program and arguments.
         env: variables added to the image's environment.
-        mounts: folder of the root file system -> folder of this machine.
+        mounts: directory of the root file system -> directory of this machine.
         user: user id to run as.
         writable: those of ``mounts`` that may be written.
         timeout: seconds until it is killed.

@@ -23,7 +23,7 @@ LIMIT = 300
 def main() -> None:
     """Print the table of one version."""
     parser = argparse.ArgumentParser(prog="python -m localcluster.engine.interface", description=__doc__)
-    parser.add_argument("--sources", type=Path, help="folder that contains the package vllm of another version")
+    parser.add_argument("--sources", type=Path, help="directory that contains the package vllm of another version")
     asked(parser.parse_args().sources, sys.stdout.write)
 
 

@@ -1,4 +1,4 @@
-"""vLLM's CPU build, Ray and all that they import, as one folder that pods mount read-only at /opt/vllm.
+"""vLLM's CPU build, Ray and all that they import, as one directory that pods mount read-only at /opt/vllm.
 
 What is in it is pinned by ``requirements.lock``, which ``python -m localcluster.engine lock`` writes.
 """
@@ -87,7 +87,7 @@ HEADER = """\
 
 
 def prepare() -> Path:
-    """Return the folder that holds ``site-packages``, made on the first call (some minutes, several GB).
+    """Return the directory that holds ``site-packages``, made on the first call (some minutes, several GB).
 
     Raises:
         HostError: pip is missing, can't download, or finds a file whose checksum isn't the locked one.
@@ -96,7 +96,7 @@ def prepare() -> Path:
 
 
 def fetch() -> None:
-    """Download and unpack the packages, unless they are there; ``prepare`` makes the folder of them.
+    """Download and unpack the packages, unless they are there; ``prepare`` makes the directory of them.
 
     Raises:
         HostError: as for ``prepare``.
@@ -171,7 +171,7 @@ def _batches(lock: str) -> list[_Batch]:
 
 
 def _fetch_all(batches: Sequence[_Batch]) -> list[Path]:
-    """Return a folder for each batch, fetched where it is not there yet, some at a time."""
+    """Return a directory for each batch, fetched where it is not there yet, some at a time."""
     total = sum(batch.size for batch in batches)
     fetched: list[tuple[_Batch, Path]] = []
 
@@ -195,7 +195,7 @@ def _fetch(batch: _Batch, target: Path) -> None:
 
 
 def _link_tree(source: Path, target: Path) -> None:
-    """Give the files of one folder names in another too; the folders share namespaces such as ``nvidia``."""
+    """Give the files of one directory names in another too; the directories share namespaces such as ``nvidia``."""
     for folder, _, files in os.walk(source):
         inside = target / Path(folder).relative_to(source)
         inside.mkdir(exist_ok=True)

@@ -66,7 +66,7 @@ def layer() -> Path:
 
 
 def tree() -> Path:
-    """Return the root file system as a folder, for running commands of the image without a cluster.
+    """Return the root file system as a directory, for running commands of the image without a cluster.
 
     Raises:
         HostError: the layer can't be made or unpacked.

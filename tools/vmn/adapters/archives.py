@@ -1,4 +1,4 @@
-"""Unpacking archives of charts, with no file outside their folder."""
+"""Unpacking archives of charts, with no file outside their directory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def unpack(tar: tarfile.TarFile, folder: Path) -> None:
-    """Write the files of an archive below a folder. tarfile has its own filter for that only since Python 3.11.4.
+    """Write the files of an archive below a directory. tarfile has its own filter for that only since Python 3.11.4.
 
     Args:
         tar: an open archive.
-        folder: the folder, which is created if necessary.
+        folder: the directory, which is created if necessary.
 
     Raises:
-        tarfile.TarError: the archive has more than files and folders, or a path outside the folder.
+        tarfile.TarError: the archive has more than files and directories, or a path outside the directory.
     """
     top = folder.resolve()
     for member in tar:
@@ -27,7 +27,7 @@ def unpack(tar: tarfile.TarFile, folder: Path) -> None:
             continue
         data = tar.extractfile(member) if member.isfile() else None
         if data is None:
-            raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+            raise tarfile.TarError(f"{member.name} is neither a file nor a directory")
         target.parent.mkdir(parents=True, exist_ok=True)
         with data, target.open("wb") as file:
             shutil.copyfileobj(data, file)

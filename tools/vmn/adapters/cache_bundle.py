@@ -113,6 +113,6 @@ def printing(env: Mapping[str, str]) -> list[str]:
     """Return the command that prints the caches of a pod, to run in a pod with these environment variables.
 
     Raises:
-        ValueError: the variables name no cache folder.
+        ValueError: the variables name no cache directory.
     """
     return ["bash", "-c", TAR, "tar", *folders(env)]

@@ -68,7 +68,7 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
 
 
 def tensors_of_folder(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of the checkpoint in a folder by name, empty without safetensors files.
+    """Return the tensors of the checkpoint in a directory by name, empty without safetensors files.
 
     Raises:
         CheckpointError: a file is missing, or is not a safetensors file.

@@ -34,7 +34,7 @@ def manifests(
     """Return the objects of a release, without its tests.
 
     Args:
-        chart: folder of the chart.
+        chart: directory of the chart.
         files: values files; the last one wins.
         release: name of the release.
         namespace: namespace of the release.
@@ -57,7 +57,7 @@ def template_problems(
     """Render the chart, and return the problems that it reports.
 
     Args:
-        chart: folder of the chart.
+        chart: directory of the chart.
         files: values files; the last one wins.
         only_rules: whether to skip Helm's schema check, and to report only the chart's own rules.
         helm: the program.

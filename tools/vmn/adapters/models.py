@@ -64,7 +64,7 @@ def load_model(name: str | None, config: Path | None = None, hub: bool = False) 
 
     Args:
         name: name in the registry or on the Hub; with ``config`` only what to call the model.
-        config: a ``config.json``, or a folder with one.
+        config: a ``config.json``, or a directory with one.
         hub: whether to ask the Hub instead of the registry.
 
     Raises:
@@ -83,7 +83,7 @@ def load_model(name: str | None, config: Path | None = None, hub: bool = False) 
 
 
 def model_of_file(path: Path, name: str | None = None) -> Model:
-    """Return the model of a ``config.json``, with exact weights if the folder has its checkpoint.
+    """Return the model of a ``config.json``, with exact weights if the directory has its checkpoint.
 
     Raises:
         ModelError: the file is not the ``config.json`` of a model that can be planned, or of this checkpoint.

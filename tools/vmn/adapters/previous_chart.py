@@ -22,7 +22,7 @@ def why_not_from_git(root: Path, config: Path) -> str:
     """Return why chart-testing can't find the target branch's chart in the history, empty when it can.
 
     Args:
-        root: folder of the checkout.
+        root: directory of the checkout.
         config: configuration of chart-testing.
     """
     try:

@@ -44,7 +44,7 @@ def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Pat
         command: the list of arguments.
         limit: time limit in seconds.
         show: whether to pass its output to standard error instead of collecting it.
-        folder: folder in which it runs, the current one by default.
+        folder: directory in which it runs, the current one by default.
 
     Raises:
         MissingError: the program is not on PATH.

@@ -95,8 +95,8 @@ def with_previous_chart(settings: Settings, given: Path | None, work: Path, say:
 
     Args:
         settings: settings without one.
-        given: the previous chart as the user names it: a folder or an archive; the checkout's own archive if None.
-        work: a folder for an unpacked archive.
+        given: the previous chart as the user names it: a directory or an archive; the checkout's own archive if None.
+        work: a directory for an unpacked archive.
         say: takes lines about the choice.
 
     Raises:

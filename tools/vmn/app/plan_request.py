@@ -16,7 +16,7 @@ class PlanRequest:
 
     Attributes:
         model: name in the registry or on the Hugging Face Hub.
-        config: a ``config.json``, or the folder of a checkpoint.
+        config: a ``config.json``, or the directory of a checkpoint.
         hub: whether to read the model from the Hub.
         gpu: name of the GPU.
         gpu_memory: GiB of each GPU, for one that is not known.

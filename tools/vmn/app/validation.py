@@ -24,7 +24,7 @@ def values_problems(chart: Path, *files: Path, helm: str = "helm", gpu: Gpu | No
     """Return everything that is wrong with values files that are used together.
 
     Args:
-        chart: folder of the chart.
+        chart: directory of the chart.
         files: values files; the last one wins, as with Helm.
         helm: the program.
         gpu: GPU of the nodes; by default the product that the values select, if they do.

@@ -31,7 +31,7 @@ def values_file(request: PlanRequest, load_gbps: float = LOAD_GBPS, chart: Path 
     Args:
         request: the model and the hardware.
         load_gbps: bandwidth of each node's download in Gbit/s.
-        chart: folder of the chart; the default chart if None.
+        chart: directory of the chart; the default chart if None.
 
     Raises:
         PlanError: the model, the GPU, the version, or a combination of options is not known.

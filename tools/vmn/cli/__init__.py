@@ -23,8 +23,8 @@ def main() -> None:
     """Plan, configure, check, and troubleshoot a large model served on one or more GPU nodes.
 
     The exit status is 0 on success, 1 if a command finds a problem, 2 on a usage error, and 3 if a required program is
-    missing or the cluster cannot be reached. You can also set any option with an environment variable; for example,
-    VMN_INSTALL_TEST_WAIT sets the option --wait of `vmn install-test`.
+    missing or the cluster can't be reached. You can also set any option with an environment variable. For example,
+    VMN_INSTALL_TEST_WAIT sets the --wait option of `vmn install-test`.
     """
 
 

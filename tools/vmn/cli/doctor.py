@@ -37,7 +37,7 @@ def doctor(
 
     The command reads the LeaderWorkerSet, pods, events, nodes, and logs, and changes nothing. For each group, it
     reports which pod failed first and why, which pods are only waiting for it, and what to do. The exit status is 1 if
-    something is wrong, but 0 if the release is still starting without a problem.
+    something is wrong, and 0 if the release serves requests or is still starting normally.
     """
     from vmn.adapters.cluster import connect
     from vmn.app.doctor import diagnose, read_release

@@ -24,7 +24,7 @@ from vmn.cli.plan import GROUPS, request_options
     type=click.FloatRange(0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Download bandwidth of each node, in Gbit/s.",
+    help="Download bandwidth of each node, in Gbit/s. The startup budget depends on it.",
 )
 @click.option("-w", "--write", "file", type=NEW_FILE, metavar="FILE", help="File to write.  [default: standard output]")
 @chart_option
@@ -34,8 +34,8 @@ def generate(request: PlanRequest, load_gbps: float, file: Path | None, chart: P
 
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
 
-    The file contains only the values that differ from the chart's defaults, with explanations. The exit status is 1 if
-    no layout fits.
+    The file contains only values that differ from the chart's defaults, with comments that explain them. The exit
+    status is 1 if no layout fits.
     """
     from vmn.app.planner import PlanError
     from vmn.app.values_file import values_file

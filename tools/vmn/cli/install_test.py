@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=10),
     default=180,
     show_default=True,
-    help="Maximum time, in seconds, for a release to become ready or to disappear.",
+    help="Maximum time, in seconds, for a release to become ready, and to be removed.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 @output_option
@@ -66,11 +66,12 @@ def install_test(
 ) -> None:
     """Install the chart with its ci values and with every preset on the test cluster in KUBECONFIG.
 
-    chart-testing (ct) lints the chart and installs it with its ci values. With each preset, the command lints and
-    installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover objects.
+    The command runs chart-testing (ct) to lint the chart and to install it with its ci values. Then, for each preset,
+    it lints and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover
+    objects.
 
-    With --upgrade, the command also installs the previous chart with each preset and upgrades it to this one. ct also
-    upgrades from the chart on its target branch, if git has that branch.
+    With --upgrade, the command also installs the previous chart with each preset and upgrades it to this one. If git
+    has ct's target branch, ct also tests the upgrade from the chart on that branch.
     """
     from vmn.adapters.files import default_chart, presets_of
     from vmn.app.install_test import with_previous_chart
@@ -82,7 +83,7 @@ def install_test(
     settings = Settings(
         chart=folder,
         values_files=values_files or presets_of(folder),
-        extra_values=[file.resolve() for file in extra_values],  # ct may run in another folder
+        extra_values=[file.resolve() for file in extra_values],  # ct may run in another directory
         namespace=namespace or "vmn-install-test",
         own_namespace=namespace is None,
         config=config if config.is_file() else None,

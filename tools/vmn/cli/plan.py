@@ -54,7 +54,7 @@ OPTIONS = (
         "--gpu-memory",
         type=click.FloatRange(0, min_open=True),
         metavar="GIB",
-        help="Memory of each GPU, for a type of GPU that vmn does not know.",
+        help="Memory of each GPU, in GiB. Set it for a type of GPU that vmn doesn't know.",
     ),
     click.option(
         "--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Number of nodes in a group."
@@ -82,12 +82,12 @@ OPTIONS = (
     click.option(
         "--expert/--no-expert",
         default=None,
-        help="Plan only layouts with, or only layouts without, expert parallelism.",
+        help="Plan only layouts with expert parallelism, or only layouts without it.",
     ),
     click.option(
         "--decode-context",
         type=COUNT,
-        help="Decode context parallel size: number of GPUs that divide the KV cache by tokens.",
+        help="Decode context parallel size: number of GPUs that the tokens of the KV cache are divided among.",
     ),
     click.option(
         "--max-model-len",
@@ -97,17 +97,17 @@ OPTIONS = (
     click.option(
         "--gpu-memory-utilization",
         type=click.FloatRange(0, 1, min_open=True),
-        help="Share of each GPU's memory that vLLM may use.  [default: vLLM's own default]",
+        help="Share of each GPU's memory that vLLM may use.  [default: vLLM's default]",
     ),
     click.option(
         "--max-num-batched-tokens",
         type=COUNT,
-        help="Maximum number of tokens per step.  [default: vLLM's own default for the GPU]",
+        help="Maximum number of tokens per step.  [default: vLLM's default for the GPU]",
     ),
     click.option(
         "--max-num-seqs",
         type=COUNT,
-        help="Maximum number of requests per step.  [default: vLLM's own default for the GPU]",
+        help="Maximum number of requests per step.  [default: vLLM's default for the GPU]",
     ),
     click.option(
         "--kv-cache-dtype",
@@ -144,7 +144,7 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 
 @click.command(
     cls=Command,
-    short_help="Show which layouts of a model fit on the given GPUs, and why.",
+    short_help="Show which layouts of a model fit on the given GPUs.",
     example="vmn plan deepseek-ai/DeepSeek-R1 --gpu h100 --nodes 2",
     groups=GROUPS,
 )
@@ -153,7 +153,7 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
     "--calibrate",
     type=FILE,
     metavar="LOG",
-    help="Correct the plan with a startup log of the same model on the same GPU.",
+    help="Correct the plan with a startup log of the same model on the same type of GPU.",
 )
 @click.option("--check", type=FILE, metavar="LOG", help="Only report where a startup log contradicts the plan.")
 @click.option(
@@ -161,7 +161,10 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 )
 @click.option("--explain", is_flag=True, help="Show a memory breakdown for each GPU in the best layout.")
 @click.option(
-    "--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw the memory breakdown for each GPU in the best layout."
+    "--plot",
+    type=NEW_FILE,
+    metavar="FILE.svg",
+    help="Draw the memory breakdown for each GPU in the best layout as an SVG file.",
 )
 @output_option
 @ends_with_status
@@ -179,10 +182,11 @@ def plan(
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
     Only --hub needs network access. The exit status is 1 if no layout fits.
 
-    With --tensor, --pipeline, or --data, the plan contains only one layout. Sizes that you leave out are derived.
+    If you set --tensor, --pipeline, or --data, the plan contains only that layout, and the command derives the sizes
+    that you leave out.
 
-    LOG is vLLM's log, as `kubectl logs` prints it. With --check, the layout and the flags come from the log, and the
-    exit status is 1 if the log contradicts the plan.
+    LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command takes the layout and the
+    flags from the log, and the exit status is 1 if the log contradicts the plan.
     """
     from vmn.app import planner
 

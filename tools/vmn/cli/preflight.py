@@ -61,13 +61,13 @@ def preflight(
 ) -> None:
     """Check the cluster for anything that would keep a release from starting, before you install it.
 
-    The command reads nodes, GPUs, LeaderWorkerSet, quotas, admission, Secrets, and PersistentVolumeClaims, and changes
-    nothing. The exit status is 1 if a check fails. If you are not allowed to read something, the command prints a
-    warning with the RBAC rule to add.
+    The command checks nodes, GPUs, LeaderWorkerSet, quotas, admission control, Secrets, and PersistentVolumeClaims, and
+    changes nothing. The exit status is 1 if a check fails. If you are not allowed to read something, the command prints
+    a warning with the RBAC rule to add.
 
-    With --active, the command also runs short-lived pods like those of the release on the nodes of one group. They
-    check name resolution, connections, the network interface, RDMA, shared memory, GPUs, caches, and weights. All of
-    their objects are deleted at the end, even if you interrupt the command.
+    With --active, the command also runs short-lived pods, configured like those of the release, on as many nodes as a
+    group has. They check name resolution, connections, the network interface, RDMA, shared memory, GPUs, caches, and
+    weights. The command deletes everything that it created when it ends, even if you interrupt it.
     """
     from vmn.adapters.cluster import connect
     from vmn.adapters.files import default_chart

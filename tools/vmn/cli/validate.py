@@ -25,7 +25,9 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
     help="Values file, as in helm. You can repeat this option; later files override earlier ones.",
 )
 @click.option(
-    "--gpu", metavar="NAME", help="Type of GPU to check the memory for.  [default: the GPU that the values select]"
+    "--gpu",
+    metavar="NAME",
+    help="Type of GPU whose memory the model must fit in.  [default: the GPU that the values select]",
 )
 @chart_option
 @output_option
@@ -36,9 +38,10 @@ def validate(
     """Check values files: keys and types, the chart's rules, vLLM's flags and variables, and the model's limits.
 
     Files given with -f are merged over the chart's defaults and checked together, as Helm would install them. Each FILE
-    given without -f is checked on its own. The command reports all problems at once. It checks vLLM's flags and
-    variables for the versions of the published images that it has a table of, and the model's limits (attention heads,
-    quantization blocks, context length, and memory) only for built-in models.
+    given without -f is checked on its own. The command reports all problems at once.
+
+    The command checks vLLM's flags and variables only if it knows the version of vLLM in the image, and the model's
+    limits (attention heads, quantization blocks, context length, and memory) only for built-in models.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.programs import require

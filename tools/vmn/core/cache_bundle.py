@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 ROOT = "MULTINODE_CACHE"
-"""The chart's environment variable with the folder of a pod's caches."""
+"""The chart's environment variable with the directory of a pod's caches."""
 NOT_TAKEN = frozenset({"HOME", "XDG_CACHE_HOME"})
-"""Variables of folders that programs also use for other data than caches, such as tokens."""
+"""Variables of directories that programs also use for other data than caches, such as tokens."""
 PASSING = (".lock", ".tmp")
 """Endings of names of files that mean nothing to another process."""
 LARGE = 100 * 10**6
@@ -41,7 +41,7 @@ class Origin:
     """Where a cache bundle is from.
 
     Attributes:
-        key: name of the folder of the caches: the version of the image, and the model.
+        key: name of the directory of the caches: the version of the image, and the model.
         gpu: name of the GPU, ``none`` on CPUs.
         architecture: architecture of the processor, as OCI images name it, such as ``amd64``.
         image: image of vLLM.
@@ -56,10 +56,10 @@ class Origin:
 
 
 def folders(env: Mapping[str, str]) -> list[str]:
-    """Return the folders with caches below a pod's cache folder, by its environment variables.
+    """Return the directories with caches below a pod's cache directory, by its environment variables.
 
     Raises:
-        ValueError: the variables name no cache folder.
+        ValueError: the variables name no cache directory.
     """
     root = env.get(ROOT)
     if not root:
@@ -75,7 +75,7 @@ def folders(env: Mapping[str, str]) -> list[str]:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a file or folder of a pod's archive belongs in a cache bundle."""
+    """Return whether a file or directory of a pod's archive belongs in a cache bundle."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and not name.endswith(PASSING)
 

@@ -26,7 +26,7 @@ class Step:
     prints: str | None = None
     """``same`` for two or more equal words, ``nothing`` for no output, None for any output."""
     folder: Path | None = None
-    """The folder in which it runs, if that matters."""
+    """The directory in which it runs, if that matters."""
 
 
 @dataclass(frozen=True)

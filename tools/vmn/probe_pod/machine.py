@@ -26,7 +26,7 @@ def shared_memory(path: str = "/dev/shm") -> dict[str, Any]:
 
 
 def writable(paths: list[str]) -> dict[str, Any]:
-    """Return why files can't be created in each folder, or above it if it does not exist yet, and the free bytes."""
+    """Return why files can't be created in each directory, or above it if it does not exist yet, and the free bytes."""
     folders = {path: _existing(Path(path)) for path in paths}
     return {
         "user": os.getuid(),
@@ -77,8 +77,8 @@ def rdma(gid: int | None, devices: str = "/dev/infiniband", sysfs: str = "/sys/c
 
     Args:
         gid: index in each port's table of addresses whose entry to return, None for none.
-        devices: folder of the device files.
-        sysfs: folder in which the kernel describes devices, including those that the container does not have.
+        devices: directory of the device files.
+        sysfs: directory in which the kernel describes devices, including those that the container does not have.
     """
     files = sorted(item.name for item in Path(devices).glob("uverbs*"))
     closed = [name for name in files if not os.access(f"{devices}/{name}", os.R_OK | os.W_OK)]

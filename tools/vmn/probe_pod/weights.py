@@ -16,7 +16,7 @@ LONGEST_HEADER = 100_000_000
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return what is missing, empty, or truncated in a checkpoint's folder."""
+    """Return what is missing, empty, or truncated in a checkpoint's directory."""
     folder = Path(path)
     if not folder.is_dir():
         if folder.is_file():

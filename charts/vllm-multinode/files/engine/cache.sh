@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The cache folder. It must not be on a filesystem that compilers can't share, and a new one is filled from a cache
-# bundle, which `vmn cache pack` writes: a folder with bundle.json, and with the caches in cache/.
+# The cache directory. It must not be on a filesystem that compilers can't share, and a new one is filled from a cache
+# bundle, which `vmn cache pack` writes: a directory with bundle.json, and with the caches in cache/.
 
 # Fail if the cache is on a network filesystem. Locks and renames by compilers of several pods go wrong there
 # (DeepGEMM#301), and a start writes thousands of small files, each of which costs a round trip.

@@ -1,4 +1,4 @@
-"""Download a model from the Hugging Face Hub to a folder, once, with checks, and with the progress in the log.
+"""Download a model from the Hugging Face Hub to a directory, once, with checks, and with the progress in the log.
 
 The script runs in vLLM's image with its huggingface_hub (1.31 or newer), which downloads a file under a temporary name
 and then renames it. An interrupted download therefore continues with the files that are still missing.
@@ -27,7 +27,7 @@ from folder import (
     torn_files,
     write,
 )
-from hub import TEMPORARY, File, Hub, Snapshot, Unreachable
+from hub import TEMPORARY, File, Hub, HubSnapshot, Unreachable
 from progress import Progress
 
 AT_ONCE = 8
@@ -41,7 +41,7 @@ JOURNAL = ".vllm-multinode.checked"
 
 
 class Filling:
-    """A download of one model to one folder."""
+    """A download of one model to one directory."""
 
     def __init__(self, spec: DownloadSpec) -> None:
         """Start with nothing downloaded."""
@@ -109,7 +109,7 @@ class Filling:
                 f"larger (weights.volume.size of a claim that the chart makes), or delete what is not needed there."
             )
 
-    def _all(self, files: Iterable[File], snapshot: Snapshot, progress: Progress) -> None:
+    def _all(self, files: Iterable[File], snapshot: HubSnapshot, progress: Progress) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             jobs = [pool.submit(self._file, file, snapshot, progress) for file in files]
             done, left = wait(jobs, return_when=FIRST_EXCEPTION)
@@ -118,7 +118,7 @@ class Filling:
             for job in done:
                 job.result()
 
-    def _file(self, file: File, snapshot: Snapshot, progress: Progress) -> None:
+    def _file(self, file: File, snapshot: HubSnapshot, progress: Progress) -> None:
         """Download and check one file, and do so a second time if it differs from what the Hub says.
 
         Raises:
@@ -142,7 +142,7 @@ class Filling:
             f"weights.endpoint and the proxy, and look for disk errors in the node's log."
         )
 
-    def _mark(self, snapshot: Snapshot) -> None:
+    def _mark(self, snapshot: HubSnapshot) -> None:
         sizes = {file.name: (self.spec.path / file.name).stat().st_size for file in snapshot.files}
         write(self.spec.path / MARKER, snapshot.marker(sizes))
         self.journal.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ class Filling:
 
 
 def main() -> None:
-    """Fill the folder that MULTINODE_WEIGHTS names."""
+    """Fill the directory that MULTINODE_WEIGHTS names."""
     spec = DownloadSpec.read()
     try:
         with locked(spec):

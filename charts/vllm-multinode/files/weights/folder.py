@@ -1,4 +1,4 @@
-"""The folder of a checkpoint: what to download to it, whether it is complete, and which pod fills it."""
+"""The directory of a checkpoint: what to download to it, whether it is complete, and which pod fills it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DownloadSpec:
     Attributes:
         model: repository on the Hub.
         revision: branch, tag, or commit.
-        path: folder of the checkpoint.
+        path: directory of the checkpoint.
         exclude: patterns of files to leave out; None leaves out the formats that vLLM does not read.
         hashes: compare each file with the Hub's hash, not only with its size.
         seconds: time until the download must be complete.
@@ -90,7 +90,7 @@ def read(path: Path) -> str:
 
 
 def is_complete(spec: DownloadSpec) -> bool:
-    """Return whether the folder holds the complete model.
+    """Return whether the directory holds the complete model.
 
     Raises:
         DownloadError: it holds another model or revision, or its marker can't be read.
@@ -110,7 +110,7 @@ def is_complete(spec: DownloadSpec) -> bool:
     if marker["model"] != spec.model or spec.revision not in (marker["revision"], commit):
         raise DownloadError(
             f"{spec.path} holds {there}, and {spec.name} is asked for: pods may still read it. Give each revision a "
-            f"folder of its own: leave weights.path unset, or set it to another."
+            f"directory of its own: leave weights.path unset, or set it to another."
         )
     torn = torn_files(spec.path, sizes)
     if torn:
@@ -135,10 +135,10 @@ def size_of(file: Path) -> int | None:
 
 @contextmanager
 def locked(spec: DownloadSpec) -> Iterator[None]:
-    """Hold the lock of the folder, so that one process fills it. The lock ends with the process.
+    """Hold the lock of the directory, so that one process fills it. The lock ends with the process.
 
     Raises:
-        DownloadError: the folder can't be written, or another process holds the lock until the timeout.
+        DownloadError: the directory can't be written, or another process holds the lock until the timeout.
     """
     user = os.getuid()
     try:
@@ -147,7 +147,7 @@ def locked(spec: DownloadSpec) -> Iterator[None]:
     except OSError as error:
         raise DownloadError(
             f"{spec.path} can't be written by user {user}: {error.strerror}. Make it writable for security.userId: "
-            f"`chown {user}` the folder of weights.volume.hostPath on each node; a claim needs ReadWriteMany."
+            f"`chown {user}` the directory of weights.volume.hostPath on each node; a claim needs ReadWriteMany."
         ) from error
     with handle:
         wait_for(spec, lambda: _lock(handle.fileno()), "another pod fills it")

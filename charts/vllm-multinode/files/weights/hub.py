@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from folder import DownloadError, DownloadSpec
 
 TEMPORARY = Path(".cache", "huggingface", "download")
-"""Folder in the checkpoint where huggingface_hub keeps incomplete files."""
+"""Directory in the checkpoint where huggingface_hub keeps incomplete files."""
 MISTRALS = "consolidated*"
 OTHER_FORMATS = (
     *(MISTRALS, "original/*", "metal/*"),
@@ -55,7 +55,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class HubSnapshot:
     """A model at a commit, and the files to download."""
 
     spec: DownloadSpec
@@ -83,7 +83,7 @@ class Hub:
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         self.api = HfApi(endpoint=self.endpoint)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> HubSnapshot:
         """Resolve the revision, and choose the files.
 
         Raises:
@@ -102,7 +102,7 @@ class Hub:
         ]
         out = _left_out([file.name for file in files], self.spec.exclude)
         wanted = [file for file in files if file.name not in out]
-        return Snapshot(self.spec, info.sha, wanted, out)
+        return HubSnapshot(self.spec, info.sha, wanted, out)
 
     def download(self, file: File, commit: str, *, force: bool) -> Path:
         """Download one file, and return its path.

@@ -9,7 +9,7 @@ from folder import DownloadError, DownloadSpec, give_up, is_complete, wait_for
 
 
 def main() -> None:
-    """Wait until the folder that MULTINODE_WEIGHTS names is complete."""
+    """Wait until the directory that MULTINODE_WEIGHTS names is complete."""
     spec = DownloadSpec.read()
     try:
         wait_for(spec, lambda: is_complete(spec), "the download's Job fills it")

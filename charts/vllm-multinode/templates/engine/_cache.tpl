@@ -1,10 +1,10 @@
 {{/* The cache of compiled kernels and graphs, and the bundle that fills it. */}}
 
 {{/*
-The folder of the cache. What another image compiled, or was compiled for another model, can't be reused. The GPU is not
-part of the name, as every cache has it in its own keys.
+The name of the cache's directory. It has the image and the model, because what was compiled with another image or for
+another model can't be reused. It does not have the GPU, because every cache has the GPU in its own keys.
 Usage: include "vllm-multinode.cacheKey" .
-Returns: a folder's name, such as v0.32.0-deepseek-ai--deepseek-r1.
+Returns: the name, such as v0.32.0-deepseek-ai--deepseek-r1.
 */}}
 {{- define "vllm-multinode.cacheKey" -}}
 {{- $version := include "vllm-multinode.tag" . -}}

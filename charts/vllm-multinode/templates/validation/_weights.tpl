@@ -21,8 +21,8 @@ Returns: JSON, a list of problems.
 {{- end -}}
 {{- if not (or $inside (and $download (not $weights.path))) -}}
 {{- $problems = append $problems (dict "key" "weights.path" "got" $weights.path
-      "why" "must be a folder in weights.mountPath, as vLLM stays offline with weights.source volume"
-      "fix" (printf "Set the checkpoint's folder, such as %s." $example)) -}}
+      "why" "must be a directory in weights.mountPath, as vLLM stays offline with weights.source volume"
+      "fix" (printf "Set the checkpoint's directory, such as %s." $example)) -}}
 {{- end -}}
 {{- else -}}
 {{- if and $weights.path (ne $source "image") -}}
@@ -31,8 +31,8 @@ Returns: JSON, a list of problems.
       "fix" "Remove it, or set weights.source to volume.") -}}
 {{- else if and $weights.path (not $inside) -}}
 {{- $problems = append $problems (dict "key" "weights.path" "got" $weights.path
-      "why" "must be a folder in weights.mountPath, where the image is mounted"
-      "fix" (printf "Use a folder such as %s, or leave it unset." $example)) -}}
+      "why" "must be a directory in weights.mountPath, where the image is mounted"
+      "fix" (printf "Use a directory such as %s, or leave it unset." $example)) -}}
 {{- end -}}
 {{- if $download -}}
 {{- $problems = append $problems (dict "key" "weights.download.enabled" "got" true

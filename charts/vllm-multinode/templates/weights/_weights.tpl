@@ -1,7 +1,7 @@
 {{/* Where the weights come from, and how they get there. */}}
 
 {{/*
-The model argument of `vllm serve`: a name on the Hugging Face Hub, a folder, or an address in an object store.
+The model argument of `vllm serve`: a name on the Hugging Face Hub, a directory, or an address in an object store.
 Usage: include "vllm-multinode.weightsModel" .
 Returns: the argument.
 */}}
@@ -14,7 +14,7 @@ Returns: the argument.
 {{- else if $weights.path -}}
 {{- $weights.path -}}
 {{- else if $weights.download.enabled -}}
-{{- /* Each revision has its own folder, as pods of the previous revision may still read theirs. */ -}}
+{{- /* Each revision has its own directory, as pods of the previous revision may still read theirs. */ -}}
 {{- printf "%s/%s/%s" $weights.mountPath (.Values.model.name | replace "/" "--") (.Values.model.revision | default "main" | replace "/" "--") -}}
 {{- else -}}
 {{- $weights.mountPath -}}

@@ -29,10 +29,10 @@ class Expectations:
         shared_memory: bytes of /dev/shm (``sharedMemory.size``), None when nothing is mounted there.
         rdma: whether NCCL must use RDMA (``fabric.profile``).
         gid: ``fabric.gidIndex``.
-        weights: folder of the checkpoint on a volume, None when it does not exist before a start.
+        weights: directory of the checkpoint on a volume, None when it does not exist before a start.
         gpus: number of GPUs that a pod requests.
         resource: the resource name of the GPUs, None without GPUs.
-        writable: folders that vLLM writes to.
+        writable: directories that vLLM writes to.
         host_network: whether pods use the node's network.
         policies: number of NetworkPolicies that the release creates for its pods.
     """

@@ -15,7 +15,7 @@ from vmn.core.preflight.probe.expectations import Expectations
 
 PREFIX = "vmn-preflight-"
 ROOT = "/vmn"
-"""Folder of the program in the pods."""
+"""Directory of the program in the pods."""
 SLACK = 30
 """Seconds that Kubernetes gives the Job in addition to the time that vmn waits."""
 KEPT = 300

@@ -131,13 +131,13 @@ def gpus_summary(answers: Sequence[Answer], expected: Expectations) -> str:
 
 
 def cache(answer: Answer, expected: Expectations) -> Iterator[ProbeProblem]:
-    """Check that vLLM can write to its folders, and that their disk has room for what a start compiles."""
+    """Check that vLLM can write to its directories, and that their disk has room for what a start compiles."""
     for path, error in answer["paths"].items():
         free = (answer.get("free") or {}).get(path)
         if error and FULL.search(error):
             yield _no_room(f"the disk under {path} is full", CheckStatus.FAIL)
         elif error:
-            fix = "Make that folder writable for security.userId on each node, or use cache.type emptyDir."
+            fix = "Make that directory writable for security.userId on each node, or use cache.type emptyDir."
             yield ProbeProblem(f"{path} is not writable for user {answer['user']}: {error}", fix)
         elif free is not None and free < CACHE_ROOM:
             yield _no_room(f"the disk under {path} has only {_mib(free)} free", CheckStatus.WARN)
@@ -145,18 +145,18 @@ def cache(answer: Answer, expected: Expectations) -> Iterator[ProbeProblem]:
 
 def _no_room(text: str, status: CheckStatus) -> ProbeProblem:
     cost = "vLLM can't keep what it compiles, so that each start compiles again, which takes minutes"
-    fix = "Free space on the node's disk, or delete folders of earlier versions from the cache."
+    fix = "Free space on the node's disk, or delete directories of earlier versions from the cache."
     return ProbeProblem(f"{text}: {cost}", fix, status)
 
 
 def cache_summary(answers: Sequence[Answer], expected: Expectations) -> str:
-    """Return the folders."""
+    """Return the directories."""
     return f"{' and '.join(expected.writable)} {'is' if len(expected.writable) == 1 else 'are'} writable"
 
 
 def weights(answer: Answer, expected: Expectations) -> Iterator[ProbeProblem]:
     """Check that the checkpoint is complete."""
-    path = "Set weights.path to the checkpoint's folder on the volume, and see weights.volume."
+    path = "Set weights.path to the checkpoint's directory on the volume, and see weights.volume."
     if answer["error"]:
         near = answer.get("near")
         more = f"; {near['folder']} has {', '.join(near['has']) or 'nothing'}" if near else ""

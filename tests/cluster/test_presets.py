@@ -9,7 +9,7 @@ import pytest
 
 from kit import simulated
 from kit.cluster import create, get, objects
-from kit.paths import OVERLAYS, name_of
+from kit.paths import MAIN_PRESETS, name_of
 from kit.progress import step, wait_until
 from kit.release import Release
 from kit.subset import lost_paths
@@ -17,7 +17,7 @@ from kit.subset import lost_paths
 pytestmark = pytest.mark.cluster
 START_LIMIT = 60
 """Seconds: simulated pods are ready at once."""
-MODELS = [file for file in OVERLAYS if file.stem in ("deepseek-r1", "llama-405b")]
+MODELS = [file for file in MAIN_PRESETS if file.stem in ("deepseek-r1", "llama-405b")]
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hf-secret"}, "stringData": {"hf_api_token": "x"}}
 
 
@@ -34,7 +34,7 @@ def installed(request: pytest.FixtureRequest, namespace: str, simulated_nodes: N
     release.uninstall()
 
 
-def test_both_models_of_the_reference_have_overlays() -> None:
+def test_both_models_of_the_reference_have_presets() -> None:
     assert [file.stem for file in MODELS] == ["deepseek-r1", "llama-405b"]
 
 
