@@ -123,19 +123,24 @@ def counted(half: str) -> dict[Outcome, int]:
     return {item: found.count(item) for item in Outcome}
 
 
-def row(half: str) -> str:
-    """Return the figures of a half as a row of the table in docs/failures.md."""
+def table(halves: Sequence[str] = HALVES) -> str:
+    """Return the figures as a table: for each half the number of logs, and the outcomes with their shares."""
+    head = "| Half | Logs | Cause first | Named | Quoted | Wrong cause stated |\n| --- | --- | --- | --- | --- | --- |"
+    return "\n".join([head, *map(_row, halves)])
+
+
+def _row(half: str) -> str:
     found = counted(half)
     total = sum(found.values())
-    first = found[Outcome.NAMED] + found[Outcome.QUOTED]
-    shares = (f"{number} ({100 * number / total:.0f} %)" for number in (first, found[Outcome.WRONG]))
-    return f"| {half} | {total} | {found[Outcome.NAMED]} | {found[Outcome.QUOTED]} | {' | '.join(shares)} |"
+    named, quoted, wrong = found[Outcome.NAMED], found[Outcome.QUOTED], found[Outcome.WRONG]
+    first = f"{named + quoted} ({100 * (named + quoted) / total:.0f} %)"
+    return f"| {half} | {total} | {first} | {named} | {quoted} | {wrong} ({100 * wrong / total:.0f} %) |"
 
 
 def main(halves: Sequence[str]) -> None:
-    """Print the figures; of the learning half, also each log that is not right."""
+    """Print the figures; of the learning half, also each log whose cause is not named."""
+    print(table(halves or HALVES))
     for half in halves or HALVES:
-        print(row(half))
         if half == "learning":
             for log in public_logs(half):
                 found = verdict(log)
