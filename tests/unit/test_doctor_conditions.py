@@ -24,6 +24,7 @@ def test_pod_that_was_ready_is_not_called_starting() -> None:
     assert found.state is GroupHealth.FAILED
     assert found.findings[0].id == "started-not-ready"
     assert "is not ready since 10:56:40 (200 s)" in found.findings[0].text
+    assert 'its newest line, 580 s ago: "(APIServer pid=1) INFO:     10.0.0.1:39544' in found.findings[0].text
 
 
 def test_container_that_has_just_started_gets_the_time_of_a_probe() -> None:

@@ -10,6 +10,7 @@ from kit.paths import CHECKOUT
 from unit.doctor_data.world import UP, World
 from vmn.core.doctor.finding import GroupHealth, Severity
 from vmn.core.doctor.levels import Level, level_of
+from vmn.core.doctor.milestones import UP as STARTED
 
 HERE = Path(__file__).with_name("doctor_data")
 HEALTHY = [
@@ -46,6 +47,13 @@ def test_start_that_goes_well_has_no_finding_at_any_line(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", HEALTHY, ids=lambda one: one.stem)
+def test_start_that_went_well_has_not_even_a_note(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    up = max((place for place, line in enumerate(lines) if STARTED.search(line)), default=len(lines))
+    assert starting(*lines[: up + 1]).say().findings == []
+
+
+@pytest.mark.parametrize("file", HEALTHY, ids=lambda one: one.stem)
 def test_failure_after_a_healthy_start_is_not_blamed_on_the_start(file: Path) -> None:
     oom = "(Worker_TP0 pid=81) ERROR 11-26 10:59:01 [x.py:8] torch.OutOfMemoryError: CUDA out of memory."
     found = bad(starting(file.read_text(encoding="utf-8"), oom, END))
@@ -62,6 +70,7 @@ def test_failure_after_a_healthy_start_is_not_blamed_on_the_start(file: Path) ->
         ("[rank0]:[I1126 10:59:01.1 ProcessGroupNCCL.cpp:632] something", Level.REPORT),
         ('{"level": "INFO", "message": "no such host"}', Level.REPORT),
         ("2026-11-26 10:59:01,123 INFO worker.py:1843 -- Connecting", Level.REPORT),
+        ("(Worker_TP0 pid=81) Arguments: (HFValidationError('Repo id must be in the form'),)", Level.REPORT),
         ("(APIServer pid=1) WARNING 11-26 10:59:00 [x.py:1] Falling back", Level.WARNING),
         ("/usr/lib/python3/x.py:3: UserWarning: not compatible", Level.WARNING),
         ("ERROR 11-26 10:59:00 [hub.py:1] 503 Server Error; retrying in 2 s", Level.RETRY),

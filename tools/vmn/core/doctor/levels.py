@@ -17,11 +17,13 @@ REPORT = re.compile(
             r"^[^\n]{0,120}?\b(?:NCCL|NVSHMEM|UCX) +(?:INFO|TRACE|CALL|DEBUG)\b[^\n]*",
             rf"{_PROCESS}(?:\[rank\d+\]: ?)?\[?I\d{{4}} [\d:.]+[^\n]*",
             _JSON % "INFO|DEBUG|info|debug" + r"[^\n]*",
+            rf"{_PROCESS}(?:Message: ['\"]|Arguments: [(\[{{])[^\n]*",
         )
     ),
     re.MULTILINE,
 )
-"""A line of level INFO or below: vLLM and uvicorn; NCCL, NVSHMEM, and UCX; PyTorch's C++ code; JSON."""
+"""A line of level INFO or below: vLLM and uvicorn; NCCL, NVSHMEM, and UCX; PyTorch's C++ code; JSON; and what Python
+prints when it can't format a message that it should have logged (logging.Handler.handleError)."""
 WARNING = re.compile(
     "|".join(
         (

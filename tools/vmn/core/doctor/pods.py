@@ -8,7 +8,7 @@ from functools import partial
 from vmn.core.cluster.release import Pod, Release
 from vmn.core.cluster.snapshot import Object
 from vmn.core.cluster.timestamps import clock, seconds
-from vmn.core.doctor.evidence import Observation, Source
+from vmn.core.doctor.evidence import Observation, Source, cut
 
 SILENT_NODE_SECONDS = 25
 """Seconds without a sign of life: the kubelet renews its lease every 10 s (nodeLeaseDurationSeconds / 4)."""
@@ -16,6 +16,8 @@ STUCK_SECONDS = 10
 """Seconds after the end of its grace period for which a terminating pod is not yet called stuck."""
 PROBE_SECONDS = 30.0
 """Seconds in which a container that has started passes its first readiness probe."""
+SHORT_LINE = 120
+"""Characters of a pod's newest line that are quoted."""
 ENDING = frozenset({"pod-terminating", "pod-stuck-terminating"})
 
 
@@ -113,8 +115,19 @@ def _unready(release: Release, pod: Pod) -> Iterator[Observation]:
     since = pod.unready_since
     if since is not None and release.now - since > PROBE_SECONDS:
         when = f"{clock(since)} ({release.now - since:.0f} s)"
-        text = f"the container has started, and the pod is not ready since {when}"
-        yield _about(pod, "pod-unready", "state", text, fields={"since": when}, at=since)
+        doing = _newest_line(release, pod)
+        text = f"the container has started, and the pod is not ready since {when}; {doing}"
+        yield _about(pod, "pod-unready", "state", text, fields={"since": when, "doing": doing}, at=since)
+
+
+def _newest_line(release: Release, pod: Pod) -> str:
+    """Return what a pod logged last, and how long ago; a healthy server logs at least each probe."""
+    lines = [line for log in release.logs_by_pod.get(pod.name, ()) if not log.previous for line in log.lines]
+    if not lines:
+        return "it has logged nothing"
+    at, text = lines[-1]
+    ago = f", {max(0.0, release.now - at):.0f} s ago" if at is not None else ""
+    return f'its newest line{ago}: "{cut(text, SHORT_LINE)}"'
 
 
 def _phase(pod: Pod) -> Iterator[Observation]:
