@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unit.planning_data.table import GIB, HERE, architecture, question_of
-from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
-from vmn.core.planning.model.architecture import Architecture, LinearAttention
+from vmn.core.planning.blocks.states import LinearAttention
+from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import predict
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import behaviour
@@ -41,7 +42,7 @@ def cache(model: Architecture, dtype: str = "auto", version: str = "0.26.0", lay
 def test_blocks_and_tokens_are_those_of_vllm_s_own_code(case: dict[str, Any]) -> None:
     model, layout = architecture(case["model"]), Layout(**case["layout"])
     found = cache(model, case["kv_dtype"], "0.32.0", layout)
-    bounds = stage_bounds(model, layout)
+    bounds = stage_bounds(len(model.layers), layout.pipeline)
     blocks = min(gib * GIB // found.block_bytes(*some) for gib, some in zip(case["gib"], bounds, strict=True))
     tokens = int(blocks / found.request_blocks(case["length"]) * case["length"])
     assert (blocks, tokens, len(found.groups)) == (case["blocks"], case["tokens"], case["groups"])
@@ -55,7 +56,7 @@ def test_hybrid_block_is_as_large_as_a_state(dtype: str, block: int) -> None:
 @pytest.mark.parametrize(("version", "states"), [("0.26.0", 1), ("0.32.0", 2)])
 def test_hybrid_request_takes_a_state_and_one_more_with_prefix_caching(version: str, states: int) -> None:
     found = cache(QWEN_NEXT, version=version)
-    groups = sum(bool(group.states) for group in found.groups)
+    groups = sum(bool(group.spec.states) for group in found.groups)
     assert groups == 3  # 36 of 48 layers keep a state, in groups as large as the 12 with a cache
     assert found.request_blocks(544 * 100) == 100 + 3 * states
 
@@ -68,12 +69,12 @@ def test_prefix_caching_can_be_asked_for(caching: bool | None, blocks: int) -> N
 
 def test_recurrent_state_of_qwen3_5_has_32_bits() -> None:
     layers = architecture("Qwen--Qwen3.5-27B").layers
-    assert {layer.attention.state_bytes for layer in layers if isinstance(layer.attention, LinearAttention)} == {4}
+    assert {layer.attention.recurrent_bytes for layer in layers if isinstance(layer.attention, LinearAttention)} == {4}
 
 
 def test_windows_make_groups_as_large_as_the_rarest_kind() -> None:
     found = cache(GEMMA)
-    sizes = [len(group.layers) for group in found.groups]
+    sizes = [len(group.pages) for group in found.groups]
     assert (sum(sizes), max(sizes), len(sizes)) == (62, 10, 7)  # 52 with a window in six groups, padded to 10
     assert found.block_bytes(0, 62) == 10 * found.page
 
@@ -100,7 +101,7 @@ def test_batches_in_flight(version: str, layout: Layout, batches: int) -> None:
 
 def test_chunks_keep_their_tokens_and_those_in_flight() -> None:
     found = cache(LLAMA_4)
-    chunked = [group for group in found.groups if group.limit is not None]
+    chunked = [group for group in found.groups if group.spec.is_local]
     assert (len(chunked), len(found.groups)) == (3, 4)
     assert found.request_blocks(1_048_576) == 1_048_576 // 16 + 3 * math.ceil((8192 + 2 * TOKENS) / 16)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from unit.planning_data.table import configuration
+from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.gpus import GPUS, UnknownGpu, find_gpu, gpu_of
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weights import stage_weights
-from vmn.core.planning.model.architecture import ConfigError, Experts
+from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.config_json import UNKNOWN_FIELDS, read_architecture
 from vmn.core.planning.vllm.versions import BEHAVIOURS, UnknownVersion, batch_defaults, behaviour, graph_sizes
 

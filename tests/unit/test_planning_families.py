@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from unit.planning_data.table import HERE, architecture, configuration
+from vmn.core.planning.blocks.feed_forward import Experts
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.states import KimiDeltaAttention, Mamba2
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import kv_cache
 from vmn.core.planning.memory.weights import stage_weights
-from vmn.core.planning.model.architecture import Attention, ConfigError, Experts, KimiDeltaAttention, Mamba2
-from vmn.core.planning.model.config_json import FAMILIES, read_architecture
+from vmn.core.planning.model.architecture import ConfigError
+from vmn.core.planning.model.config_json import read_architecture
+from vmn.core.planning.model.families import FAMILIES
 from vmn.core.planning.vllm.versions import behaviour
 
 TODAY = behaviour("0.33.0")

@@ -14,8 +14,8 @@ from gpu.measure import configuration as configuration_of
 from gpu.measure import start_ups
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
-from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.kv_cache import KVCache, kv_cache, stage_bounds
+from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.model.architecture import Architecture, ConfigError
 from vmn.core.planning.model.config_json import read_architecture
 from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
@@ -64,7 +64,9 @@ class Point:
     def blocks(self, gib: float) -> int:
         """Return the number of blocks of a KV cache of some GiB, on the fullest stage."""
         cache = self.cache
-        return int(gib * GIB) // max(cache.block_bytes(*bounds) for bounds in stage_bounds(self.model, self.layout))
+        return int(gib * GIB) // max(
+            cache.block_bytes(*bounds) for bounds in stage_bounds(len(self.model.layers), self.layout.pipeline)
+        )
 
     def tokens(self, gib: float) -> int:
         """Return the tokens that vLLM prints for some GiB, on the fullest stage."""

@@ -22,9 +22,12 @@ from vllm.v1.kv_cache_interface import (
 from vllm.v1.kv_cache_layout import KVCacheLayout
 
 from unit.planning_data.table import GIB, architecture
-from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.kv_cache import kv_cache, stage_bounds
-from vmn.core.planning.model.architecture import Architecture, Attention, LatentAttention, LinearAttention
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.blocks.states import LinearAttention
+from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.memory.kv_cache import kv_cache
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.versions import LATEST, behaviour
 
 TOKENS = 8192
@@ -98,7 +101,7 @@ def state_spec(part: LinearAttention, layout: Layout, block: int, page: int) -> 
             ((2 * keys + values) // layout.tensor, part.convolution - 1),
             (part.value_heads // layout.tensor, part.value_size, part.key_size),
         ),
-        dtypes=(torch.bfloat16, torch.float32 if part.state_bytes == 4 else torch.bfloat16),
+        dtypes=(torch.bfloat16, torch.float32 if part.recurrent_bytes == 4 else torch.bfloat16),
         page_size_padded=page,
         mamba_cache_mode="align",
     )
@@ -127,7 +130,7 @@ def ask(name: str, dtype: str, spread: dict[str, Any], length: int) -> dict[str,
     layers = specs(model, layout, block, torch.float8_e4m3fn if dtype == "fp8" else torch.bfloat16)
     workers = [
         {f"layers.{index}.{kind}": spec for index in range(begin, end) for kind, spec in layers[index].items()}
-        for begin, end in stage_bounds(model, layout)
+        for begin, end in stage_bounds(len(model.layers), layout.pipeline)
     ]
     gib = [60 + stage for stage in range(layout.pipeline)]
     config = configuration_of(layout, length)

@@ -110,8 +110,7 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
     if cache is None:
         return
     yield "KV cache"
-    token = cache.page // cache.block
-    yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes, {token:,} per token"
+    yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes in the largest layer"
     yield from _groups(cache)
     for ranks, _ in alike(plan, prediction):
         size = ranks[0].block_bytes
@@ -146,12 +145,12 @@ def _groups(cache: KVCache) -> Iterator[str]:
     kinds: dict[str, int] = {}
     for group in cache.groups:
         kind = "all tokens of a request"
-        if group.states:
-            kind = "a state of fixed size"
-        elif group.limit is not None:
-            kind = f"the last {group.limit + group.extra:,} tokens and {cache.in_flight:,} in flight"
+        if group.spec.states:
+            kind = "a state of fixed size" if group.spec.kind == "state" else "tokens that are not compressed yet"
+        elif group.spec.is_local:
+            kind = f"the last {group.spec.reach:,} tokens and {cache.in_flight:,} in flight"
         kinds[kind] = kinds.get(kind, 0) + 1
-    size = max(len(group.layers) for group in cache.groups)
+    size = max(len(group.pages) for group in cache.groups)
     yield f"  the layers form {len(cache.groups)} groups of up to {size}, and a request takes blocks in each:"
     for kind, count in kinds.items():
         yield f"    {count} with {kind}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from vmn.core.planning.blocks.feed_forward import shared_is_copied
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.weight_matrices import expert_share, shared_is_copied
-from vmn.core.planning.model.architecture import Architecture, Attention, Experts, LatentAttention
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import PlanContext, Prediction, Rank
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, graph_sizes
 
@@ -22,6 +24,7 @@ PARTS = (
     "copies",
     "positions",
     "buffers",
+    "tables",
     "head",
     "other",
     "rounding",
@@ -67,6 +70,7 @@ def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]
         "copies": "W_UK_T and W_UV, vLLM's copies of kv_b_proj for decoding",
         "positions": f"rotary table of {model.max_length:,} positions",
         "buffers": "buffers of attention for prompts, allocated with the weights",
+        "tables": f"tables of n-grams {_over(layout)}; first stage",
         "head": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; last stage",
         "other": "image encoder, estimated from its shapes; first stage",
         "rounding": "unused rest of PyTorch's blocks of 2 MiB",
@@ -101,8 +105,8 @@ def _over(layout: Layout) -> str:
 def _attention(model: Architecture, layout: Layout) -> str:
     if model.is_hybrid:
         return f"full and linear attention {_over(layout)}"
-    for layer in model.layers:
-        match layer.attention:
+    for block in model.blocks:
+        match block:
             case LatentAttention(heads=heads):
                 return f"{heads} heads {_over(layout)}; compression on every GPU"
             case Attention(heads=heads, kv_heads=kv_heads):
@@ -120,10 +124,10 @@ def _feed_forward(model: Architecture, layout: Layout) -> str:
 
 
 def _experts(model: Architecture, layout: Layout) -> str:
-    found = next((layer.mlp for layer in model.layers if isinstance(layer.mlp, Experts)), None)
+    found = model.experts
     if found is None:
         return ""
-    here, _ = expert_share(found, layout)
+    here, _ = found.share_of(layout)
     if layout.expert:
         return f"{here} whole experts of {found.count} per layer"
     ranks = layout.tensor * layout.data

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
-from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.layout.sizes import Layout, stage_bounds
 from vmn.core.planning.memory.activation import (
     GIB,
     Band,
@@ -22,7 +22,7 @@ from vmn.core.planning.memory.activation import (
     peak_activation,
 )
 from vmn.core.planning.memory.allocator import MxForm, Storage
-from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache, stage_bounds
+from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, Behaviour, batch_defaults, behaviour, release
@@ -226,8 +226,9 @@ def predict(context: PlanContext, layout: Layout) -> Prediction:
         return Prediction(
             layout, refused.text, traffic, context.batch.length, context.budget, refusal_line=refused.vllm
         )
-    cache = kv_cache(context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm)
-    stages = stage_bounds(context.model, layout)
+    capability = context.gpu.capability
+    cache = kv_cache(context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm, capability)
+    stages = stage_bounds(len(context.model.layers), layout.pipeline)
     ranks = [_rank(context, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
     blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
     needed = cache.request_blocks(context.batch.length)
@@ -310,9 +311,10 @@ def _storage(context: PlanContext) -> Storage:
 
 
 def _rank_context(context: PlanContext, layout: Layout, stage: int) -> RankContext:
-    fp8_cache = cache_is_fp8(context.model, context.kv_dtype)
-    large_gpu = context.gpu.gib >= LARGE_GPU_GIB
-    return RankContext(context.model, layout, context.batch, context.vllm, stage, fp8_cache, large_gpu)
+    gpu = context.gpu
+    fp8_cache = cache_is_fp8(context.model, context.kv_dtype, gpu.capability)
+    large_gpu = gpu.gib >= LARGE_GPU_GIB
+    return RankContext(context.model, layout, context.batch, context.vllm, stage, fp8_cache, large_gpu, gpu.capability)
 
 
 def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vmn.core.planning.blocks.block import Mixer
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.weight_matrices import layer_matrices
-from vmn.core.planning.memory.weights import CHECKPOINT, stored_kinds
-from vmn.core.planning.model.architecture import Architecture, Attention, Dense, Experts, LatentAttention
+from vmn.core.planning.memory.weights import CHECKPOINT, layer_matrices, stored_kinds
+from vmn.core.planning.model.architecture import Architecture
 
 NETWORKS = ("tcp", "roce", "infiniband", "nvlink")
 """Networks between nodes, the slowest first."""
-SPARSE_CAPABILITIES = (9, 10, 12)
-"""Compute capabilities with kernels of sparse attention (vLLM 0.32, the backends FLASHMLA_SPARSE and
-FLASHINFER_MLA_SPARSE, ``supports_compute_capability``)."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,15 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
             f"({layout.tensor})."
         )
         yield Refusal("tensor", f"tensor {layout.tensor} does not divide {model.heads} attention heads", vllm_message)
-    for layer in model.kinds:
-        attention = layer.attention
-        if (
-            isinstance(attention, Attention)
-            and attention.kv_heads % layout.tensor
-            and layout.tensor % attention.kv_heads
-        ):
+    for block in model.blocks:
+        if isinstance(block, Attention) and block.kv_heads % layout.tensor and layout.tensor % block.kv_heads:
             yield Refusal(
                 "tensor",
-                f"tensor {layout.tensor} neither divides {attention.kv_heads} KV heads nor is a multiple of them",
+                f"tensor {layout.tensor} neither divides {block.kv_heads} KV heads nor is a multiple of them",
             )
+    for rule in model.rules:
+        if getattr(layout, rule.part) > rule.most:
+            yield Refusal(rule.part, rule.text, rule.vllm)
     if layout.pipeline > len(model.layers):
         yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
     if layout.expert and not model.is_moe:
@@ -113,7 +111,7 @@ def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     """Yield what divides blocks of FP8 weights that share a scale (``validate_fp8_block_shape``)."""
     for layer, formats in stored_kinds(model):
         mlp = layer.mlp
-        if mlp is None:
+        if not isinstance(mlp, Dense | Experts):
             continue
         parts = zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True)
         rows = {matrix.group: form.block[0] for matrix, form in parts if form and form.block}
@@ -159,7 +157,8 @@ def _groups(model: Architecture, layout: Layout) -> Iterator[Refusal]:
 
 def _kernels(model: Architecture, gpu: Gpu) -> Iterator[Refusal]:
     """Yield what the generation of the GPU has no kernels for; a GPU whose generation is not known has all."""
-    if model.is_sparse and gpu.capability not in (None, *SPARSE_CAPABILITIES):
+    needed = next((block.capabilities for block in model.blocks if block.capabilities), ())
+    if needed and gpu.capability not in (None, *needed):
         yield Refusal(
             "gpu",
             f"vLLM has no kernels of sparse attention for a {gpu.name}: they need Hopper, Blackwell, or newer",
@@ -186,11 +185,10 @@ def _decode_context(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if layout.tensor % count:
         vllm_message = f"tp_size={layout.tensor} must be divisible by dcp_size={count}."
         yield Refusal("decode_context", f"decode context {count} does not divide tensor {layout.tensor}", vllm_message)
-    for layer in model.kinds:
-        attention = layer.attention
-        if attention is None or isinstance(attention, LatentAttention):
+    for attention in model.blocks:
+        if not isinstance(attention, Mixer) or (isinstance(attention, LatentAttention) and not attention.window):
             continue
-        if not isinstance(attention, Attention) or attention.window or attention.chunk or attention.index_size:
+        if not isinstance(attention, Attention) or attention.window or attention.chunk or attention.index:
             yield Refusal("decode_context", "decode context parallelism needs full attention in every layer")
         elif vllm_message := _heads_unshared(attention, layout):
             copies = max(1, layout.tensor // attention.kv_heads)

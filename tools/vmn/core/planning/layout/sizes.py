@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, order=True)
@@ -58,3 +59,9 @@ def stage_layers(layers: int, stages: int) -> list[int]:
     for extra in range(layers % stages):
         counts[-2 - extra if stages > 1 else 0] += 1
     return counts
+
+
+def stage_bounds(layers: int, stages: int) -> list[tuple[int, int]]:
+    """Return for each pipeline stage its first layer, and the layer after its last one."""
+    ends = list(accumulate(stage_layers(layers, stages)))
+    return list(zip([0, *ends], ends, strict=False))

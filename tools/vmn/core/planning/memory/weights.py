@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from vmn.core.planning.blocks.block import Matrix, Share
 from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.allocator import Storage
-from vmn.core.planning.memory.weight_matrices import Matrix, layer_matrices
-from vmn.core.planning.model.architecture import Architecture, Experts, Format, LatentAttention, Layer
+from vmn.core.planning.model.architecture import Architecture, Format, Layer
 from vmn.core.planning.model.checkpoint_sizes import part_of, share
 from vmn.core.planning.model.module_names import format_of, head_format, module_names
 
@@ -24,6 +24,12 @@ CHECKPOINT = Storage()
 """Storage as in a checkpoint."""
 ADDED = ("copies", "rounding")
 """Parts that no checkpoint has."""
+
+
+def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
+    """Return the matrices of a decoder layer on one rank, without norms of the size of a token's state."""
+    share = Share(model.hidden, layout, storage, model.has_packed_experts)
+    return [matrix for block in layer.blocks for matrix in block.matrices(share)]
 
 
 def stage_weights(
@@ -137,12 +143,10 @@ def _layer_bytes(
         tensor = matrix.tensor or matrix.module
         tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
     sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
-    blocks = (layer.attention is not None) + (layer.mlp is not None)
-    sizes["norms"] = float(blocks * model.hidden * model.dtype_bytes)
-    if isinstance(layer.mlp, Experts) and layer.mlp.router_bias:
-        sizes["routers"] += 4.0 * layer.mlp.count
-    if isinstance(layer.attention, LatentAttention):
-        sizes["copies"] = _latent_copies(layer.attention, layout) * model.dtype_bytes
+    sizes["norms"] = float(sum(block.norms for block in layer.blocks) * model.hidden * model.dtype_bytes)
+    copies = sum(block.copies(layout) for block in layer.blocks)
+    if copies:
+        sizes["copies"] = copies * model.dtype_bytes
     return sizes
 
 
@@ -153,11 +157,6 @@ def _format(model: Architecture, matrix: Matrix, index: int) -> Format | None:
     return format_of(model.quantization, names, is_expert=matrix.group == "experts")
 
 
-def _latent_copies(attention: LatentAttention, layout: Layout) -> float:
-    """Return the elements of the two 16-bit copies of ``kv_b_proj`` that vLLM makes for decoding (W_UK_T and W_UV)."""
-    return attention.heads / layout.tensor * (attention.nope_size + attention.value_size) * attention.kv_rank
-
-
 def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> dict[str, float]:
     """Return what the first and the last stage have in addition to layers."""
     first, last = stage == 0, stage == layout.pipeline - 1
@@ -165,12 +164,15 @@ def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> 
     table = rows * model.hidden * model.dtype_bytes
     sizes: dict[str, float] = {}
     if first or (last and model.tied):
-        sizes["embedding"] = table
+        sizes["embedding"] = table * (layout.tensor if model.embedding_is_copied else 1)
+    if first and (tables := sum(part.size for part in model.tables if not part.in_host)):
+        sizes["tables"] = tables / layout.tensor
     if last:
-        sizes["norms"] = float(model.hidden * model.dtype_bytes)
+        sizes["norms"] = float(model.hidden * model.dtype_bytes) + model.last_weights
     if last and not model.tied:
         form = head_format(model.quantization)
-        sizes["head"] = rows * model.hidden * (form.weight_bytes + form.scale_bytes) if form else table
+        plain = rows * model.hidden * (model.head_bytes or model.dtype_bytes)
+        sizes["head"] = rows * model.hidden * (form.weight_bytes + form.scale_bytes) if form else plain
     if first and model.extra_weights:
         whole = model.stored.encoder if model.stored else float(model.extra_weights * model.dtype_bytes)
         sizes["other"] = whole / layout.tensor  # ``mm_encoder_tp_mode`` is "weights" by default

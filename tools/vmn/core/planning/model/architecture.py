@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from vmn.core.planning.blocks.block import Block, FeedForward, Mixer
+from vmn.core.planning.blocks.feed_forward import Experts
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.blocks.states import State
+
 Config = Mapping[str, Any]
 
 
@@ -18,181 +23,39 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
-class Attention:
-    """Grouped-query attention: each query head has a key and value head, which several heads may share.
-
-    Attributes:
-        heads: query heads.
-        kv_heads: key and value heads.
-        key_size: elements of a query's or key's head.
-        value_size: elements of a value's head.
-        window: tokens that sliding-window attention looks back, None for all.
-        chunk: tokens of a chunk of chunked local attention, None for all.
-        gated: whether the query projection also returns a gate of its own size (Qwen3-Next).
-        bias: whether the projections of query, key, and value have a bias.
-        output_bias: whether the output projection has a bias.
-        normed: whether queries and keys have norms of a head's size.
-        index_heads: heads of the indexer of block-sparse attention (MiniMax-M3), 0 without one.
-        index_size: elements of an indexer's head, and of the key that each rank keeps for each token.
-    """
-
-    heads: int
-    kv_heads: int
-    key_size: int
-    value_size: int
-    window: int | None = None
-    chunk: int | None = None
-    gated: bool = False
-    bias: bool = False
-    output_bias: bool = False
-    normed: bool = False
-    index_heads: int = 0
-    index_size: int = 0
-
-
-@dataclass(frozen=True)
-class LatentAttention:
-    """Multi-head latent attention (MLA): all heads share one compressed key and value.
-
-    Attributes:
-        heads: query heads.
-        query_rank: elements of a compressed query, None if queries are not compressed.
-        kv_rank: elements of a compressed key and value.
-        rope_size: elements of a head with positions, which the keys of all heads share.
-        nope_size: elements of a head without positions.
-        value_size: elements of a value's head.
-        index_heads: heads of the indexer of DeepSeek's sparse attention, 0 in a layer without one.
-        index_size: elements of an indexer's head.
-        index_top: tokens that the indexer selects, 0 in a model without sparse attention.
-        gated: whether the output has a gate of its own size (Kimi K3).
-    """
-
-    heads: int
-    query_rank: int | None
-    kv_rank: int
-    rope_size: int
-    nope_size: int
-    value_size: int
-    index_heads: int = 0
-    index_size: int = 0
-    index_top: int = 0
-    gated: bool = False
-
-
-@dataclass(frozen=True)
-class LinearAttention:
-    """Gated delta net (Qwen3-Next, Qwen3.5): a state of fixed size for each request instead of a KV cache.
-
-    Attributes:
-        key_heads: heads of queries and keys.
-        value_heads: heads of values.
-        key_size: elements of a key's head.
-        value_size: elements of a value's head.
-        convolution: tokens of the convolution before it.
-        state_bytes: bytes of an element of the recurrent state (``mamba_ssm_dtype``).
-    """
-
-    key_heads: int
-    value_heads: int
-    key_size: int
-    value_size: int
-    convolution: int
-    state_bytes: int = 2
-
-
-@dataclass(frozen=True)
-class Mamba2:
-    """A Mamba-2 mixer (Nemotron-H): a state of fixed size for each request instead of a KV cache.
-
-    Attributes:
-        heads: heads of the state.
-        size: elements of a head.
-        groups: groups of heads that share the projections B and C.
-        state: elements of the state for each element of a head.
-        convolution: tokens of the convolution before it.
-        state_bytes: bytes of an element of the state (``mamba_ssm_cache_dtype``).
-    """
-
-    heads: int
-    size: int
-    groups: int
-    state: int
-    convolution: int
-    state_bytes: int = 4
-
-
-@dataclass(frozen=True)
-class KimiDeltaAttention:
-    """Kimi delta attention (KDA): a state of fixed size for each request instead of a KV cache.
-
-    Attributes:
-        heads: heads of queries, keys, and values.
-        size: elements of a head.
-        convolution: tokens of the convolutions before it.
-        full_gate: whether the gate of the output has one projection instead of two of a low rank.
-        state_bytes: bytes of an element of the recurrent state.
-    """
-
-    heads: int
-    size: int
-    convolution: int
-    full_gate: bool = False
-    state_bytes: int = 4
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A feed-forward layer of ``intermediate`` elements, with or without a gate next to its up projection."""
-
-    intermediate: int
-    bias: bool = False
-    gated: bool = True
-
-
-@dataclass(frozen=True)
-class Experts:
-    """A mixture of experts.
-
-    Attributes:
-        count: routed experts.
-        active: experts that process each token.
-        intermediate: elements of a routed expert.
-        shared: elements of all shared experts together, 0 without shared experts.
-        shared_gate: whether the shared expert has a gate of one element.
-        router_bias: whether the router has a bias of one 32-bit number per expert.
-        bias: whether experts have biases (gpt-oss).
-        latent: elements of a token's state that the routed experts see, 0 for all of the model's (latent MoE).
-        gated: whether experts have a gate next to their up projection.
-    """
-
-    count: int
-    active: int
-    intermediate: int
-    shared: int = 0
-    shared_gate: bool = False
-    router_bias: bool = False
-    bias: bool = False
-    latent: int = 0
-    gated: bool = True
-
-    @property
-    def ups(self) -> int:
-        """The matrices of an expert before its down projection: gate and up, or only up."""
-        return 2 if self.gated else 1
-
-
-Mixer = Attention | LatentAttention | LinearAttention | Mamba2 | KimiDeltaAttention
-"""What passes information between tokens in a layer."""
-STATEFUL = (LinearAttention, Mamba2, KimiDeltaAttention)
-"""Mixers that keep a state of fixed size for each request."""
-
-
-@dataclass(frozen=True)
 class Layer:
-    """One decoder layer; in some models a layer has only one of the two blocks."""
+    """One decoder layer: its blocks, in their order. Some models have layers of one block, others of five."""
 
-    attention: Mixer | None
-    mlp: Dense | Experts | None
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, *blocks: Block | None) -> Layer:
+        """Return a layer of the blocks that it has."""
+        return cls(tuple(block for block in blocks if block is not None))
+
+    @cached_property
+    def attention(self) -> Mixer | None:
+        """The first block that passes information between tokens, None without one."""
+        return next((block for block in self.blocks if isinstance(block, Mixer)), None)
+
+    @cached_property
+    def mlp(self) -> FeedForward | None:
+        """The feed-forward part with the most weights, None without one."""
+        found = [block for block in self.blocks if isinstance(block, FeedForward)]
+        return next((block for block in found if isinstance(block, Experts)), found[0] if found else None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of embeddings of n-grams (Engram).
+
+    Attributes:
+        size: bytes of the table in a checkpoint.
+        in_host: whether vLLM keeps it in the memory of the host by default.
+    """
+
+    size: float
+    in_host: bool
 
 
 @dataclass(frozen=True)
@@ -237,6 +100,7 @@ class Quantization:
         rules: formats of modules by name; the first rule that matches counts.
         others: whether modules without a rule are quantized.
         head: whether the output head is quantized.
+        experts: format of the routed experts where it is another one (DeepSeek V4), otherwise None.
     """
 
     method: str
@@ -249,6 +113,7 @@ class Quantization:
     rules: tuple[FormatRule, ...] = ()
     others: bool = True
     head: bool = False
+    experts: Format | None = None
 
     @cached_property
     def format(self) -> Format:
@@ -276,6 +141,23 @@ class StoredWeights:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A combination of sizes that vLLM refuses for a model.
+
+    Attributes:
+        part: the part of the layout, by the name of its field.
+        most: largest size that vLLM accepts.
+        text: the reason.
+        vllm: what vLLM prints.
+    """
+
+    part: str
+    most: int
+    text: str
+    vllm: str
+
+
+@dataclass(frozen=True)
 class Architecture:
     """What the planner knows about a model.
 
@@ -294,6 +176,14 @@ class Architecture:
         extra_weights: elements of what else the first stage loads (an image encoder).
         stored: exact sizes, None when only the shapes are known.
         prefixes: what the names of layers may begin with in the lists of modules of a quantization.
+        streams: residual streams of a token (hyper-connections).
+        embedding_is_copied: whether each rank has the whole embedding (Inkling).
+        head_bytes: bytes of an element of the output head if they are not those of other weights (Hy4), otherwise 0.
+        last_weights: bytes of 32-bit matrices of the last stage.
+        tables: tables of embeddings of n-grams.
+        fp8_cache_on: compute capabilities on which vLLM takes a KV cache of 8 bits by default.
+        packs_pages: whether the kernels want pages of all layers side by side in a block (BLHNC).
+        rules: what vLLM refuses of this model in addition to what follows from its blocks.
     """
 
     kind: str
@@ -310,6 +200,22 @@ class Architecture:
     extra_weights: int = 0
     stored: StoredWeights | None = None
     prefixes: tuple[str, ...] = ("model.",)
+    streams: int = 1
+    embedding_is_copied: bool = False
+    head_bytes: int = 0
+    last_weights: float = 0.0
+    tables: tuple[Table, ...] = ()
+    fp8_cache_on: tuple[int, ...] = ()
+    packs_pages: bool = False
+    rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.hidden, self.layers, self.quantization, self.stored))
+
+    def __hash__(self) -> int:
+        """Return the hash, which is computed once: the planner looks results up by their model."""
+        return self._hash
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:
@@ -327,27 +233,37 @@ class Architecture:
         return self.experts is not None
 
     @property
-    def is_latent(self) -> bool:
-        """Whether attention is multi-head latent attention."""
-        return any(isinstance(layer.attention, LatentAttention) for layer in self.kinds)
+    def has_packed_experts(self) -> bool:
+        """Whether routed experts are stored in MXFP4 for kernels of their own."""
+        small = self.quantization
+        return small is not None and (small.experts.name if small.experts else small.method) == "mxfp4"
 
-    @property
+    @cached_property
+    def is_latent(self) -> bool:
+        """Whether some attention is multi-head latent attention."""
+        return any(isinstance(block, LatentAttention) for block in self.blocks)
+
+    @cached_property
     def is_sparse(self) -> bool:
         """Whether attention selects tokens with an indexer (DeepSeek's sparse attention)."""
-        return any(getattr(layer.attention, "index_top", 0) for layer in self.kinds)
+        return any(getattr(block, "index_top", 0) for block in self.blocks)
 
-    @property
+    @cached_property
     def is_hybrid(self) -> bool:
         """Whether some layers keep a state instead of a KV cache."""
-        return any(isinstance(layer.attention, STATEFUL) for layer in self.kinds)
+        return any(isinstance(block, State) for block in self.blocks)
 
     @property
     def has_four_norms(self) -> bool:
         """Whether attention and feed-forward parts also have norms after them (Gemma 3)."""
         return self.kind.startswith("Gemma3")
 
-    @property
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The different blocks of all layers."""
+        return tuple(dict.fromkeys(block for layer in self.kinds for block in layer.blocks))
+
+    @cached_property
     def heads(self) -> int:
-        """The number of query heads, which the tensor parallel size must divide."""
-        found = (layer.attention for layer in self.kinds)
-        return max(part.heads for part in found if isinstance(part, Attention | LatentAttention))
+        """The number of heads, which the tensor parallel size must divide: that of the block with the fewest."""
+        return min((block.split_heads for block in self.blocks if block.split_heads), default=1)

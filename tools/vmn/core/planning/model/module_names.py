@@ -68,6 +68,8 @@ def format_of(quantization: Quantization, names: Sequence[str], is_expert: bool 
     """
     if quantization.experts_only and not is_expert:
         return None
+    if is_expert and quantization.experts:
+        return quantization.experts
     if quantization.skipped and any(map(matcher(quantization.skipped), names)):
         return None
     for rule in quantization.rules:

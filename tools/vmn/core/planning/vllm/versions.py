@@ -19,7 +19,8 @@ class Behaviour:
         graphs_charged: whether the estimate of CUDA graphs is subtracted from the KV cache by default.
         runner_v2: which models run on the second model runner: ``none``, ``few``, ``dense``, or ``all``.
         overlap: whether scheduling is asynchronous, so that one more batch is in flight.
-        state_blocks: blocks of a request's state of linear attention.
+        state_blocks: blocks of a request's state of linear attention; two with prefix caching.
+        state_checkpoint: whether prefix caching also takes one for a checkpoint of the prompt.
         expert_chunk: tokens that pass through fused experts at once, None for all.
         sparse_outputs: whether sparse attention with an FP8 cache also reserves its outputs.
         whole_blocks: whether PyTorch's allocator keeps blocks of 20 MiB and more whole while a model loads.
@@ -39,6 +40,7 @@ class Behaviour:
     runner_v2: str = "none"
     overlap: bool = False
     state_blocks: int = 1
+    state_checkpoint: bool = False
     expert_chunk: int | None = None
     sparse_outputs: bool = False
     whole_blocks: bool = False
@@ -64,8 +66,8 @@ BEHAVIOURS = (
     # both began after 0.20.
     # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
     # 0.33: own start-ups on H200 (``tests/unit/planning_data/points-0.33.json``). Blocks of 576 tokens for a state of
-    # 536, and 3 blocks of each group of states, as one is for a checkpoint of the prompt; 0.68 GiB outside PyTorch on
-    # one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for each layer and
+    # 536, and one more block of each group of states with prefix caching, for a checkpoint of the prompt; 0.68 GiB
+    # outside PyTorch on one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for each layer and
     # graph; logits in 16 and 32 bits; sparse attention on compressed keys and values, also for prompts.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
     Behaviour((0, 8), 0.90, expert_chunk=32768),
@@ -100,7 +102,8 @@ BEHAVIOURS = (
         graphs_charged=True,
         runner_v2="all",
         overlap=True,
-        state_blocks=3,
+        state_blocks=2,
+        state_checkpoint=True,
         whole_blocks=True,
         padded_mxfp4=False,
         sparse_outputs=True,

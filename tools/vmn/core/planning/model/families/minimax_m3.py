@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from vmn.core.planning.model.architecture import Attention, Config, Dense, Experts, Layer
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.grouped import Attention, Index
+from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.form import Form
+
+SPARSE_BLOCK = 128
+"""Tokens of a block, as its kernels pick blocks of that size."""
 
 
-def minimax_layers(config: Config) -> list[Layer]:
-    """Return the layers: by ``sparse_attention_freq`` with an indexer, by ``moe_layer_freq`` with experts.
+def minimax_m3(config: Config) -> Form:
+    """Return the form: layers by ``sparse_attention_freq`` with an indexer, by ``moe_layer_freq`` with experts.
 
     Raises:
         LookupError: a field is missing, or a list is shorter than the number of layers.
@@ -19,17 +25,18 @@ def minimax_layers(config: Config) -> list[Layer]:
     sparse = config["sparse_attention_config"]
     size = int(config["head_dim"])
     full = Attention(int(config["num_attention_heads"]), int(config["num_key_value_heads"]), size, size, normed=True)
-    indexed = dataclasses.replace(
-        full, index_heads=int(sparse["sparse_num_index_heads"]), index_size=int(sparse["sparse_index_dim"])
-    )
+    key = int(sparse["sparse_index_dim"])
+    index = Index(int(sparse["sparse_num_index_heads"]), key, key_bytes=2 * key, block=SPARSE_BLOCK)
+    indexed = dataclasses.replace(full, index=index)
     dense, experts = Dense(int(config["dense_intermediate_size"])), _experts(config)
-    return [
-        Layer(
-            indexed if sparse["sparse_attention_freq"][index] else full,
-            experts if config["moe_layer_freq"][index] else dense,
+    layers = tuple(
+        Layer.of(
+            indexed if sparse["sparse_attention_freq"][layer] else full,
+            experts if config["moe_layer_freq"][layer] else dense,
         )
-        for index in range(int(config["num_hidden_layers"]))
-    ]
+        for layer in range(int(config["num_hidden_layers"]))
+    )
+    return Form(layers, rotated=int(config.get("rotary_dim") or size))
 
 
 def _experts(config: Config) -> Experts:

@@ -5,19 +5,15 @@ After ``models/kimi_k3`` of vLLM 0.33.
 
 from __future__ import annotations
 
-from vmn.core.planning.model.architecture import (
-    Config,
-    ConfigError,
-    Dense,
-    Experts,
-    KimiDeltaAttention,
-    LatentAttention,
-    Layer,
-)
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.blocks.states import KimiDeltaAttention
+from vmn.core.planning.model.architecture import Config, ConfigError, Layer
+from vmn.core.planning.model.form import Form
 
 
-def kimi_layers(config: Config) -> list[Layer]:
-    """Return the layers; ``linear_attn_config`` counts them from 1.
+def kimi_linear(config: Config) -> Form:
+    """Return the form; ``linear_attn_config`` counts them from 1.
 
     Raises:
         ConfigError: a layer has neither kind of attention.
@@ -38,20 +34,20 @@ def kimi_layers(config: Config) -> list[Layer]:
         if index + 1 not in full | kda:
             raise ConfigError(f"linear_attn_config says nothing about layer {index + 1}")
         mixer = latent if index + 1 in full else delta
-        layers.append(Layer(mixer, experts if index >= first and index % step == 0 else dense))
-    return layers
+        layers.append(Layer.of(mixer, experts if index >= first and index % step == 0 else dense))
+    return Form(tuple(layers), rotated=0 if config.get("mla_use_nope") else None)
 
 
 def _latent(config: Config) -> LatentAttention:
-    rank = config.get("q_lora_rank")
+    rank, heads, value = config.get("q_lora_rank"), int(config["num_attention_heads"]), int(config["v_head_dim"])
     return LatentAttention(
-        heads=int(config["num_attention_heads"]),
+        heads=heads,
         query_rank=int(rank) if rank else None,
         kv_rank=int(config["kv_lora_rank"]),
         rope_size=int(config["qk_rope_head_dim"]),
         nope_size=int(config["qk_nope_head_dim"]),
-        value_size=int(config["v_head_dim"]),
-        gated=bool(config.get("mla_use_output_gate")),
+        value_size=value,
+        gate=heads * value if config.get("mla_use_output_gate") else 0,
     )
 
 

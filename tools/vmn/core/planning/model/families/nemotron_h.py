@@ -5,20 +5,24 @@ After ``nemotron_h.py`` and ``layers/mamba/mamba_mixer2.py`` of vLLM 0.33.
 
 from __future__ import annotations
 
-from vmn.core.planning.model.architecture import Attention, Config, ConfigError, Dense, Experts, Layer, Mamba2
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.states import Mamba2
+from vmn.core.planning.model.architecture import Config, ConfigError, Layer
+from vmn.core.planning.model.form import Form
 
 
-def nemotron_layers(config: Config) -> list[Layer]:
-    """Return the layers, in the order of ``hybrid_override_pattern``.
+def nemotron_h(config: Config) -> Form:
+    """Return the form: layers in the order of ``hybrid_override_pattern``.
 
     Raises:
         ConfigError: the pattern has a letter that is not known.
     """
     blocks = {
-        "M": Layer(_mamba(config), None),
-        "*": Layer(_attention(config), None),
-        "E": Layer(None, _experts(config)),
-        "-": Layer(None, Dense(int(config["intermediate_size"]), gated=False)),
+        "M": Layer.of(_mamba(config)),
+        "*": Layer.of(_attention(config)),
+        "E": Layer.of(_experts(config)),
+        "-": Layer.of(Dense(int(config["intermediate_size"]), gated=False)),
     }
     names = config.get("hybrid_override_pattern") or config.get("layers_block_type") or ""
     pattern = [LETTERS.get(str(name), str(name)) for name in names]
@@ -27,7 +31,7 @@ def nemotron_layers(config: Config) -> list[Layer]:
         raise ConfigError(
             f"hybrid_override_pattern has {', '.join(unknown) or 'no layers'}: the planner knows M, *, E, -"
         )
-    return [blocks[name] for name in pattern]
+    return Form(tuple(blocks[name] for name in pattern), rotated=0)
 
 
 LETTERS = {"mamba": "M", "attention": "*", "moe": "E", "mlp": "-"}
@@ -41,7 +45,7 @@ def _mamba(config: Config) -> Mamba2:
         groups=int(config["n_groups"]),
         state=int(config["ssm_state_size"]),
         convolution=int(config["conv_kernel"]),
-        state_bytes=2 if config.get("mamba_ssm_cache_dtype") in ("bfloat16", "float16") else 4,
+        recurrent_bytes=2 if config.get("mamba_ssm_cache_dtype") in ("bfloat16", "float16") else 4,
     )
 
 

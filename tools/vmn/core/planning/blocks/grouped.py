@@ -1,0 +1,117 @@
+"""Grouped-query attention, with windows, chunks, or an indexer that picks blocks of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmn.core.planning.blocks.block import Matrix, Mixer, Share, Step
+from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, Kind, aligned
+
+
+@dataclass(frozen=True)
+class Index:
+    """What picks tokens or blocks of tokens for grouped-query attention. Each rank has all of it.
+
+    Attributes:
+        heads: heads of its queries.
+        size: elements of a head.
+        key_bytes: bytes of a stored key.
+        pool: tokens that share a stored key.
+        block: tokens of which a block of the cache is a multiple.
+        row_bytes: bytes of a token that is not pooled yet, in a ring of its own; 0 without a ring.
+        whole_ring: whether that ring is as large as a block of keys and values (Step-5).
+        top: tokens that it picks, whose numbers are kept in a buffer.
+    """
+
+    heads: int
+    size: int
+    key_bytes: int
+    pool: int = 1
+    block: int = 16
+    row_bytes: int = 0
+    whole_ring: bool = False
+    top: int = 0
+
+
+@dataclass(frozen=True)
+class Attention(Mixer):
+    """Grouped-query attention: each query head has a key and value head, which several heads may share.
+
+    Attributes:
+        heads: query heads.
+        kv_heads: key and value heads.
+        key_size: elements of a query's or key's head.
+        value_size: elements of a value's head.
+        window: tokens that sliding-window attention looks back, None for all.
+        chunk: tokens of a chunk of chunked local attention, None for all.
+        gated: whether the query projection also returns a gate of its own size (Qwen3-Next).
+        gate: elements of a gate with a projection of its own, 0 without one.
+        bias: whether the projections of query, key, and value have a bias.
+        output_bias: whether the output projection has a bias.
+        normed: whether queries and keys have norms of a head's size.
+        sinks: whether each head has a sink of 32 bits.
+        index: what picks the tokens of sparse attention, None without it.
+    """
+
+    heads: int
+    kv_heads: int
+    key_size: int
+    value_size: int
+    window: int | None = None
+    chunk: int | None = None
+    gated: bool = False
+    gate: int = 0
+    bias: bool = False
+    output_bias: bool = False
+    normed: bool = False
+    sinks: bool = False
+    index: Index | None = None
+
+    @property
+    def split_heads(self) -> int:
+        return self.heads
+
+    def matrices(self, share: Share) -> Iterator[Matrix]:
+        query = self.heads * self.key_size * (2 if self.gated else 1) / share.tensor
+        kv_heads = max(1, self.kv_heads // share.tensor)
+        key, value = kv_heads * self.key_size, kv_heads * self.value_size
+        yield Matrix("attention", "self_attn.q_proj", share.hidden * query, "qkv_proj")
+        yield Matrix("attention", "self_attn.k_proj", share.hidden * key, "qkv_proj")
+        yield Matrix("attention", "self_attn.v_proj", share.hidden * value, "qkv_proj")
+        output = self.heads * self.value_size / share.tensor
+        yield Matrix("attention", "self_attn.o_proj", output * share.hidden, columns=output)
+        yield Matrix("attention", "self_attn.g_proj", share.hidden * self.gate / share.tensor)
+        if self.index:
+            rows = (self.index.heads + 1) * self.index.size
+            yield Matrix("attention", "self_attn.index_q_proj", share.hidden * rows)
+        biases = (query + key + value) * self.bias + share.hidden * self.output_bias
+        norms = 2 * self.key_size * self.normed
+        yield Matrix("attention", "self_attn.bias", biases + norms, plain=True)
+        yield Matrix("attention", "self_attn.sinks", self.heads / share.tensor * self.sinks, each=4.0)
+
+    def least_block(self, form: CacheForm) -> int:
+        return self.index.block if self.index else super().least_block(form)
+
+    def token_bytes(self, form: CacheForm) -> int:
+        return max(1, self.kv_heads // form.tensor) * (self.key_size + self.value_size) * form.element
+
+    def caches(self, form: CacheForm) -> Iterator[CacheSpec]:
+        kind: Kind = "window" if self.window else "chunk" if self.chunk else "full"
+        page = form.block * self.token_bytes(form)
+        yield CacheSpec(kind, form.block, page, self.window or self.chunk or 0)
+        if self.index:
+            yield CacheSpec("full", form.block, form.block // self.index.pool * self.index.key_bytes, latent=True)
+        if self.index and self.index.row_bytes:
+            rows = aligned(self.index.pool + form.drafted, self.index.pool)
+            ring = page if self.index.whole_ring else rows * self.index.row_bytes
+            yield CacheSpec("ring", form.block if self.index.whole_ring else rows, ring, states=1)
+
+    def peak(self, step: Step) -> float:
+        kv_heads = max(self.kv_heads, step.layout.tensor)
+        rows = step.tokens * 2 / step.layout.tensor
+        return rows * ((self.heads + kv_heads) * (self.key_size + self.value_size) + self.gate)
+
+    def buffers(self, step: Step) -> float:
+        """Return the bytes of the numbers of the picked tokens."""
+        return step.tokens * self.index.top * 4 if self.index else 0.0

@@ -1,0 +1,76 @@
+"""Compressed attention of DeepSeek V4.1, where a few layers own the compressed rows that all later layers read.
+
+After ``models/deepseek_v41`` of vLLM 0.33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmn.core.planning.blocks.block import Matrix, Share, Step
+from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
+from vmn.core.planning.blocks.compressed import CACHE_BLOCK, PAGE_STEP, ROW, CompressedAttention
+from vmn.core.planning.blocks.latent import BLACKWELL, INDEX_LOGITS, INDEX_SCALES
+
+WINDOW_BLOCK = 32
+"""Tokens of a block of the window."""
+BLACKWELL_ROW, BLACKWELL_STEP = 528, 512
+"""Bytes of a row in MXFP8, and of which a page is a multiple, on data center GPUs of Blackwell."""
+RING = 8
+"""Fewest rows of the ring of what is being compressed."""
+
+
+@dataclass(frozen=True)
+class SourcedAttention(CompressedAttention):
+    """A layer of V4.1.
+
+    Attributes:
+        is_source: whether the layer owns compressed rows, and the indexer's keys with them.
+        picks: whether the layer has an indexer of its own.
+    """
+
+    is_source: bool = False
+    picks: bool = False
+
+    @property
+    def is_indexed(self) -> bool:
+        return self.picks
+
+    @property
+    def _overlap(self) -> int:
+        return 1
+
+    def matrices(self, share: Share) -> Iterator[Matrix]:
+        yield from self._projections(share)
+        if self.is_source:
+            gates = 2 if self.ratio > 1 else 1
+            yield Matrix("attention", "attn.compressor.wkv", gates * self.size * share.hidden, plain=True)
+            yield Matrix("attention", "attn.compressor.norm", self.size, plain=True)
+            yield Matrix("attention", "attn.indexer.wk", self.size * self.index_size, plain=True)
+        if self.picks:
+            yield from self._picker(share)
+
+    def caches(self, form: CacheForm) -> Iterator[CacheSpec]:
+        row, step = (BLACKWELL_ROW, BLACKWELL_STEP) if form.capability == BLACKWELL else (ROW, PAGE_STEP)
+        stride = row if form.capability == BLACKWELL else 1
+        page = aligned(WINDOW_BLOCK * row, step)
+        yield CacheSpec("window", WINDOW_BLOCK, page, self.window, stride=stride, latent=True)
+        if not self.is_source:
+            return
+        rows = form.block // self.ratio
+        yield CacheSpec("full", form.block, aligned(rows * (self.index_size + INDEX_SCALES), step), latent=True)
+        yield CacheSpec("full", form.block, aligned(rows * row, step), latent=True)
+        if self.ratio > 1:  # sums and scores in 32 bits
+            ring = max(RING, 1 << (form.drafted + 1).bit_length())
+            yield CacheSpec("ring", ring, ring * 2 * self.size * 4, states=1)
+
+    def least_block(self, form: CacheForm) -> int:
+        return CACHE_BLOCK
+
+    def buffer(self, step: Step) -> float:
+        return INDEX_LOGITS if self.picks else 0.0
+
+    def workspace(self, step: Step) -> float:
+        keys = self._index_rows(step) * (self.index_size + INDEX_SCALES) if self.picks else 0
+        return max(keys, self._gathered(step))

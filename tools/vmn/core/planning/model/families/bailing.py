@@ -1,0 +1,69 @@
+"""Ling 2.5, 2.6, and 3: latent attention in the last layer of each group, and linear attention in the others.
+
+After ``bailing_moe_linear.py`` and ``bailing_moe_v3.py`` of vLLM 0.33.
+"""
+
+from __future__ import annotations
+
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.blocks.states import KimiDeltaAttention, LightningAttention
+from vmn.core.planning.model.architecture import Config, ConfigError, Layer
+from vmn.core.planning.model.form import Form
+
+
+def bailing(config: Config) -> Form:
+    """Return the form.
+
+    Raises:
+        ConfigError: vLLM refuses a field; the message is vLLM's own.
+        LookupError: a field is missing.
+    """
+    count, group = int(config["num_hidden_layers"]), int(config["layer_group_size"])
+    whole = count // group * group
+    latent, linear = _latent(config), _linear(config)
+    dense, experts = Dense(int(config["intermediate_size"])), _experts(config)
+    layers = [
+        Layer.of(
+            latent if (index + 1) % group == 0 or index >= whole else linear,
+            dense if index < int(config.get("first_k_dense_replace") or 0) else experts,
+        )
+        for index in range(count)
+    ]
+    return Form(tuple(layers))
+
+
+def _linear(config: Config) -> KimiDeltaAttention | LightningAttention:
+    heads = int(config["num_attention_heads"])
+    size = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
+    if "BailingMoeV3ForCausalLM" not in config["architectures"]:
+        return LightningAttention(heads, size)
+    if not config.get("no_kda_lora"):
+        raise ConfigError("BailingMoeV3 KDA currently expects no_kda_lora=True")
+    return KimiDeltaAttention(heads, size, int(config["short_conv_kernel_size"]), full_gate=True, full_forget=True)
+
+
+def _latent(config: Config) -> LatentAttention:
+    rank, heads, value = config.get("q_lora_rank"), int(config["num_attention_heads"]), int(config["v_head_dim"])
+    kind = config.get("gated_attention_proj_granularity_type")
+    return LatentAttention(
+        heads=heads,
+        query_rank=int(rank) if rank else None,
+        kv_rank=int(config["kv_lora_rank"]),
+        rope_size=int(config["qk_rope_head_dim"]),
+        nope_size=int(config["qk_nope_head_dim"]),
+        value_size=value,
+        gate={None: 0, "head_wise": heads}.get(kind, heads * value),
+    )
+
+
+def _experts(config: Config) -> Experts:
+    width = int(config["moe_intermediate_size"])
+    return Experts(
+        count=int(config["num_experts"]),
+        active=int(config["num_experts_per_tok"]),
+        intermediate=width,
+        shared=width * int(config.get("num_shared_experts") or 0),
+        router_bias=True,
+        router_bytes=4.0,
+    )

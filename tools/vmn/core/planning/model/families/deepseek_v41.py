@@ -1,0 +1,53 @@
+"""DeepSeek V4.1: like V4, but a few layers own the compressed rows, and two look n-grams up in tables (Engram).
+
+After ``models/deepseek_v41`` and ``config/engram.py`` of vLLM 0.33.
+"""
+
+from __future__ import annotations
+
+from vmn.core.planning.blocks.ngrams import Engram
+from vmn.core.planning.blocks.sourced import SourcedAttention
+from vmn.core.planning.model.architecture import Config, Layer, Table
+from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, head_bytes, hyper_connections
+from vmn.core.planning.model.form import Form
+
+SCALED = 33 / 32
+"""Bytes of an element in 8 bits with its share of a scale for 32 elements."""
+
+
+def deepseek_v41(config: Config) -> Form:
+    """Return the form.
+
+    Raises:
+        LookupError: a field is missing, or a list is shorter than the number of layers.
+    """
+    streams = hyper_connections(config)
+    sources, pickers = set(config["kv_source_layer_ids"]), set(config["index_source_layer_ids"])
+    lookups = list(config.get("engram_layer_ids") or [])
+    width = int(config.get("engram_head_dim") or 0)
+    columns = (int(config.get("engram_max_ngram_size") or 1) - 1) * int(config.get("engram_n_heads") or 0)
+    engram = Engram(columns * width, streams.streams)
+    layers = tuple(
+        Layer.of(
+            engram if index in lookups else None,
+            SourcedAttention(
+                **attention_fields(config),
+                ratio=int(config["compress_ratios"][index]),
+                is_source=index in sources,
+                picks=index in pickers,
+            ),
+            experts(config, index),
+            streams,
+        )
+        for index in range(int(config["num_hidden_layers"]))
+    )
+    rows = [int(size) for size in config.get("engram_num_embeddings") or []][: len(lookups)]
+    return Form(
+        layers,
+        rotated=int(config["qk_rope_head_dim"]),
+        position_tables=2,
+        streams=streams.streams,
+        last_weights=head_bytes(config),
+        tables=tuple(Table(count * width * SCALED, in_host=True) for count in rows),
+        packs_pages=True,
+    )

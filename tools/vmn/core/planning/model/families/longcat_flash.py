@@ -1,0 +1,40 @@
+"""LongCat-Flash: layers of two latent attentions and two dense parts next to experts, some of which do nothing.
+
+After ``longcat_flash.py`` of vLLM 0.33.
+"""
+
+from __future__ import annotations
+
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.form import Form
+
+
+def longcat_flash(config: Config) -> Form:
+    """Return the form.
+
+    Raises:
+        LookupError: a field is missing.
+    """
+    rank = config.get("q_lora_rank")
+    attention = LatentAttention(
+        heads=int(config["num_attention_heads"]),
+        query_rank=int(rank) if rank else None,
+        kv_rank=int(config["kv_lora_rank"]),
+        rope_size=int(config["qk_rope_head_dim"]),
+        nope_size=int(config["qk_nope_head_dim"]),
+        value_size=int(config["v_head_dim"]),
+    )
+    dense = Dense(int(config["ffn_hidden_size"]))
+    experts = Experts(
+        count=int(config["n_routed_experts"]),
+        active=int(config["moe_topk"]),
+        intermediate=int(config["expert_ffn_hidden_size"]),
+        router_bias=True,
+        router_bytes=4.0,
+        idle=int(config.get("zero_expert_num") or 0),
+        normed=False,
+    )
+    layer = Layer.of(attention, dense, attention, dense, experts)
+    return Form((layer,) * int(config.get("num_layers") or config["num_hidden_layers"]))

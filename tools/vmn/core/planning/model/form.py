@@ -1,0 +1,38 @@
+"""What the file of a family of models returns: its layers, and what is special about the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmn.core.planning.model.architecture import Layer, Rule, Table
+
+
+@dataclass(frozen=True)
+class Form:
+    """A model, by its ``config.json``. Everything but the layers has the value that most models have.
+
+    Attributes:
+        layers: decoder layers.
+        rotated: elements of a head with rotary positions, None for those of the first layer's heads.
+        position_tables: tables of positions in 32 bits, 0 for one in 16 bits.
+        streams: residual streams of a token.
+        embedding_is_copied: whether each rank has the whole embedding.
+        last_weights: bytes of small matrices of the last stage.
+        tables: tables of embeddings of n-grams.
+        fp8_cache_on: compute capabilities on which vLLM takes a KV cache of 8 bits by default.
+        packs_pages: whether the kernels want pages of all layers side by side in a block.
+        unquantized: modules that vLLM never quantizes.
+        rules: what vLLM refuses in addition to what follows from the blocks.
+    """
+
+    layers: tuple[Layer, ...]
+    rotated: int | None = None
+    position_tables: int = 0
+    streams: int = 1
+    embedding_is_copied: bool = False
+    last_weights: float = 0.0
+    tables: tuple[Table, ...] = ()
+    fp8_cache_on: tuple[int, ...] = ()
+    packs_pages: bool = False
+    unquantized: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
