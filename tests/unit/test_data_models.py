@@ -93,6 +93,7 @@ def test_parameters_are_those_of_the_shapes(path: Path) -> None:
 def test_config_has_the_model_s_shape(path: Path) -> None:
     config = read(path)["config"]
     text = text_model(config)
+    text = {"num_hidden_layers": text.get("num_layers"), **text}
     assert all(type(text.get(field)) is int and text[field] > 0 for field in SHAPE)
 
 

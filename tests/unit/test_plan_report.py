@@ -21,7 +21,7 @@ from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.model.architecture import ConfigError
-from vmn.core.planning.model.quantization import ONLINE, with_quantization
+from vmn.core.planning.model.quantization.online import ONLINE, with_quantization
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.report.plan import band, compact, name, text, times
 from vmn.report.plan_explain import explanation

@@ -11,10 +11,12 @@ from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weights import stage_weights
-from vmn.core.planning.model.architecture import ConfigError, Format, Quantization
+from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.config_json import WRAPPED, read_architecture
 from vmn.core.planning.model.module_names import format_of, head_format, module_names
-from vmn.core.planning.model.quantization import quantization_fields, read_quantization
+from vmn.core.planning.model.quantization.fields import quantization_fields
+from vmn.core.planning.model.quantization.format import Format, Quantization
+from vmn.core.planning.model.quantization.methods import read_quantization
 
 LLAMA = configuration("llama8b")
 QUERY, EXPERT, DOWN = "self_attn.q_proj", "mlp.experts.0.gate_proj", "mlp.down_proj"

@@ -64,9 +64,8 @@ class Point:
     def blocks(self, gib: float) -> int:
         """Return the number of blocks of a KV cache of some GiB, on the fullest stage."""
         cache = self.cache
-        return int(gib * GIB) // max(
-            cache.block_bytes(*bounds) for bounds in stage_bounds(len(self.model.layers), self.layout.pipeline)
-        )
+        stages = stage_bounds(len(self.model.layers), self.layout.pipeline)
+        return int(gib * GIB) // max(cache.block_bytes(*bounds) for bounds in stages)
 
     def tokens(self, gib: float) -> int:
         """Return the tokens that vLLM prints for some GiB, on the fullest stage."""

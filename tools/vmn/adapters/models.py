@@ -203,6 +203,8 @@ def _check_counts(config: Config, what: str) -> None:
     inner = config.get("text_config")
     for fields in (config, inner if isinstance(inner, dict) else {}):
         for field in COUNTS:
+            if field == "head_dim" and fields.get("kv_lora_rank"):
+                continue  # heads of latent attention have fields of their own
             value = fields.get(field)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
                 raise ModelError(f"{what}: {field} must be a number of at least 1 (got {json.dumps(value)}).")

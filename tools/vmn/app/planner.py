@@ -16,7 +16,7 @@ from vmn.core.planning.gpus import ALIASES, GPUS, Gpu, UnknownGpu, gpu_of
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import ConfigError
-from vmn.core.planning.model.quantization import with_quantization
+from vmn.core.planning.model.quantization.online import with_quantization
 from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
 from vmn.core.planning.startup_log.compare import Comparison, calibrate, check, layout_of, options_of
 from vmn.core.planning.startup_log.parse import StartupLog, parse_log

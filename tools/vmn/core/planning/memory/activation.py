@@ -176,7 +176,8 @@ def _moments(rank: RankContext) -> list[_Moment]:
     begin, end = stage_bounds(len(rank.model.layers), rank.layout.pipeline)[rank.stage]
     states = (_states(rank) + (1 if rank.stage else 0)) * rank.states_gib
     needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
-    workspace, found = early, {}
+    workspace = early
+    found: dict[Block | None, _Moment] = {}
     for layer in rank.model.layers[begin:end]:
         for block in layer.blocks:
             wanted, between, fixed = needs[block]

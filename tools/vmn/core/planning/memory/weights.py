@@ -8,9 +8,10 @@ from functools import lru_cache
 from vmn.core.planning.blocks.block import Matrix, Share
 from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.allocator import Storage
-from vmn.core.planning.model.architecture import Architecture, Format, Layer
+from vmn.core.planning.model.architecture import Architecture, Layer
 from vmn.core.planning.model.checkpoint_sizes import part_of, share
 from vmn.core.planning.model.module_names import format_of, head_format, module_names
+from vmn.core.planning.model.quantization.format import Format
 
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""

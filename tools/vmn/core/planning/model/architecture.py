@@ -14,6 +14,7 @@ from vmn.core.planning.blocks.block import Block, FeedForward, Mixer
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import State
+from vmn.core.planning.model.quantization.format import Quantization
 
 Config = Mapping[str, Any]
 
@@ -56,69 +57,6 @@ class Table:
 
     size: float
     in_host: bool
-
-
-@dataclass(frozen=True)
-class Format:
-    """How the weights of one module are stored.
-
-    Attributes:
-        name: name of the format.
-        weight_bytes: bytes of a weight.
-        scale_bytes: bytes of its share of the scales and zero points.
-        block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
-        group: columns that share a scale, which a shard must not cut; None if they do not limit shards.
-    """
-
-    name: str
-    weight_bytes: float
-    scale_bytes: float = 0.0
-    block: tuple[int, int] | None = None
-    group: int | None = None
-
-
-@dataclass(frozen=True)
-class FormatRule:
-    """The format of the modules that some patterns match, None if they are not quantized."""
-
-    patterns: tuple[str, ...]
-    format: Format | None
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """How the weights of a checkpoint are stored, module by module.
-
-    Attributes:
-        method: name in the configuration.
-        weight_bytes: bytes of a quantized weight that no rule is for.
-        scale_bytes: bytes of its share of the scales.
-        block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
-        experts_only: whether only the routed experts are quantized.
-        skipped: patterns of modules that are not quantized.
-        group: columns that share a scale, which a shard must not cut; otherwise None.
-        rules: formats of modules by name; the first rule that matches counts.
-        others: whether modules without a rule are quantized.
-        head: whether the output head is quantized.
-        experts: format of the routed experts where it is another one (DeepSeek V4), otherwise None.
-    """
-
-    method: str
-    weight_bytes: float
-    scale_bytes: float = 0.0
-    block: tuple[int, int] | None = None
-    experts_only: bool = False
-    skipped: tuple[str, ...] = ()
-    group: int | None = None
-    rules: tuple[FormatRule, ...] = ()
-    others: bool = True
-    head: bool = False
-    experts: Format | None = None
-
-    @cached_property
-    def format(self) -> Format:
-        """The format of modules that no rule is for."""
-        return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from vmn.core.planning.model.architecture import Format, Quantization
+from vmn.core.planning.model.quantization.format import Format, Quantization
 
 ALIASES = {
     "mlp.experts.0.gate_proj": (

@@ -67,8 +67,8 @@ BEHAVIOURS = (
     # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
     # 0.33: own start-ups on H200 (``tests/unit/planning_data/points-0.33.json``). Blocks of 576 tokens for a state of
     # 536, and one more block of each group of states with prefix caching, for a checkpoint of the prompt; 0.68 GiB
-    # outside PyTorch on one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for each layer and
-    # graph; logits in 16 and 32 bits; sparse attention on compressed keys and values, also for prompts.
+    # outside PyTorch on one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for
+    # each layer and graph; logits in 16 and 32 bits; sparse attention on compressed keys and values, also for prompts.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
     Behaviour((0, 8), 0.90, expert_chunk=32768),
     Behaviour((0, 19), 0.90),

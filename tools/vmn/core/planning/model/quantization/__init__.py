@@ -1,0 +1,1 @@
+"""How a checkpoint is quantized: one file for each kind of description."""
