@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from vmn.app.planner import Plan
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction
 from vmn.core.planning.startup_log.expected import log_lines
 from vmn.report.terminal import GREEN, RED, WIDTH, YELLOW, coloured
@@ -120,8 +121,30 @@ def band(value: Band, form: Callable[[float], str]) -> str:
 
 def printed(prediction: Prediction) -> list[str]:
     """Return vLLM's own lines for a layout, with a heading; empty where vLLM has no message."""
-    lines = log_lines(prediction)
-    return ["", f"vLLM will print, in {name(prediction.layout)}:", *(f"  {line}" for line in lines)] if lines else []
+    logged = log_lines(prediction)
+    if not logged:
+        return []
+    said = ["", f"vLLM will print, in {name(prediction.layout)}:", *(f"  {line}" for line in logged)]
+    return [*said, *_meaning(prediction)]
+
+
+def _meaning(prediction: Prediction) -> list[str]:
+    """Return what the size of the KV cache means, and how many requests of other lengths fit; empty if none do."""
+    cache = prediction.cache
+    if cache is None or not prediction.fits:
+        return []
+    said = "These tokens are stored ones"
+    if len(cache.groups) > 1:
+        said = (
+            "This model has several kinds of cache, so the size is not a number of stored tokens: it is how many "
+            f"requests of {prediction.length:,} tokens fit at once, times {prediction.length:,}"
+        )
+    text = f"{said}. Requests that fit at once, by their tokens:"
+    counts = [
+        f"{compact(length)}: {times(prediction.requests_of(length).expected)}"
+        for length in lengths(max(prediction.length, 8192))
+    ]
+    return [*textwrap.wrap(text, WIDTH), *textwrap.wrap(", ".join(counts), WIDTH, initial_indent="  ")]
 
 
 def _table(shown: Sequence[Prediction], colour: bool) -> list[str]:

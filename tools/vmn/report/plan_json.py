@@ -8,6 +8,7 @@ from typing import Any
 
 from vmn.app.planner import Plan
 from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction, Rank
 from vmn.core.planning.startup_log.expected import log_lines
 from vmn.report.plan import reason
@@ -57,6 +58,9 @@ def layout(prediction: Prediction) -> Json:
         "max_model_len_band": _counts(prediction.longest),
         "max_concurrency": _gib(prediction.concurrency.expected),
         "max_concurrency_band": _gibs(prediction.concurrency),
+        "requests_by_length": {
+            str(length): _gibs(prediction.requests_of(length)) for length in lengths(max(prediction.length, 8192))
+        },
         "kv_gib_per_request": _gib(prediction.needed_gib),
         "log_lines": log_lines(prediction),
     }

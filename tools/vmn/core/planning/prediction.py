@@ -125,6 +125,15 @@ class Prediction:
     requests: int = 0
     most_requests: Band | None = None
 
+    def requests_of(self, length: int) -> Band:
+        """Return how many requests of some length fit at once."""
+        if self.cache is None:
+            return Band(0, 0, 0)
+        needed = self.cache.request_blocks(length)
+        ends = ("low", "expected", "high")
+        blocks = (min(getattr(rank.blocks, end) for rank in self.ranks) for end in ends)
+        return Band(*(_concurrency(max(0, int(count)), needed) * self.layout.data for count in blocks))
+
     @property
     def fits(self) -> bool:
         """Whether vLLM is expected to start."""

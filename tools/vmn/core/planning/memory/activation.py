@@ -150,9 +150,9 @@ def peak_activation(rank: RankContext) -> Band:
     """Return the peak activations of a rank in GiB."""
     moments = _moments(rank)
 
-    def peak(compiled: float, kept: float) -> float:
+    def peak(compiled: float, kept: float, scale: float) -> float:
         factor = 1.0 if rank.batch.eager else compiled
-        return max(one.workspace * kept + one.between * factor + one.fixed for one in moments)
+        return max(one.workspace * kept + (one.between * factor + one.fixed) * scale for one in moments)
 
     gathered = _gathered_states(rank)
     low, high = (0.7, 1.2) if gathered else (0.95, 1.05)
@@ -160,9 +160,9 @@ def peak_activation(rank: RankContext) -> Band:
     unread = UNREAD_VERSION_FACTOR if rank.vllm.since < (0, 19) else 1.0
     vision = VISION_ENCODER_GIB if rank.model.extra_weights and not rank.stage else 0.0
     return Band(
-        peak(0.95, low) * least,
-        peak(COMPILED_FACTOR, 1.0) + 2 * gathered,
-        (max(peak(COMPILED_MOST_FACTOR * 1.05, high), 0.3) + 3 * gathered) * unread + vision,
+        peak(1.0, low, 0.95) * least,
+        peak(COMPILED_FACTOR, 1.0, 1.0) + 2 * gathered,
+        (max(peak(COMPILED_MOST_FACTOR, high, 1.05), 0.3) + 3 * gathered) * unread + vision,
     )
 
 
