@@ -85,7 +85,10 @@ def _form(config: Config, text: Config) -> Form:
     """
     for kind in (kind_of(config), kind_of(text)):
         if family := FAMILIES.get(kind):
-            return family(text)
+            try:
+                return family(text)
+            except KeyError as error:
+                raise ConfigError(f"{error.args[0]} is missing, without which the layers are not known") from error
     known = next((kind for kind in (kind_of(text), kind_of(config)) if kind in TRAITS), None)
     if known is None:
         raise ConfigError(

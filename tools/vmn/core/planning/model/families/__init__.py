@@ -13,6 +13,7 @@ from vmn.core.planning.model.families.hy_v4 import hy_v4
 from vmn.core.planning.model.families.inkling import inkling
 from vmn.core.planning.model.families.kimi_linear import kimi_linear
 from vmn.core.planning.model.families.longcat_flash import longcat_flash
+from vmn.core.planning.model.families.mimo_v2 import mimo_v2
 from vmn.core.planning.model.families.minimax_m3 import minimax_m3
 from vmn.core.planning.model.families.nemotron_h import nemotron_h
 from vmn.core.planning.model.families.qwen4_exp import qwen4_exp
@@ -29,6 +30,8 @@ FAMILIES: Mapping[str, Callable[[Config], Form]] = {
     "kimi_k3": kimi_linear,
     "kimi_linear": kimi_linear,
     "longcat_flash": longcat_flash,
+    "mimo_v2": mimo_v2,
+    "mimo_v2_flash": mimo_v2,
     "minimax_m3_vl": minimax_m3,
     "nemotron_h": nemotron_h,
     "qwen4_exp": qwen4_exp,
