@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from unit.planning_data.table import GIB, HERE, architecture, question_of
 from vmn.core.planning.blocks.states import LinearAttention
-from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import predict
@@ -42,7 +42,7 @@ def cache(model: Architecture, dtype: str = "auto", version: str = "0.26.0", lay
 def test_blocks_and_tokens_are_those_of_vllm_s_own_code(case: dict[str, Any]) -> None:
     model, layout = architecture(case["model"]), Layout(**case["layout"])
     found = cache(model, case["kv_dtype"], "0.32.0", layout)
-    bounds = stage_bounds(len(model.layers), layout.pipeline)
+    bounds = model.stages(layout.pipeline)
     blocks = min(gib * GIB // found.block_bytes(*some) for gib, some in zip(case["gib"], bounds, strict=True))
     tokens = int(blocks / found.request_blocks(case["length"]) * case["length"])
     assert (blocks, tokens, len(found.groups)) == (case["blocks"], case["tokens"], case["groups"])

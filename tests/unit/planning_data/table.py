@@ -14,7 +14,7 @@ from gpu.measure import configuration as configuration_of
 from gpu.measure import start_ups
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
-from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.model.architecture import Architecture, ConfigError
 from vmn.core.planning.model.config_json import read_architecture
@@ -59,12 +59,20 @@ class Point:
     def cache(self) -> KVCache:
         """The form of the KV cache."""
         context = self.context
-        return kv_cache(self.model, self.layout, context.kv_dtype, context.batch.tokens, context.vllm)
+        return kv_cache(
+            context.model,
+            self.layout,
+            context.kv_dtype,
+            context.batch.tokens,
+            context.vllm,
+            context.gpu.capability,
+            context.batch.drafted,
+        )
 
     def blocks(self, gib: float) -> int:
         """Return the number of blocks of a KV cache of some GiB, on the fullest stage."""
         cache = self.cache
-        stages = stage_bounds(len(self.model.layers), self.layout.pipeline)
+        stages = self.context.model.stages(self.layout.pipeline)
         return int(gib * GIB) // max(cache.block_bytes(*bounds) for bounds in stages)
 
     def tokens(self, gib: float) -> int:

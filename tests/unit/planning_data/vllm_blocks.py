@@ -25,7 +25,7 @@ from unit.planning_data.table import GIB, architecture
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import LinearAttention
-from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import kv_cache
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.versions import LATEST, behaviour
@@ -130,7 +130,7 @@ def ask(name: str, dtype: str, spread: dict[str, Any], length: int) -> dict[str,
     layers = specs(model, layout, block, torch.float8_e4m3fn if dtype == "fp8" else torch.bfloat16)
     workers = [
         {f"layers.{index}.{kind}": spec for index in range(begin, end) for kind, spec in layers[index].items()}
-        for begin, end in stage_bounds(len(model.layers), layout.pipeline)
+        for begin, end in model.stages(layout.pipeline)
     ]
     gib = [60 + stage for stage in range(layout.pipeline)]
     config = configuration_of(layout, length)

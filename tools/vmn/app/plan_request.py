@@ -36,6 +36,7 @@ class PlanRequest:
         kv_cache_dtype: vLLM's ``--kv-cache-dtype``.
         enforce_eager: vLLM's ``--enforce-eager``.
         quantization: vLLM's ``--quantization``.
+        speculative_config: vLLM's ``--speculative-config``, as JSON.
         vllm_version: version of vLLM.
     """
 
@@ -60,4 +61,5 @@ class PlanRequest:
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
     quantization: str | None = None
+    speculative_config: str | None = None
     vllm_version: str | None = None

@@ -17,6 +17,7 @@ from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.quantization.online import with_quantization
+from vmn.core.planning.model.speculation import drafted_tokens
 from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
 from vmn.core.planning.startup_log.compare import Comparison, calibrate, check, layout_of, options_of
 from vmn.core.planning.startup_log.parse import StartupLog, parse_log
@@ -123,6 +124,7 @@ def _context(request: PlanRequest) -> tuple[Model, VllmOptions, PlanContext]:
                 "so vLLM refuses it."
             )
         cluster = Cluster(request.nodes, request.gpus_per_node, request.network, request.force)
+        options = replace(options, drafted=drafted_tokens(request.speculative_config, shapes))
         return model, options, plan_context(shapes, gpu, cluster, options)
 
 

@@ -21,7 +21,14 @@ REQUESTS_STEP = 8
 """Fewer requests of a step than vLLM's default are a multiple of this, as the sizes of CUDA graphs are."""
 LENGTH_STEP = 1024
 """A context that is shorter than the model's own limit is a multiple of this."""
-FLAGS = ("gpu_memory_utilization", "max_num_batched_tokens", "max_num_seqs", "kv_cache_dtype", "enforce_eager")
+FLAGS = (
+    "gpu_memory_utilization",
+    "max_num_batched_tokens",
+    "max_num_seqs",
+    "kv_cache_dtype",
+    "enforce_eager",
+    "speculative_config",
+)
 """Options that are copied to vLLM unchanged."""
 
 

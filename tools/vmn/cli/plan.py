@@ -34,6 +34,7 @@ GROUPS = {
         "kv_cache_dtype",
         "enforce_eager",
         "quantization",
+        "speculative_config",
         "vllm_version",
     ),
     "Startup logs": ("calibrate", "check"),
@@ -121,6 +122,12 @@ OPTIONS = (
         "--quantization",
         metavar="METHOD",
         help="Quantize the weights while loading them, for example with fp8_per_tensor.",
+    ),
+    click.option(
+        "--speculative-config",
+        metavar="JSON",
+        help="Decode speculatively with the model's own layers, for example with "
+        '\'{"method": "mtp", "num_speculative_tokens": 1}\'.',
     ),
     click.option(
         "--vllm-version", metavar="X.Y.Z", help="Version of vLLM to plan for.  [default: the newest known version]"

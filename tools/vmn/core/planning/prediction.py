@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
-from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import (
     GIB,
     Band,
@@ -41,6 +41,7 @@ class VllmOptions:
         eager: ``--enforce-eager``.
         version: version of vLLM.
         prefix_caching: ``--enable-prefix-caching``, which only affects the memory of models with states.
+        drafted: ``num_speculative_tokens`` of multi-token prediction, 0 without it.
     """
 
     max_model_len: int | None = None
@@ -51,6 +52,7 @@ class VllmOptions:
     eager: bool = False
     version: str = "0.32.0"
     prefix_caching: bool | None = None
+    drafted: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,10 @@ def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmO
         vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
     tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
-    batch = Batch(options.batched_tokens or tokens, options.requests or requests, length, options.eager)
+    batch = Batch(
+        options.batched_tokens or tokens, options.requests or requests, length, options.eager, options.drafted
+    )
+    model = model.with_drafts() if options.drafted else model
     utilization = options.utilization or vllm.utilization
     budget = math.ceil(gpu.gib * GIB * utilization) / GIB
     return PlanContext(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
@@ -236,8 +241,10 @@ def predict(context: PlanContext, layout: Layout) -> Prediction:
             layout, refused.text, traffic, context.batch.length, context.budget, refusal_line=refused.vllm
         )
     capability = context.gpu.capability
-    cache = kv_cache(context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm, capability)
-    stages = stage_bounds(len(context.model.layers), layout.pipeline)
+    cache = kv_cache(
+        context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm, capability, context.batch.drafted
+    )
+    stages = context.model.stages(layout.pipeline)
     ranks = [_rank(context, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
     blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
     needed = cache.request_blocks(context.batch.length)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
-from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.architecture import Architecture, ConfigError
 from vmn.core.planning.model.length import longest_context
+from vmn.core.planning.model.speculation import drafted_tokens
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.core.values.layout import layout_of
 from vmn.core.values.problem import ValuesProblem, shown
@@ -70,7 +72,7 @@ def _instead(part: str, model: Architecture) -> str:
             sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if model.heads % size == 0]
             return f"Use one of {', '.join(map(str, sizes))}, and parallelism.pipeline for the remaining GPUs."
         case "pipeline":
-            return f"Use at most {len(model.layers)}."
+            return f"Use at most {model.depth}."
         case "data":
             return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
         case "expert":
@@ -108,7 +110,11 @@ def _options(values: Values) -> VllmOptions:
 
 
 def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesProblem]:
-    context = plan_context(model, gpu, _cluster(values), _options(values))
+    try:
+        drafted = drafted_tokens(values["engine"]["args"].get("speculative-config"), model)
+    except ConfigError:
+        drafted = 0  # a model of its own, whose memory is not known
+    context = plan_context(model, gpu, _cluster(values), replace(_options(values), drafted=drafted))
     prediction = predict(context, layout_of(values))
     if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
         return

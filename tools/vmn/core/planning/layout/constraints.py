@@ -100,8 +100,8 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     for rule in model.rules:
         if getattr(layout, rule.part) > rule.most:
             yield Refusal(rule.part, rule.text, rule.vllm)
-    if layout.pipeline > len(model.layers):
-        yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {len(model.layers)} layers")
+    if layout.pipeline > model.depth:
+        yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {model.depth} layers")
     if layout.expert and not model.is_moe:
         vllm_message = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
         yield Refusal("expert", "expert parallelism needs a mixture of experts", vllm_message)

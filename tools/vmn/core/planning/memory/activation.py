@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Block, Step
-from vmn.core.planning.layout.sizes import Layout, stage_bounds
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import Behaviour, full_graph_sizes, graph_sizes
@@ -77,12 +77,14 @@ class Batch:
         requests: ``--max-num-seqs``.
         length: ``--max-model-len``.
         eager: ``--enforce-eager``.
+        drafted: tokens that multi-token prediction drafts in a step, 0 without speculative decoding.
     """
 
     tokens: int
     requests: int
     length: int
     eager: bool = False
+    drafted: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _moments(rank: RankContext) -> list[_Moment]:
     So the last layer of a kind decides, and the order of layers counts.
     """
     step, early = rank.step, _early_workspace(rank)
-    begin, end = stage_bounds(len(rank.model.layers), rank.layout.pipeline)[rank.stage]
+    begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
     states = (_states(rank) + (1 if rank.stage else 0)) * rank.states_gib
     needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
     workspace = early

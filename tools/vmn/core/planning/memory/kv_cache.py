@@ -69,6 +69,7 @@ def kv_cache(
     batched_tokens: int,
     vllm: Behaviour | None = None,
     capability: int | None = None,
+    drafted: int = 0,
 ) -> KVCache:
     """Return the form of the cache.
 
@@ -79,10 +80,11 @@ def kv_cache(
         batched_tokens: most tokens of a step.
         vllm: behaviour of the version, by default of the latest.
         capability: first number of the GPU's compute capability, None when it is not known.
+        drafted: tokens that speculative decoding drafts in a step.
     """
     vllm = vllm or behaviour(LATEST)
     in_flight = batches_in_flight(model, layout, vllm) * batched_tokens
-    form = CacheForm(layout, vllm, cache_is_fp8(model, dtype, capability), BLOCK, capability)
+    form = CacheForm(layout, vllm, cache_is_fp8(model, dtype, capability), BLOCK, capability, drafted)
     parts = [block for layer in model.kinds for block in layer.blocks]
     form = replace(form, block=max(block.least_block(form) for block in parts))
     state = max(block.state_bytes(form) for block in parts)

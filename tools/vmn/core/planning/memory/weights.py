@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from vmn.core.planning.blocks.block import Matrix, Share
-from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.model.architecture import Architecture, Layer
 from vmn.core.planning.model.checkpoint_sizes import part_of, share
@@ -49,12 +49,13 @@ def stage_weights(
         split: number of layers of each stage, by default as vLLM splits them.
         storage: how weights are stored in memory, by default as in the checkpoint.
     """
-    counts = split or stage_layers(len(model.layers), layout.pipeline)
-    begin = sum(counts[:stage])
+    begin, end = model.stages(layout.pipeline)[stage]
+    if split:
+        begin, end = sum(split[:stage]), sum(split[: stage + 1])
     shares, parts, formats = stored_shares(model), stored_part_shares(model), layer_formats(model)
     total: dict[str, float] = {}
     known: dict[tuple[object, ...], dict[str, float]] = {}
-    for index in range(begin, begin + counts[stage]):
+    for index in range(begin, end):
         layer, forms = model.layers[index], formats[index]
         if (layer, forms) not in known:
             known[layer, forms] = _layer_bytes(model, layer, layout, forms, storage)
@@ -77,10 +78,11 @@ def stored_shares(model: Architecture) -> tuple[float, ...]:
         return (1.0,) * (len(model.layers) + 1)
     alone = Layout()
     found, formats = [], layer_formats(model)
-    for index, (layer, size) in enumerate(zip(model.layers, stored.layers, strict=True)):
+    for index, (layer, size) in enumerate(zip(model.layers[: model.depth], stored.layers, strict=True)):
         expected = _layer_bytes(model, layer, alone, formats[index], CHECKPOINT)
         found.append(share(size, _plain(expected), f"in layer {index}", stored.packed))
     ends = _ends(model, alone, 0, CHECKPOINT)
+    found += [1.0] * model.drafts
     return (*found, share(stored.other, _plain(ends) - ends.get("other", 0.0), "outside layers"))
 
 
@@ -95,7 +97,7 @@ def stored_part_shares(model: Architecture) -> tuple[tuple[float, float, float],
     if stored is None or not stored.parts:
         return tuple((share, share, share) for share in shares[:-1])
     found = []
-    for index, (layer, sizes) in enumerate(zip(model.layers, stored.parts, strict=True)):
+    for index, (layer, sizes) in enumerate(zip(model.layers[: model.depth], stored.parts, strict=True)):
         expected = [0.0, 0.0, 0.0]
         for group, size in _layer_bytes(model, layer, Layout(), layer_formats(model)[index], CHECKPOINT).items():
             if group not in ADDED:
@@ -105,7 +107,7 @@ def stored_part_shares(model: Architecture) -> tuple[tuple[float, float, float],
             size / wanted if same and wanted else shares[index] for size, wanted in zip(sizes, expected, strict=True)
         ]
         found.append((each[0], each[1], each[2]))
-    return tuple(found)
+    return (*found, *((1.0, 1.0, 1.0),) * model.drafts)
 
 
 def _plain(sizes: Mapping[str, float]) -> float:

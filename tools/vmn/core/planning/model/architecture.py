@@ -6,7 +6,7 @@ Sizes are numbers of elements or tokens; nothing here depends on the layout.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from vmn.core.planning.blocks.block import Block, FeedForward, Mixer
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import State
+from vmn.core.planning.layout.sizes import stage_bounds
 from vmn.core.planning.model.quantization.format import Quantization
 
 Config = Mapping[str, Any]
@@ -110,7 +111,8 @@ class Architecture:
         dtype_bytes: bytes of a weight that is not quantized, and of an activation.
         quantization: how weights are stored, None without quantization.
         kv_dtype: type of the KV cache that the checkpoint asks for, ``fp8`` or None.
-        mtp_layers: number of layers for multi-token prediction in the checkpoint.
+        draft_layers: layers for multi-token prediction, which vLLM loads for speculative decoding only.
+        drafts: number of such layers at the end of ``layers``.
         extra_weights: elements of what else the first stage loads (an image encoder).
         stored: exact sizes, None when only the shapes are known.
         prefixes: what the names of layers may begin with in the lists of modules of a quantization.
@@ -134,7 +136,8 @@ class Architecture:
     dtype_bytes: int
     quantization: Quantization | None
     kv_dtype: str | None
-    mtp_layers: int
+    draft_layers: tuple[Layer, ...] = ()
+    drafts: int = 0
     extra_weights: int = 0
     stored: StoredWeights | None = None
     prefixes: tuple[str, ...] = ("model.",)
@@ -154,6 +157,20 @@ class Architecture:
     def __hash__(self) -> int:
         """Return the hash, which is computed once: the planner looks results up by their model."""
         return self._hash
+
+    def with_drafts(self) -> Architecture:
+        """Return the model with its layers for multi-token prediction, which the last stage gets."""
+        return replace(self, layers=(*self.layers, *self.draft_layers), drafts=len(self.draft_layers))
+
+    @property
+    def depth(self) -> int:
+        """The number of decoder layers, without those for multi-token prediction."""
+        return len(self.layers) - self.drafts
+
+    def stages(self, pipeline: int) -> list[tuple[int, int]]:
+        """Return for each pipeline stage its first layer, and the layer after its last one."""
+        bounds = stage_bounds(self.depth, pipeline)
+        return [*bounds[:-1], (bounds[-1][0], len(self.layers))]
 
     @cached_property
     def kinds(self) -> tuple[Layer, ...]:

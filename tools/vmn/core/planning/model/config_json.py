@@ -64,7 +64,7 @@ def read_architecture(config: Config) -> Architecture:
         dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
         quantization=_quantization(config, text, quantization, form),
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
-        mtp_layers=int(text.get("num_nextn_predict_layers") or 0),
+        draft_layers=form.drafts,
         extra_weights=_vision_elements(config.get("vision_config")),
         prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
         streams=form.streams,

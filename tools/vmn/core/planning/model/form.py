@@ -13,6 +13,7 @@ class Form:
 
     Attributes:
         layers: decoder layers.
+        drafts: layers for multi-token prediction.
         rotated: elements of a head with rotary positions, None for those of the first layer's heads.
         position_tables: tables of positions in 32 bits, 0 for one in 16 bits.
         streams: residual streams of a token.
@@ -26,6 +27,7 @@ class Form:
     """
 
     layers: tuple[Layer, ...]
+    drafts: tuple[Layer, ...] = ()
     rotated: int | None = None
     position_tables: int = 0
     streams: int = 1

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from vmn.core.planning.blocks.block import FeedForward, Mixer
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.blocks.latent import LatentAttention
@@ -104,7 +105,17 @@ def plain(config: Config) -> Form:
     traits = TRAITS[kind_of(config)]
     attention, mlp = _attention_of(config, traits), _mlp_of(config, traits)
     count = number(config, "num_hidden_layers")
-    return Form(tuple(Layer.of(attention(index), mlp(index)) for index in range(count)), rules=traits.rules)
+    layers = tuple(Layer.of(attention(index), mlp(index)) for index in range(count))
+    drafts = int(config.get("num_nextn_predict_layers") or config.get("mtp_num_hidden_layers") or 0)
+    return Form(layers, (_draft(layers),) * drafts, rules=traits.rules)
+
+
+def _draft(layers: Sequence[Layer]) -> Layer:
+    """Return a layer for multi-token prediction: full attention, with an indexer if others have one."""
+    mixers = [layer.attention for layer in layers if isinstance(layer.attention, Attention | LatentAttention)]
+    whole = [mixer for mixer in mixers if not mixer.window]
+    own = next((mixer for mixer in whole if getattr(mixer, "index_heads", 0)), whole[-1] if whole else mixers[-1])
+    return Layer.of(DraftInput(), own, layers[-1].mlp)
 
 
 def number(config: Config, *names: str) -> int:

@@ -6,6 +6,7 @@ After ``models/deepseek_v4`` of vLLM 0.33.
 from __future__ import annotations
 
 from vmn.core.planning.blocks.compressed import STATE_BLOCKS, CompressedAttention
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
@@ -27,8 +28,10 @@ def deepseek_v4(config: Config) -> Form:
     layers = tuple(
         Layer.of(_attention(config, ratio), experts(config, index), streams) for index, ratio in enumerate(ratios)
     )
+    draft = Layer.of(DraftInput(plain=False), _attention(config, 0), experts(config, count), streams)
     return Form(
         layers,
+        drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=int(config["qk_rope_head_dim"]),
         position_tables=2,  # one for the window, and one for compressed rows
         streams=streams.streams,

@@ -5,6 +5,8 @@ After ``models/glm5next`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from vmn.core.planning.blocks.block import Mixer
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
@@ -29,7 +31,7 @@ def glm5_next(config: Config) -> Form:
         size=int(linear["head_dim"]),
         convolution=int(linear["short_conv_kernel_size"]),
     )
-    mixers = {"linear_attention": delta, "deepseek_sparse_attention": _latent(config)}
+    mixers: dict[str, Mixer] = {"linear_attention": delta, "deepseek_sparse_attention": _latent(config)}
     parts = {"dense": Dense(int(config["intermediate_size"])), "sparse": _experts(config)}
     streams = hyper_connections(config) if config.get("mhc") else None
     layers = []
@@ -38,8 +40,10 @@ def glm5_next(config: Config) -> Form:
         if kind not in mixers:
             raise ConfigError(f"layer_types has {kind}, which the planner does not know for this model")
         layers.append(Layer.of(mixers[kind], parts[config["mlp_layer_types"][index]], streams))
+    draft = Layer.of(DraftInput(), mixers["deepseek_sparse_attention"], parts["sparse"], streams)
     return Form(
         tuple(layers),
+        drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=int(config["qk_rope_head_dim"]),
         streams=streams.streams if streams else 1,
         last_weights=head_bytes(config) if streams else 0.0,

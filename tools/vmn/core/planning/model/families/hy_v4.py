@@ -5,6 +5,7 @@ After ``models/hy_v4`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.streams import HyperConnections
@@ -37,8 +38,10 @@ def hy_v4(config: Config) -> Form:
         Layer.of(_latent(config, kind == "full"), parts[config["mlp_layer_types"][index]], streams)
         for index, kind in enumerate(kinds)
     )
+    draft = Layer.of(DraftInput(), _latent(config, True), parts["sparse"], streams)
     return Form(
         layers,
+        drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=int(config["qk_rope_head_dim"]),
         streams=streams.streams if streams else 1,
         last_weights=head_bytes(config) if streams else 0.0,

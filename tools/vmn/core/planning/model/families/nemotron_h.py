@@ -5,6 +5,7 @@ After ``nemotron_h.py`` and ``layers/mamba/mamba_mixer2.py`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.blocks.states import Mamba2
@@ -31,7 +32,10 @@ def nemotron_h(config: Config) -> Form:
         raise ConfigError(
             f"hybrid_override_pattern has {', '.join(unknown) or 'no layers'}: the planner knows M, *, E, -"
         )
-    return Form(tuple(blocks[name] for name in pattern), rotated=0)
+    drafted = config.get("mtp_hybrid_override_pattern") or config.get("mtp_layers_block_type") or ""
+    ahead = [blocks[LETTERS.get(str(name), str(name))] for name in drafted]
+    drafts = [Layer.of(DraftInput(), *ahead[0].blocks), *ahead[1:]] if ahead else []
+    return Form(tuple(blocks[name] for name in pattern), tuple(drafts), rotated=0)
 
 
 LETTERS = {"mamba": "M", "attention": "*", "moe": "E", "mlp": "-"}

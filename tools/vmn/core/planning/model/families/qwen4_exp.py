@@ -5,6 +5,8 @@ After ``models/qwen4_exp`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from vmn.core.planning.blocks.block import Mixer
+from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.grouped import Attention, Index
 from vmn.core.planning.blocks.ngrams import LayerEmbedding
@@ -36,7 +38,7 @@ def qwen4_exp(config: Config) -> Form:
         raise ConfigError("Qwen4Exp requires hc_count > 1")
     rows = rank + streams
     mixing = HyperConnections(streams, streams - rows % -PADDED, rank, element_bytes=2.0)
-    mixers = {"linear_attention": _linear(config), "full_attention": _attention(config)}
+    mixers: dict[str, Mixer] = {"linear_attention": _linear(config), "full_attention": _attention(config)}
     width, looked_up = int(config.get("ple_embed_dim") or 0), set(config.get("ple_layer_ids") or [])
     lookup = LayerEmbedding(
         width, streams, hidden, int(config.get("ple_conv_kernel_size") or 1), int(config.get("ngram_size") or 1)
@@ -50,6 +52,8 @@ def qwen4_exp(config: Config) -> Form:
     tables = tuple(Table(int(config["ngram_vocab_size_base"]) * width * 2.0, in_host=False) for _ in looked_up)
     return Form(
         tuple(layers),
+        drafts=(Layer.of(DraftInput(), mixers["full_attention"], _experts(config), mixing),)
+        * int(config.get("mtp_num_hidden_layers") or 0),
         rotated=int(int(config["head_dim"]) * float(config.get("partial_rotary_factor") or 1.0)),
         streams=streams,
         last_weights=2.0 * streams * hidden * (2 * rank + 1),

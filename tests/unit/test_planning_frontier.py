@@ -1,0 +1,194 @@
+"""The models of 2026 with a file of their own: parameters, caches, and what vLLM refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unit.planning_data.table import architecture, configuration
+from vmn.core.planning.gpus import find_gpu
+from vmn.core.planning.layout.constraints import Cluster, refusals
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
+from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import Architecture, ConfigError
+from vmn.core.planning.model.config_json import read_architecture
+from vmn.core.planning.vllm.versions import behaviour
+
+TODAY = behaviour("0.33.0")
+HOPPER, BLACKWELL = 9, 10
+V4, V4_PRO = "deepseek-ai--DeepSeek-V4-Flash", "deepseek-ai--DeepSeek-V4-Pro"
+V41 = "deepseek-ai--DeepSeek-V4.1-Flash"
+GLM_FLASH = "zai-org--GLM-5.3-Flash"
+HY4 = "tencent--Hy4-preview"
+QWEN_FLASH = "Qwen--Qwen3.8-Flash-Next"
+INKLING = "thinkingmachines--Inkling"
+LONGCAT = "meituan-longcat--LongCat-Flash-Chat"
+LING = "inclusionAI--Ling-3.0-flash"
+NAMED = {
+    # Parameters that the makers name, in 10^9, without layers for multi-token prediction. Tables of n-grams count.
+    V4: 284,
+    V4_PRO: 1573,
+    V41: 552 + 196.6,
+    HY4: 770,
+    QWEN_FLASH: 176,
+    LONGCAT: 560.5,
+    LING: 124.4,
+    "tencent--Hy3": 295,
+    "arcee-ai--Trinity-Large-Thinking": 398.6,
+    "mistralai--Mistral-Large-3-675B-Instruct-2512": 675,
+    "mistralai--Mistral-Small-4-119B-2603": 119,
+    "nvidia--NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16": 550,
+    "moonshotai--Kimi-K3": 2780,
+}
+
+
+def unquantized(name: str) -> Architecture:
+    config = dict(configuration(name))
+    config.pop("quantization_config", None)
+    if "text_config" in config:
+        config["text_config"] = {key: value for key, value in config["text_config"].items() if "quant" not in key}
+    return read_architecture(config)
+
+
+def changed(name: str, **change: Any) -> dict[str, Any]:
+    config = dict(configuration(name))
+    if "text_config" in config:
+        return {**config, "text_config": {**config["text_config"], **change}}
+    return {**config, **change}
+
+
+def cache(name: str, tensor: int = 1, capability: int = HOPPER, dtype: str = "auto", tokens: int = 8192) -> KVCache:
+    return kv_cache(architecture(name), Layout(tensor), dtype, tokens, TODAY, capability)
+
+
+@pytest.mark.parametrize(("name", "named"), NAMED.items())
+def test_parameters_are_those_that_the_maker_names(name: str, named: float) -> None:
+    model = unquantized(name)
+    weights = stage_weights(model, Layout(), 0)
+    counted = sum(size for part, size in weights.items() if part not in ("copies", "rounding")) / 2
+    tables = sum(table.size / (33 / 32) for table in model.tables if table.in_host)
+    assert (counted + tables) / 1e9 == pytest.approx(named, rel=0.01)
+
+
+def test_groups_of_v4_are_the_windows_rows_and_what_is_being_compressed() -> None:
+    found = cache(V4)
+    assert sorted(group.spec.block for group in found.groups) == [4, 8, 64, 64, 256]  # as a start of 0.33 logged
+    rows = next(group for group in found.groups if group.spec.kind == "full")
+    assert rows.block_bytes(0, 43) == 21 * (37_440 + 8_640) + 20 * 1_728  # pages are multiples of 576 bytes
+
+
+def test_concurrency_of_v4_is_that_of_a_published_start() -> None:
+    # 8 B200 with DP8, 0.95 of the memory, 8,192 tokens per step on one batch in flight (0.25): 19.6 requests a rank.
+    blocks = 139.5 * 2**30 // cache(V4, tokens=4096).block_bytes(0, 43)
+    assert blocks / cache(V4, tokens=4096).request_blocks(1_048_576) == pytest.approx(19.6, rel=0.03)
+
+
+def test_every_rank_of_v4_has_all_rows() -> None:
+    assert cache(V4, 8).block_bytes(0, 43) == cache(V4, 1).block_bytes(0, 43)
+
+
+def test_four_layers_of_v4_1_own_rows_for_all() -> None:
+    found = cache(V41, capability=BLACKWELL)
+    rows = next(group for group in found.groups if group.spec.kind == "full")
+    assert len({layer for layer, _ in rows.pages}) == 4
+    assert sum(page for _, page in rows.pages) / 256 == pytest.approx(2.5 * (528 + 132), rel=0.01)
+    assert sum(len(group.pages) for group in found.groups if group.spec.kind == "window") == 40
+
+
+def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:
+    model = architecture(V41)
+    assert all(table.in_host for table in model.tables)
+    assert sum(table.size for table in model.tables) / 2**30 == pytest.approx(183.1 * 33 / 32, rel=0.005)
+    assert "tables" not in stage_weights(model, Layout(8), 0)
+
+
+def test_tables_of_qwen_are_split_over_ranks() -> None:
+    model = architecture(QWEN_FLASH)
+    one, four = (stage_weights(model, Layout(tensor), 0)["tables"] for tensor in (1, 4))
+    assert one / 1e9 == pytest.approx(102.4, rel=0.001)
+    assert one == 4 * four
+
+
+def test_blocks_of_glm_5_3_flash_are_those_of_a_public_log() -> None:
+    found = cache(GLM_FLASH, 4)
+    assert found.block == 1152  # 1,085,440 bytes of state over 1,024 a token, up to 128 tokens
+    assert sum(len(group.pages) for group in found.groups) == 67  # 34 of states, 11 of rows, of keys, and of tails
+
+
+@pytest.mark.parametrize(("dtype", "capability", "row"), [("auto", HOPPER, 1024), ("fp8", HOPPER, 656)])
+def test_rows_of_glm_5_3_flash_follow_the_gpu(dtype: str, capability: int, row: int) -> None:
+    found = cache(GLM_FLASH, 4, capability, dtype)
+    assert any(page == found.block * row for group in found.groups for _, page in group.pages)
+
+
+def test_glm_5_3_flash_has_an_fp8_cache_on_blackwell_by_default() -> None:
+    assert cache(GLM_FLASH, 4, BLACKWELL) == cache(GLM_FLASH, 4, BLACKWELL, "fp8")
+    assert cache(GLM_FLASH, 4, BLACKWELL) != cache(GLM_FLASH, 4, BLACKWELL, "bfloat16")
+
+
+def test_layers_of_hunyuan_share_picked_tokens() -> None:
+    found = cache(HY4, 8)
+    assert found.block_bytes(0, 78) == 64 * (78 * 1152 + 21 * 132)
+
+
+def test_convolutions_of_inkling_are_windows_of_four_tokens() -> None:
+    found = cache(INKLING, 8)
+    convolutions = [group for group in found.groups if group.spec.reach == 4]
+    assert sum(len(group.pages) for group in convolutions) == 66
+    assert len({page for group in found.groups for _, page in group.pages}) == 1
+
+
+def test_embedding_of_inkling_is_on_each_rank() -> None:
+    model = architecture(INKLING)
+    assert stage_weights(model, Layout(8), 0)["embedding"] == stage_weights(model, Layout(), 0)["embedding"]
+
+
+def test_layers_of_longcat_have_two_caches() -> None:
+    assert cache(LONGCAT, 8).block_bytes(0, 28) == 16 * 56 * 1152
+
+
+def test_ling_keeps_states_in_five_of_six_layers() -> None:
+    found = cache(LING)
+    assert sum(len(group.pages) for group in found.groups if group.spec.states) == 35
+    assert sum(len(group.pages) for group in found.groups if not group.spec.states) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (V4, {"compress_ratios": [0, 16] + [4] * 41}, "Unsupported DeepseekV4 compress_ratio=16"),
+        (V4, {"compress_ratios": [4] * 20}, "20 entries for 43 layers"),
+        (HY4, {"indexer_types": ["full"] * 3}, "indexer_types must contain one entry per hidden layer: expected 78"),
+        (HY4, {"indexer_types": ["half"] * 78}, "indexer_types only supports 'full' and 'shared', got half"),
+        (HY4, {"gating_type": "rowwise"}, "Unknown gating type: rowwise"),
+        (QWEN_FLASH, {"hc_count": 1}, "Qwen4Exp requires hc_count > 1"),
+        (QWEN_FLASH, {"layer_types": ["window"] * 48}, "layer_types has window"),
+        (LING, {"no_kda_lora": False}, "BailingMoeV3 KDA currently expects no_kda_lora=True"),
+        (GLM_FLASH, {"layer_types": ["full_attention"] * 45}, "layer_types has full_attention"),
+    ],
+)
+def test_what_vllm_refuses_is_refused_with_its_words(name: str, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
+        read_architecture(changed(name, **change))
+
+
+def test_missing_field_of_a_family_is_named() -> None:
+    config = {key: value for key, value in configuration(V4).items() if key != "o_groups"}
+    with pytest.raises(ConfigError, match="o_groups is missing"):
+        read_architecture(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "layout", "words"),
+    [
+        (QWEN_FLASH, "h200", Layout(2, 2), "requires pipeline_parallel_size=1"),
+        (V4, "a100", Layout(4), "No valid attention backend found"),
+        (V4, "h200", Layout(4), ""),
+        (QWEN_FLASH, "h200", Layout(4), ""),
+    ],
+)
+def test_layouts_that_vllm_refuses_for_these_models(name: str, gpu: str, layout: Layout, words: str) -> None:
+    found = [refusal.vllm for refusal in refusals(architecture(name), layout, Cluster(1, 4, "nvlink"), find_gpu(gpu))]
+    assert any(words in text for text in found) if words else found == []
