@@ -101,7 +101,44 @@ def test_plan_prints_header_table_and_log_lines(run: Run) -> None:
     assert rows["TP1 DP2"].split()[2] == "no"
     assert "use several groups" in rows["TP1 DP2"]
     assert "vLLM will print, in TP2:" in lines
-    assert lines[-1].startswith("  GPU KV cache size: ")
+    said = next(index for index, line in enumerate(lines) if line.startswith("  GPU KV cache size: "))
+    assert lines[said + 1].startswith("These tokens are stored ones.")
+    assert lines[said + 2].strip().startswith("8,192: ")
+
+
+def test_plan_says_what_tokens_mean_with_several_kinds_of_cache(run: Run) -> None:
+    windows = {**SMALL, "model_type": "gemma3_text", "sliding_window": 1024, "sliding_window_pattern": 6}
+    Path("config.json").write_text(json.dumps(windows))
+    result = run("--config", "config.json", "--gpu", "h100", "--gpus-per-node", "2")
+    text = " ".join(result.stdout.split())
+    assert "This model has several kinds of cache, so the size is not a number of stored tokens" in text
+    counts = [float(part.partition(": ")[2].replace(",", "")) for part in result.stdout.splitlines()[-1].split(", ")]
+    assert len(counts) >= 3
+    assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ('{"method": "eagle3", "model": "some/draft"}', 'asks for the method "eagle3", whose memory the planner'),
+        ('{"method": "mtp", "num_speculative_tokens": 1}', "asks for mtp, but the checkpoint has no layers for it"),
+        ("{", "--speculative-config is not JSON"),
+        ("[1]", "--speculative-config has no fields"),
+    ],
+)
+def test_plan_refuses_drafts_that_it_can_t_count(run: Run, config: str, words: str) -> None:
+    result = run("Small-8B", "--gpu", "h100", "--gpus-per-node", "1", "--speculative-config", config)
+    assert (result.exit_code, words in " ".join(result.output.split())) == (2, True)
+
+
+def test_plan_counts_layers_for_multi_token_prediction(plan: Callable[..., dict[str, Any]]) -> None:
+    Path("config.json").write_text(json.dumps({**LARGE, "num_nextn_predict_layers": 1}))
+    options = ("--config", "config.json", "--gpu", "h200", "--tensor", "8")
+    without = plan(*options)["layouts"][0]
+    drafting = plan(*options, "--speculative-config", '{"method": "mtp", "num_speculative_tokens": 1}')["layouts"][0]
+    more = drafting["ranks"][0]["weights_gib"] - without["ranks"][0]["weights_gib"]
+    assert 1.4 < more < 1.8  # 11.5 GB of experts and attention in 8 bits, and a projection in 16 bits, over 8 GPUs
+    assert drafting["kv_cache_tokens"]["expected"] < without["kv_cache_tokens"]["expected"] * 61 / 62
 
 
 def test_plan_keeps_to_its_width_when_all_layouts_are_shown(run: Run) -> None:

@@ -110,7 +110,8 @@ def _cache(plan: Plan, prediction: Prediction) -> Iterator[str]:
     if cache is None:
         return
     yield "KV cache"
-    yield f"  a block is {cache.block:,} tokens of one layer: {cache.page:,} bytes in the largest layer"
+    token = cache.page // cache.block
+    yield f"  a block is {cache.block:,} tokens: {cache.page:,} bytes in the largest layer, {token:,} per token"
     yield from _groups(cache)
     for ranks, _ in alike(plan, prediction):
         size = ranks[0].block_bytes

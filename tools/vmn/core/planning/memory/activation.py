@@ -22,19 +22,14 @@ bits, and sorting. Fitted to six published starts of vLLM 0.19 (Llama 8B and 70B
 Mixtral), with residuals within 0.04 GiB."""
 LOGITS_BYTES = 2.0
 """The same in the second runner, whose profile samples greedily: only the logits."""
-COMPILED_FACTOR = 1.3
-"""Factor of compiled code for what passes between operators. Two published starts (Llama 8B, two and four pipeline
-stages, 0.19) have 1.31 and 1.25; starts of 0.26 had from 1.0 to almost 2, depending on the compiler's cache."""
-COMPILED_MOST_FACTOR = 2.0
-"""The largest such factor."""
 STATES = 3
 """States of all tokens in addition to what a part of a layer computes: the residual, its input, and its output."""
-FOUR_NORM_STATES = 7
-"""The same with norms before and after each part, which compute in 32 bits. One start (Gemma 3 27B, 0.26) took 2.79
-GiB: this number predicts 2.03 and at most 3.27, STATES predicts 1.60 and 2.58."""
-STREAM_STATES = 2.0
-"""States of all tokens for each further residual stream (hyper-connections): the stream, and its copy while it is
-mixed."""
+FOUR_NORM_STATES = 15
+"""The same with norms before and after each part, which compute in 32 bits: two starts of Gemma 3 27B took 2.22 GiB
+(0.33, eager) and 2.79 GiB (0.26, compiled)."""
+STREAM_STATES = 4.6
+"""States of all tokens for each further residual stream (hyper-connections): the stream itself, and what is made of it
+while streams are mixed. Two starts of 0.33 have 4.9 (DeepSeek-V4-Flash) and 4.4 (GLM-5.3-Flash)."""
 UNREAD_VERSION_FACTOR = 1.6
 """Factor by which versions before 0.19 may need more, as their source was not read: Kimi K2 on a version of November
 2025 had 2.5 GiB less than the terms here predict."""
@@ -156,15 +151,16 @@ def peak_activation(rank: RankContext) -> Band:
         factor = 1.0 if rank.batch.eager else compiled
         return max(one.workspace * kept + (one.between * factor + one.fixed) * scale for one in moments)
 
-    gathered = _gathered_states(rank)
-    low, high = (0.7, 1.2) if gathered else (0.95, 1.05)
+    gathered, spread = _gathered_states(rank), rank.vllm.spread
+    low, high = (0.7, 1.2) if gathered else spread.eager
+    least_factor, factor, most_factor = spread.compiled
     least = V0_ENGINE_LOW_FACTOR if rank.vllm.since < (0, 8) else 1.0
     unread = UNREAD_VERSION_FACTOR if rank.vllm.since < (0, 19) else 1.0
     vision = VISION_ENCODER_GIB if rank.model.extra_weights and not rank.stage else 0.0
     return Band(
-        peak(1.0, low, 0.95) * least,
-        peak(COMPILED_FACTOR, 1.0, 1.0) + 2 * gathered,
-        (max(peak(COMPILED_MOST_FACTOR, high, 1.05), 0.3) + 3 * gathered) * unread + vision,
+        max(0.0, peak(least_factor, low, spread.eager[0]) * least - spread.slack),
+        peak(factor, 1.0, 1.0) + 2 * gathered,
+        (max(peak(most_factor, high, spread.eager[1]), 0.3) + 3 * gathered) * unread + vision + spread.slack,
     )
 
 
@@ -237,14 +233,12 @@ def non_torch(rank: RankContext) -> Band:
     grouped = rank.layout.tensor > 1 or rank.layout.data > 1
     if rank.vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
-    if rank.layout.gpus == 1 and rank.vllm.single_non_torch:
-        return Band(rank.vllm.single_non_torch * 0.9, rank.vllm.single_non_torch, rank.vllm.single_non_torch + 0.75)
+    if rank.vllm.single_non_torch is not None and rank.vllm.group_non_torch is not None:
+        return _non_torch_of_today(rank, rank.vllm.single_non_torch, rank.vllm.group_non_torch)
     if rank.layout.gpus == 1:
         return Band(0.2, SINGLE_NON_TORCH, 0.3)
     if not grouped:
-        return Band(0.05, rank.vllm.single_non_torch or GROUP_NON_TORCH, (rank.vllm.single_non_torch or 0.0) + 0.5)
-    if rank.vllm.group_non_torch:
-        return Band(0.6, rank.vllm.group_non_torch, 1.8 if rank.layout.data == 1 else 2.6)
+        return Band(0.05, GROUP_NON_TORCH, 0.5)
     if rank.vllm.since < (0, 20):
         return Band(2.0, GROUP_NON_TORCH_EARLY, 2.6)
     if rank.vllm.since < (0, 26):  # one of the two
@@ -252,11 +246,25 @@ def non_torch(rank: RankContext) -> Band:
     return Band(0.05, GROUP_NON_TORCH, 0.5 if rank.layout.data == 1 else 1.5)
 
 
+def _non_torch_of_today(rank: RankContext, single: float, group: float) -> Band:
+    """Return the GiB since 0.33: libraries of the sampler on the last stage, and a workspace of tensor parallelism.
+
+    Between nodes, or with data parallelism, there may be less or more.
+    """
+    below, above = rank.vllm.spread.non_torch
+    is_last = rank.stage == rank.layout.pipeline - 1
+    expected = single if is_last else 0.0
+    if rank.layout.tensor > 1 or rank.layout.data > 1:
+        expected += group - single
+        below, above = 0.5, above + (0.25 if rank.layout.data == 1 else 1.0)
+    return Band(max(0.0, expected - below), expected, expected + above)
+
+
 def graphs(rank: RankContext) -> Band:
     """Return the GiB that the estimate of CUDA graphs takes from the KV cache, zero if it is not subtracted.
 
-    A graph keeps some MiB for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB. vLLM has
-    also estimated ten times of what the graphs then took, which no band here covers.
+    A graph keeps some MiB, and some for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB.
+    vLLM has also estimated ten times of what the graphs then took, which no band here covers.
     """
     if (
         rank.batch.eager
@@ -266,9 +274,11 @@ def graphs(rank: RankContext) -> Band:
         return Band(0.0, 0.0, 0.0)
     sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
     layers = len(rank.model.layers) / rank.layout.pipeline
-    expected = sizes * layers * rank.vllm.graph_mib / 1024
-    high = expected * 2.5
+    group = rank.vllm.graph_group_mib if rank.layout.tensor > 1 else 0.0
+    expected = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib + group) / 1024
+    least, most_factor = rank.vllm.spread.graphs
+    high = expected * most_factor
     if rank.model.is_sparse:
         most = sizes + full_graph_sizes(rank.batch.requests, rank.large_gpu)
         high = max(high, most * layers * SPARSE_GRAPH_MOST_GIB)
-    return Band(expected * 0.4, expected, high)
+    return Band(expected * least, expected, high)

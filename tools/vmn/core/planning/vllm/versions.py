@@ -10,6 +10,25 @@ LARGE_GPU_GIB = 160
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How far numbers may be from the expected ones; docs/planner.md shows how often starts are inside.
+
+    Attributes:
+        eager: factors of the least and the most that activations take without compiled code.
+        compiled: factors of what passes between operators in compiled code: least, expected, and most.
+        graphs: factors of the least and the most that the estimate of CUDA graphs takes.
+        slack: GiB by which activations may be off in addition.
+        non_torch: GiB by which memory outside PyTorch may be below and above the expected value.
+    """
+
+    eager: tuple[float, float] = (0.95, 1.05)
+    compiled: tuple[float, float, float] = (1.0, 1.3, 2.0)
+    graphs: tuple[float, float] = (0.4, 2.5)
+    slack: float = 0.0
+    non_torch: tuple[float, float] = (0.07, 0.75)
+
+
+@dataclass(frozen=True)
 class Behaviour:
     """Defaults and behaviour of vLLM from a version on.
 
@@ -30,8 +49,11 @@ class Behaviour:
         single_non_torch: GiB outside PyTorch on one GPU, None for the value that other versions share.
         group_non_torch: the same with several GPUs in a stage.
         graph_mib: MiB of a CUDA graph for each layer and size of a batch that vLLM estimates.
+        graph_base_mib: MiB for each size, whatever the number of layers.
+        graph_group_mib: the same in addition with tensor parallelism.
         logits_bytes: bytes per request and token of the vocabulary of its sampler, None for those of its runner.
         sparse_absorbed: whether sparse attention does not decompress keys and values of prompts.
+        spread: how far numbers may be from the expected ones.
     """
 
     since: tuple[int, int]
@@ -50,8 +72,11 @@ class Behaviour:
     single_non_torch: float | None = None
     group_non_torch: float | None = None
     graph_mib: float = 0.4
+    graph_base_mib: float = 0.0
+    graph_group_mib: float = 0.0
     logits_bytes: float | None = None
     sparse_absorbed: bool = False
+    spread: Spread = Spread()
 
 
 BEHAVIOURS = (
@@ -67,8 +92,12 @@ BEHAVIOURS = (
     # sparse_*: GLM-5.3 on 0.28 (recipes, pull request 893); the source of 0.32 (flashmla_sparse.py).
     # 0.33: own start-ups on H200 (``tests/unit/planning_data/points-0.33.json``). Blocks of 576 tokens for a state of
     # 536, and one more block of each group of states with prefix caching, for a checkpoint of the prompt; 0.68 GiB
-    # outside PyTorch on one GPU, 1.09 with tensor parallelism, whose all-reduce has a workspace; 0.52 and 0.58 MiB for
-    # each layer and graph; logits in 16 and 32 bits; sparse attention on compressed keys and values, also for prompts.
+    # outside PyTorch on one GPU (nothing on a first stage), 1.09 with tensor parallelism on one node, whose all-reduce
+    # has a workspace, and 0.60 between nodes; graphs of 16, 32, and 48 layers, and of 32 with tensor parallelism: 0.81,
+    # 0.92, 1.23, and 1.50 GiB for 51 sizes; logits in 16 and 32 bits; sparse attention on compressed keys and values,
+    # also for prompts.
+    # spread: compiled code kept 1.31 and 1.25 times as much in 0.19, up to 2 times in 0.26 (the compiler's cache warm
+    # or cold), and 1.0 to 1.28 times in 0.33.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
     Behaviour((0, 8), 0.90, expert_chunk=32768),
     Behaviour((0, 19), 0.90),
@@ -111,9 +140,12 @@ BEHAVIOURS = (
         hybrid_block=64,
         single_non_torch=0.68,
         group_non_torch=1.09,
-        graph_mib=0.55,
+        graph_mib=0.2,
+        graph_base_mib=12.5,
+        graph_group_mib=11.0,
         logits_bytes=6.0,
         sparse_absorbed=True,
+        spread=Spread((0.93, 1.07), (1.0, 1.25, 1.5), (0.6, 1.9), slack=0.1, non_torch=(0.1, 0.25)),
     ),
 )
 
