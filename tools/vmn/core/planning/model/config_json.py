@@ -91,6 +91,8 @@ def _form(config: Config, text: Config) -> Form:
                 raise ConfigError(f"{error.args[0]} is missing, without which the layers are not known") from error
     known = next((kind for kind in (kind_of(text), kind_of(config)) if kind in TRAITS), None)
     if known is None:
+        if not kind_of(config):
+            raise ConfigError("model_type is missing, without which the layers are not known")
         raise ConfigError(
             f'model_type "{kind_of(config)}" is not known to the planner: its layers may have another form'
         )

@@ -83,12 +83,13 @@ TRAITS: Mapping[str, Traits] = {
     "kimi_k2": Traits(),
     "kimi_k25": Traits(),
     "minimax_m2": NORMED,
-    # By their files in vLLM 0.33: afmoe.py, AXK1.py, models/beam, cohere2_moe.py, hy_v3.py, mistral_large_3.py,
-    # models/muse_spark.
+    # By their files in vLLM 0.33: afmoe.py, AXK1.py, models/beam, cohere2_moe.py, exaone_moe.py, hy_v3.py,
+    # mistral_large_3.py, models/muse_spark.
     "afmoe": Traits(normed=True, gate="output", router_bytes=4.0, router_biased=True),
     "axk1": Traits(router_biased=True),
     "beam": Traits(normed=True, gate="output", router_bytes=4.0, router_biased=True, pattern=4),
     "cohere2_moe": Traits(wider_window=1),
+    "exaone_moe": Traits(normed=True, router_biased=True),
     "hy_v3": WIDE_ROUTER,
     "mistral4": Traits(),
     "muse_spark_text": Traits(gate="output", router_bytes=4.0, router_biased=True, latent="moe_hidden_size"),
@@ -163,6 +164,9 @@ def _attention_of(config: Config, traits: Traits) -> Callable[[int], Mixer]:
         "sliding_attention": Attention(**fields, window=_window(config, traits)),
         "chunked_attention": Attention(**fields, chunk=config.get("attention_chunk_size")),
     }
+    if windows := config.get("sliding_windows"):
+        local = [dataclasses.replace(full, window=int(window) if window else None) for window in windows]
+        return lambda index: local[index]
     names = layer_types(config, traits)
     if "linear_attention" in names:
         linear = _linear(config, traits)
@@ -265,7 +269,7 @@ def _mlp_of(config: Config, traits: Traits) -> Callable[[int], FeedForward]:
     return lambda index: experts if is_sparse(index) else other
 
 
-TYPED = ("beam", "muse_spark_text")
+TYPED = ("beam", "exaone_moe", "muse_spark_text")
 """Models whose vLLM code takes the kind of a feed-forward part from ``mlp_layer_types``."""
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
 
