@@ -186,9 +186,32 @@ def test_missing_field_of_a_family_is_named() -> None:
         (QWEN_FLASH, "h200", Layout(2, 2), "requires pipeline_parallel_size=1"),
         (V4, "a100", Layout(4), "No valid attention backend found"),
         (V4, "h200", Layout(4), ""),
+        (V41, "h200", Layout(1, 4), "PP splits inside a v4.1 kv-sharing group are not supported"),
+        (V41, "h200", Layout(2, 2), ""),
         (QWEN_FLASH, "h200", Layout(4), ""),
     ],
 )
 def test_layouts_that_vllm_refuses_for_these_models(name: str, gpu: str, layout: Layout, words: str) -> None:
     found = [refusal.vllm for refusal in refusals(architecture(name), layout, Cluster(1, 4, "nvlink"), find_gpu(gpu))]
     assert any(words in text for text in found) if words else found == []
+
+
+def test_ranks_can_t_share_heads_of_inkling() -> None:
+    refused = [rule.vllm for rule in refusals(architecture(INKLING), Layout(16), Cluster(2, 8, "nvlink"))]
+    assert refused == ["sconv SWA cache supports tp_size <= num_kv_heads (8)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "words"),
+    [
+        (V4, "bfloat16", "DeepseekV4 fp8_ds_mla layout only supports fp8 kv-cache, got bfloat16"),
+        (V41, "bfloat16", "DeepseekV4 packed KV layouts only support fp8 kv-cache, got bfloat16"),
+        (V4, "fp8", ""),
+        (V41, "auto", ""),
+        (GLM_FLASH, "bfloat16", ""),
+    ],
+)
+def test_types_of_the_cache_that_vllm_refuses(name: str, dtype: str, words: str) -> None:
+    model, cluster = architecture(name), Cluster(1, 4, "nvlink")
+    found = [refusal.vllm for refusal in refusals(model, Layout(4), cluster, find_gpu("h200"), dtype)]
+    assert found == [] if not words else any(words in text for text in found)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from vmn.app.planner import Plan
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.activation import GIB, Band
 from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction
 from vmn.core.planning.startup_log.expected import log_lines
@@ -35,7 +35,16 @@ def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
     if rest:
         fitting = sum(prediction.fits for prediction in rest)
         lines.append(f"{len(rest)} more: {fitting} fit, {len(rest) - fitting} do not (--all shows them)")
-    return "\n".join([*lines, *_legend(shown), *_hint(plan), *_replicas(plan), *printed(plan.best)])
+    return "\n".join([*lines, *_legend(shown), *_hint(plan), *_replicas(plan), *printed(plan.best), *_tables(plan)])
+
+
+def _tables(plan: Plan) -> list[str]:
+    """Return what the memory of the nodes must hold besides that of the GPUs; nothing for most models."""
+    size = sum(table.size for table in plan.context.model.tables if table.in_host) / GIB
+    if not size:
+        return []
+    share = min(1.0, plan.context.cluster.gpus_per_node / plan.best.layout.tensor)
+    return [f"The memory of each node must also hold {size * share:.0f} GiB of the model's tables of n-grams."]
 
 
 def header(plan: Plan) -> list[str]:

@@ -234,7 +234,7 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 
 def predict(context: PlanContext, layout: Layout) -> Prediction:
     """Return the prediction for one layout."""
-    refused = refusal(context.model, layout, context.cluster, context.gpu)
+    refused = refusal(context.model, layout, context.cluster, context.gpu, context.kv_dtype)
     traffic = _traffic(layout, context.cluster)
     if refused:
         return Prediction(

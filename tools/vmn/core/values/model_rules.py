@@ -22,6 +22,7 @@ KEYS = {
     "data": "parallelism.data",
     "expert": "parallelism.expert",
     "decode_context": "parallelism.decodeContext",
+    "kv_dtype": "engine.args.kv-cache-dtype",
 }
 NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "mnnvl": "nvlink"}
 """The planner's network for a ``fabric.profile``; all others are as fast as RoCE."""
@@ -57,12 +58,13 @@ def _cluster(values: Values) -> Cluster:
 
 def _layout(values: Values, model: Architecture, gpu: Gpu | None) -> Iterator[ValuesProblem]:
     layout = layout_of(values)
+    kv_dtype = str(values["engine"]["args"].get("kv-cache-dtype") or "auto")
     reported: set[str] = set()
-    for refusal in refusals(model, layout, _cluster(values), gpu):
+    for refusal in refusals(model, layout, _cluster(values), gpu, kv_dtype):
         key = KEYS.get(refusal.part, "group.gpusPerNode")
         if key not in reported:
             reported.add(key)
-            given = shown(getattr(layout, refusal.part, None))
+            given = shown(kv_dtype if refusal.part == "kv_dtype" else getattr(layout, refusal.part, None))
             yield ValuesProblem(key, given, f"vLLM refuses it: {refusal.text}", _instead(refusal.part, model), RING)
 
 
@@ -77,6 +79,8 @@ def _instead(part: str, model: Architecture) -> str:
             return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
         case "expert":
             return "Use true." if model.is_moe else "Use false."
+        case "kv_dtype":
+            return "Use fp8, or leave it unset."
         case "gpu":
             return "Use other GPUs, or another model."
         case _:

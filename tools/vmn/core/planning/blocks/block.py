@@ -97,6 +97,10 @@ class Block:
         """The compute capabilities with kernels of the block, by their first number; empty if all have them."""
         return ()
 
+    def refused_cache(self, dtype: str) -> str:
+        """Return what vLLM says about a type of the KV cache (``--kv-cache-dtype``) that it refuses, else nothing."""
+        return ""
+
     @property
     def split_heads(self) -> int:
         """The number of heads that ranks share, which the tensor parallel size must divide; 0 without heads."""

@@ -68,6 +68,14 @@ class CompressedAttention(Mixer):
     def capabilities(self) -> tuple[int, ...]:
         return SPARSE_CAPABILITIES
 
+    def refused_cache(self, dtype: str) -> str:
+        if dtype == "auto" or dtype.startswith("fp8"):
+            return ""
+        return (
+            f"DeepseekV4 fp8_ds_mla layout only supports fp8 kv-cache, got {dtype}. Please set `--kv-cache-dtype fp8` "
+            "or select a backend that supports bfloat16 KV cache."
+        )
+
     @property
     def is_indexed(self) -> bool:
         """Whether the layer has an indexer."""

@@ -33,6 +33,11 @@ class SourcedAttention(CompressedAttention):
     is_source: bool = False
     picks: bool = False
 
+    def refused_cache(self, dtype: str) -> str:
+        if dtype == "auto" or dtype.startswith("fp8"):
+            return ""
+        return f"DeepseekV4 packed KV layouts only support fp8 kv-cache, got {dtype}."
+
     @property
     def is_indexed(self) -> bool:
         return self.picks

@@ -58,15 +58,21 @@ class Refusal:
     vllm: str = ""
 
 
-def refusal(model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None) -> Refusal | None:
+def refusal(
+    model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None, kv_dtype: str = "auto"
+) -> Refusal | None:
     """Return why a layout is refused, None when it is not."""
-    return next(refusals(model, layout, cluster, gpu), None)
+    return next(refusals(model, layout, cluster, gpu, kv_dtype), None)
 
 
-def refusals(model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None) -> Iterator[Refusal]:
-    """Yield all reasons why a layout is refused, with those of its GPU if it is known."""
+def refusals(
+    model: Architecture, layout: Layout, cluster: Cluster, gpu: Gpu | None = None, kv_dtype: str = "auto"
+) -> Iterator[Refusal]:
+    """Yield all reasons why a layout, or a type of the KV cache, is refused, with those of its GPU if it is known."""
     if gpu:
         yield from _kernels(model, gpu)
+    if vllm_message := next(filter(None, (block.refused_cache(kv_dtype) for block in model.blocks)), ""):
+        yield Refusal("kv_dtype", f"vLLM has no kernels for a KV cache of type {kv_dtype} here", vllm_message)
     if layout.gpus != cluster.gpus:
         yield Refusal("gpus", f"the layout has {layout.gpus} ranks, but the nodes have {cluster.gpus} GPUs")
     yield from _divisors(model, layout)
@@ -98,7 +104,8 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
                 f"tensor {layout.tensor} neither divides {block.kv_heads} KV heads nor is a multiple of them",
             )
     for rule in model.rules:
-        if getattr(layout, rule.part) > rule.most:
+        cut = rule.starts and any(begin not in rule.starts for begin, _ in model.stages(layout.pipeline))
+        if getattr(layout, rule.part) > rule.most or cut:
             yield Refusal(rule.part, rule.text, rule.vllm)
     if layout.pipeline > model.depth:
         yield Refusal("pipeline", f"pipeline {layout.pipeline} is more than {model.depth} layers")

@@ -88,12 +88,14 @@ class Rule:
         most: largest size that vLLM accepts.
         text: the reason.
         vllm: what vLLM prints.
+        starts: layers with which a pipeline stage may start, empty if any layer will do.
     """
 
     part: str
     most: int
     text: str
     vllm: str
+    starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

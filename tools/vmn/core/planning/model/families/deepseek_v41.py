@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vmn.core.planning.blocks.ngrams import Engram
 from vmn.core.planning.blocks.sourced import SourcedAttention
-from vmn.core.planning.model.architecture import Config, Layer, Table
+from vmn.core.planning.model.architecture import Config, Layer, Rule, Table
 from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, head_bytes, hyper_connections
 from vmn.core.planning.model.form import Form
 
@@ -50,4 +50,18 @@ def deepseek_v41(config: Config) -> Form:
         last_weights=head_bytes(config),
         tables=tuple(Table(count * width * SCALED, in_host=True) for count in rows),
         packs_pages=True,
+        rules=(_whole_groups(sources, len(layers)),),
+    )
+
+
+def _whole_groups(sources: set[int], layers: int) -> Rule:
+    """Return the rule that a stage has the source of the rows that its layers read."""
+    first = min(sources)
+    return Rule(
+        "pipeline",
+        layers,
+        f"a stage must start with one of the layers {', '.join(map(str, sorted(sources)))}, which own the compressed "
+        "rows of those after them",
+        "PP splits inside a v4.1 kv-sharing group are not supported.",
+        starts=(*range(first), *sorted(sources)),
     )

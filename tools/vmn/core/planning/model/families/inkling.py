@@ -8,7 +8,7 @@ from __future__ import annotations
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.blocks.short_convolution import ShortConvolution
-from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.architecture import Config, Layer, Rule
 from vmn.core.planning.model.form import Form
 
 
@@ -28,7 +28,18 @@ def inkling(config: Config) -> Form:
         dense = index < int(config["dense_mlp_idx"])
         part = Dense(int(config["dense_intermediate_size"])) if dense else _experts(config)
         layers.append(Layer.of(convolution, attention, part))
-    return Form(tuple(layers), rotated=0, embedding_is_copied=True)
+    fewest = min(int(config[f"{prefix}num_key_value_heads"]) for prefix in ("", "swa_"))
+    return Form(tuple(layers), rotated=0, embedding_is_copied=True, rules=(_whole_heads(fewest),))
+
+
+def _whole_heads(heads: int) -> Rule:
+    """Return the rule that a rank has whole key and value heads, for the cache of the convolutions."""
+    return Rule(
+        "tensor",
+        heads,
+        f"ranks can't share {heads} KV heads, whose convolutions have a cache of their own",
+        f"sconv SWA cache supports tp_size <= num_kv_heads ({heads})",
+    )
 
 
 def _attention(config: Config, prefix: str) -> Attention:
