@@ -39,7 +39,7 @@ def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
 
 
 def _tables(plan: Plan) -> list[str]:
-    """Return what the memory of the nodes must hold besides that of the GPUs; nothing for most models."""
+    """Return what the memory of the nodes must hold in addition to that of the GPUs; nothing for most models."""
     size = sum(table.size for table in plan.context.model.tables if table.in_host) / GIB
     if not size:
         return []

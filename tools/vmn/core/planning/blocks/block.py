@@ -35,7 +35,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Share:
+class WeightShare:
     """What the matrices of a block depend on.
 
     Attributes:
@@ -57,7 +57,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Step:
+class ProfileStep:
     """The largest step of a rank, as vLLM's profile runs it.
 
     Attributes:
@@ -106,7 +106,7 @@ class Block:
         """The number of heads that ranks share, which the tensor parallel size must divide; 0 without heads."""
         return 0
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         """Yield the matrices, without norms of the size of a token's state."""
         yield from ()
 
@@ -130,27 +130,27 @@ class Block:
         """Yield the caches."""
         yield from ()
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         """Return the bytes of activations between operators at the peak of a block that mixes tokens."""
         return 0.0
 
-    def buffer(self, step: Step) -> float:
+    def buffer(self, step: ProfileStep) -> float:
         """Return the bytes that kernels of the block allocate at its peak, which compiled code does not change."""
         return 0.0
 
-    def dense_peak(self, step: Step) -> float:
+    def dense_peak(self, step: ProfileStep) -> float:
         """Return the bytes of activations at the peak of a dense feed-forward part."""
         return 0.0
 
-    def workspace(self, step: Step) -> float:
+    def workspace(self, step: ProfileStep) -> float:
         """Return the bytes of the workspace, which all blocks share and which stays."""
         return 0.0
 
-    def early_workspace(self, step: Step) -> float:
+    def early_workspace(self, step: ProfileStep) -> float:
         """Return the bytes of the part of the workspace that exists before vLLM has loaded the weights."""
         return 0.0
 
-    def buffers(self, step: Step) -> float:
+    def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of buffers that all blocks of this kind share, allocated with the weights."""
         return 0.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Matrix, Mixer, Share, Step
+from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
 from vmn.core.planning.blocks.latent import INDEX_LOGITS, INDEX_ROWS, INDEX_SCALES, SPARSE_CAPABILITIES, prompt_rows
 
@@ -85,7 +85,7 @@ class CompressedAttention(Mixer):
     def _overlap(self) -> int:
         return 2 if self.is_indexed else 1
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield from self._projections(share)
         if self.ratio:
             yield from self._compressor("attn.compressor", share.hidden, self.size)
@@ -93,7 +93,7 @@ class CompressedAttention(Mixer):
             yield from self._picker(share)
             yield from self._compressor("attn.indexer.compressor", share.hidden, self.index_size)
 
-    def _projections(self, share: Share) -> Iterator[Matrix]:
+    def _projections(self, share: WeightShare) -> Iterator[Matrix]:
         hidden, heads = share.hidden, self.heads / share.tensor
         yield Matrix("attention", "attn.wq_a", hidden * (self.query_rank + self.size), "fused_wqa_wkv")
         yield Matrix("attention", "attn.wq_b", self.query_rank * heads * self.size)
@@ -103,7 +103,7 @@ class CompressedAttention(Mixer):
         yield Matrix("attention", "attn.q_norm", self.query_rank + self.size, plain=True)
         yield Matrix("attention", "attn.attn_sink", self.padded_heads(share.tensor), each=4.0)
 
-    def _picker(self, share: Share) -> Iterator[Matrix]:
+    def _picker(self, share: WeightShare) -> Iterator[Matrix]:
         yield Matrix("attention", "attn.indexer.wq_b", self.query_rank * self.index_heads * self.index_size)
         yield Matrix("attention", "attn.indexer.weights_proj", share.hidden * self.index_heads, plain=True)
 
@@ -138,28 +138,28 @@ class CompressedAttention(Mixer):
         page = aligned(block * 2 * self._overlap * size * 4, PAGE_STEP)
         return CacheSpec("window", block, page, self._overlap * self.ratio, latent=True)
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         """Return the queries and the outputs, both of the padded heads."""
         return step.tokens * 2 * 2 * self.padded_heads(step.layout.tensor) * self.size
 
-    def buffer(self, step: Step) -> float:
+    def buffer(self, step: ProfileStep) -> float:
         return INDEX_LOGITS if self.is_indexed else 0.0
 
-    def workspace(self, step: Step) -> float:
+    def workspace(self, step: ProfileStep) -> float:
         """Return the larger of the indexer's keys of prompts and the rows of gathered prompts."""
         keys = self._index_rows(step) * (self.index_size + INDEX_SCALES) if self.is_indexed else 0
         return max(keys, self._gathered(step))
 
-    def _index_rows(self, step: Step) -> int:
+    def _index_rows(self, step: ProfileStep) -> int:
         return prompt_rows(step) * INDEX_ROWS // self.ratio
 
-    def _gathered(self, step: Step) -> float:
+    def _gathered(self, step: ProfileStep) -> float:
         """Return the rows of some prompts in 16 bits, and the numbers of the picked rows (``forward_mqa``)."""
         behind = step.length // self.ratio if self.ratio else 0
         picked = aligned((self.index_top if self.ratio else 0) + self.window, 128) + 1
         rows = behind + self.window + step.tokens
         return GATHERED_PROMPTS * rows * self.size * 2 + step.tokens * picked * 4
 
-    def buffers(self, step: Step) -> float:
+    def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the rows that the indexer has picked."""
         return step.tokens * self.index_top * 4

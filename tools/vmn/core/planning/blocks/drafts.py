@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Block, Matrix, Share
+from vmn.core.planning.blocks.block import Block, Matrix, WeightShare
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class DraftInput(Block):
     def norms(self) -> int:
         return 3
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield Matrix("feed-forward", "eh_proj", 2 * share.hidden * share.hidden, plain=self.plain)

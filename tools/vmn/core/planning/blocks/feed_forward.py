@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import FeedForward, Matrix, Share, Step
+from vmn.core.planning.blocks.block import FeedForward, Matrix, ProfileStep, WeightShare
 from vmn.core.planning.layout.sizes import Layout
 
 EXPERT = "mlp.experts.0.gate_proj"
@@ -19,13 +19,13 @@ class Dense(FeedForward):
     bias: bool = False
     gated: bool = True
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         split = self.intermediate / share.tensor
         yield Matrix("feed-forward", "mlp.gate_up_proj", (2 if self.gated else 1) * share.hidden * split)
         yield Matrix("feed-forward", "mlp.down_proj", share.hidden * split, columns=split)
         yield Matrix("feed-forward", "mlp.bias", (2 * split + share.hidden) * self.bias, plain=True)
 
-    def dense_peak(self, step: Step) -> float:
+    def dense_peak(self, step: ProfileStep) -> float:
         return step.tokens * 2 * 3 * self.intermediate / step.layout.tensor
 
 
@@ -72,7 +72,7 @@ class Experts(FeedForward):
         """The matrices of an expert before its down projection: gate and up, or only up."""
         return 2 if self.gated else 1
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield from self._routed(share)
         router = share.hidden * (self.count + self.idle)
         yield Matrix("routers", "mlp.gate", router, plain=True, each=self.router_bytes)
@@ -87,7 +87,7 @@ class Experts(FeedForward):
             yield Matrix("feed-forward", "mlp.shared_experts.down_proj", share.hidden * split, columns=split)
             yield Matrix("routers", "mlp.shared_expert_gate", share.hidden * self.shared_gate, plain=True)
 
-    def _routed(self, share: Share) -> Iterator[Matrix]:
+    def _routed(self, share: WeightShare) -> Iterator[Matrix]:
         hidden = self.latent or share.hidden
         experts, width = self.share_of(share.layout)
         biases = experts * (self.ups * width + hidden) * self.bias
@@ -111,10 +111,10 @@ class Experts(FeedForward):
             return -(-self.count // ranks), float(self.intermediate)
         return self.count, self.intermediate / ranks
 
-    def dense_peak(self, step: Step) -> float:
+    def dense_peak(self, step: ProfileStep) -> float:
         return step.tokens * 2 * 3 * self.shared / step.layout.tensor
 
-    def workspace(self, step: Step) -> float:
+    def workspace(self, step: ProfileStep) -> float:
         """Return the bytes of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
         if step.packed and step.vllm.since >= (0, 33):  # these kernels keep no workspace (HUMMING, starts of 0.33)
             return 0.0

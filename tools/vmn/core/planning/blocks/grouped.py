@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Matrix, Mixer, Share, Step
+from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, Kind, aligned
 
 
@@ -72,7 +72,7 @@ class Attention(Mixer):
     def split_heads(self) -> int:
         return self.heads
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         query = self.heads * self.key_size * (2 if self.gated else 1) / share.tensor
         kv_heads = max(1, self.kv_heads // share.tensor)
         key, value = kv_heads * self.key_size, kv_heads * self.value_size
@@ -107,11 +107,11 @@ class Attention(Mixer):
             ring = page if self.index.whole_ring else rows * self.index.row_bytes
             yield CacheSpec("ring", form.block if self.index.whole_ring else rows, ring, states=1)
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         kv_heads = max(self.kv_heads, step.layout.tensor)
         rows = step.tokens * 2 / step.layout.tensor
         return rows * ((self.heads + kv_heads) * (self.key_size + self.value_size) + self.gate)
 
-    def buffers(self, step: Step) -> float:
+    def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the numbers of the picked tokens."""
         return step.tokens * self.index.top * 4 if self.index else 0.0

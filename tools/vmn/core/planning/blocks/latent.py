@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Matrix, Mixer, Share, Step
+from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
 from vmn.core.planning.layout.sizes import Layout
 
@@ -79,7 +79,7 @@ class LatentAttention(Mixer):
     def split_heads(self) -> int:
         return self.heads
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         heads = self.heads / share.tensor
         size = self.nope_size + self.rope_size
         if self.query_rank:
@@ -97,7 +97,7 @@ class LatentAttention(Mixer):
         yield Matrix("attention", "self_attn.sinks", heads * self.sinks, each=4.0)
         yield from self._indexer(share)
 
-    def _indexer(self, share: Share) -> Iterator[Matrix]:
+    def _indexer(self, share: WeightShare) -> Iterator[Matrix]:
         if not self.index_heads:
             return
         rank = self.query_rank or share.hidden
@@ -139,14 +139,14 @@ class LatentAttention(Mixer):
         ring = self.index_pool * 2 ** math.ceil(math.log2(pools))
         return CacheSpec("ring", ring, ring * 2 * self.index_size * 2, states=1, sharded=False)
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         rows = step.tokens * 2 / step.layout.tensor
         size = self.nope_size + self.rope_size + self.value_size
         if self._stays_compressed(step):
             size = 2 * self.kv_rank + self.rope_size
         return rows * (self.heads * size + self.gate)
 
-    def buffer(self, step: Step) -> float:
+    def buffer(self, step: ProfileStep) -> float:
         """Return what the profile allocates to decompress keys and values, and for the indexer's logits."""
         if step.vllm.since < (0, 8):
             return 0.0
@@ -156,16 +156,16 @@ class LatentAttention(Mixer):
         decompressed = context * self.heads * (self.nope_size + self.value_size) * 2 / step.layout.tensor
         return max(decompressed, INDEX_LOGITS if self.index_top else 0.0)
 
-    def _stays_compressed(self, step: Step) -> bool:
+    def _stays_compressed(self, step: ProfileStep) -> bool:
         return self.index_top > 0 and step.vllm.sparse_absorbed and not self.decompressed
 
-    def workspace(self, step: Step) -> float:
+    def workspace(self, step: ProfileStep) -> float:
         """Return the bytes for the indexer's keys of prompts (``get_max_prefill_buffer_size``)."""
         if not self.index_heads:
             return 0.0
         return prompt_rows(step) * INDEX_ROWS // self.index_pool * (self.index_size + INDEX_SCALES)
 
-    def early_workspace(self, step: Step) -> float:
+    def early_workspace(self, step: ProfileStep) -> float:
         """Return what sparse attention with an FP8 cache reserves when it is created (``FlashMLASparseImpl``)."""
         if not self.index_heads or not step.fp8_cache:
             return 0.0
@@ -177,11 +177,11 @@ class LatentAttention(Mixer):
             rows += step.tokens * (padded * (size + self.kv_rank) + heads * self.kv_rank)
         return rows * 2
 
-    def buffers(self, step: Step) -> float:
+    def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the tokens that the indexer has picked."""
         return step.tokens * self.index_top * 4 if self.index_heads else 0.0
 
 
-def prompt_rows(step: Step) -> int:
+def prompt_rows(step: ProfileStep) -> int:
     """Return the number of prompt tokens for which sparse attention reserves room."""
     return step.length * (step.vllm.sparse_factor if step.length > LONG_PROMPT else 5)

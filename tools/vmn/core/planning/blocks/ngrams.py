@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Block, Matrix, Share, Step
+from vmn.core.planning.blocks.block import Block, Matrix, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm
 from vmn.core.planning.blocks.states import State
 
@@ -26,11 +26,11 @@ class Engram(Block):
     def norms(self) -> int:
         return 2 * self.streams
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         rows = share.hidden * (self.streams + 1) / share.tensor
         yield Matrix("feed-forward", "engram.wkv", self.width * rows)
 
-    def buffers(self, step: Step) -> float:
+    def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the rows of a step, which stay."""
         return step.tokens * step.layout.data * self.width * 2 / step.layout.tensor
 
@@ -57,7 +57,7 @@ class LayerEmbedding(State):
     def norms(self) -> int:
         return 3 * self.streams
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield Matrix("feed-forward", "ple.kv_proj", self.width * share.hidden * (self.streams + 1))
         yield Matrix("feed-forward", "ple.conv1d", self.streams * share.hidden * self.convolution, plain=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Block, Matrix, Share
+from vmn.core.planning.blocks.block import Block, Matrix, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
 
 
@@ -29,7 +29,7 @@ class ShortConvolution(Block):
     def norms(self) -> int:
         return 0
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         rows = 2 * self.kv_heads * self.size + 2 * share.hidden
         yield Matrix("attention", "sconv", rows * self.kernel / share.tensor, plain=True)
 

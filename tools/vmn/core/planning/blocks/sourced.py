@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Matrix, Share, Step
+from vmn.core.planning.blocks.block import Matrix, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
 from vmn.core.planning.blocks.compressed import CACHE_BLOCK, PAGE_STEP, ROW, CompressedAttention
 from vmn.core.planning.blocks.latent import BLACKWELL, INDEX_LOGITS, INDEX_SCALES
@@ -46,7 +46,7 @@ class SourcedAttention(CompressedAttention):
     def _overlap(self) -> int:
         return 1
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield from self._projections(share)
         if self.is_source:
             gates = 2 if self.ratio > 1 else 1
@@ -73,9 +73,9 @@ class SourcedAttention(CompressedAttention):
     def least_block(self, form: CacheForm) -> int:
         return CACHE_BLOCK
 
-    def buffer(self, step: Step) -> float:
+    def buffer(self, step: ProfileStep) -> float:
         return INDEX_LOGITS if self.picks else 0.0
 
-    def workspace(self, step: Step) -> float:
+    def workspace(self, step: ProfileStep) -> float:
         keys = self._index_rows(step) * (self.index_size + INDEX_SCALES) if self.picks else 0
         return max(keys, self._gathered(step))

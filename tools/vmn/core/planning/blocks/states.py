@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Matrix, Mixer, Share, Step
+from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
 
 
@@ -58,7 +58,7 @@ class LinearAttention(State):
         """The elements of all values of a token."""
         return self.value_heads * self.value_size
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         keys, values, heads = self.keys / share.tensor, self.values / share.tensor, self.value_heads / share.tensor
         yield Matrix("attention", "linear_attn.in_proj_qkvz", share.hidden * (2 * keys + 2 * values))
         yield Matrix("attention", "linear_attn.in_proj_ba", share.hidden * 2 * heads)
@@ -71,7 +71,7 @@ class LinearAttention(State):
         recurrent = self.value_heads // form.tensor * self.key_size * self.value_size
         return 2 * convolution + self.recurrent_bytes * recurrent
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         return step.tokens * 2 / step.layout.tensor * 4 * (self.keys + self.values)
 
 
@@ -95,7 +95,7 @@ class Mamba2(State):
     convolution: int
     recurrent_bytes: int = 4
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         """Yield the matrices (``MambaMixer2``); groups are copied until each rank has one."""
         inner, heads = self.heads * self.size / share.tensor, self.heads / share.tensor
         shared = 2 * max(1.0, self.groups / share.tensor) * self.state
@@ -111,7 +111,7 @@ class Mamba2(State):
         recurrent = self.heads // form.tensor * self.size * self.state
         return 2 * columns * (self.convolution - 1 + form.drafted) + self.recurrent_bytes * recurrent
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         rows = step.tokens * 2 / step.layout.tensor
         return rows * (4 * self.heads * self.size + 2 * self.groups * self.state)
 
@@ -140,7 +140,7 @@ class KimiDeltaAttention(State):
     def split_heads(self) -> int:
         return self.heads
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         """Yield the matrices (``models/kimi_k3/nvidia/kda.py``)."""
         inner, heads = self.heads * self.size / share.tensor, self.heads / share.tensor
         low, full = share.hidden * self.size + self.size * inner, share.hidden * inner
@@ -156,7 +156,7 @@ class KimiDeltaAttention(State):
         convolution = 3 * self.heads * self.size // form.tensor * (self.convolution - 1 + form.drafted)
         return 2 * convolution + self.recurrent_bytes * (self.heads // form.tensor * self.size**2)
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         return step.tokens * 2 / step.layout.tensor * 5 * self.heads * self.size
 
 
@@ -182,7 +182,7 @@ class LightningAttention(State):
     def checkpoints(self) -> int:
         return 0
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         inner = self.heads * self.size / share.tensor
         yield Matrix("attention", "attention.query_key_value", 3 * share.hidden * inner)
         yield Matrix("attention", "attention.g_proj", share.hidden * inner)
@@ -192,5 +192,5 @@ class LightningAttention(State):
     def state_bytes(self, form: CacheForm) -> int:
         return self.recurrent_bytes * (self.heads // form.tensor * self.size**2)
 
-    def peak(self, step: Step) -> float:
+    def peak(self, step: ProfileStep) -> float:
         return step.tokens * 2 / step.layout.tensor * 5 * self.heads * self.size

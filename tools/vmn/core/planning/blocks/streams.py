@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Block, Matrix, Share
+from vmn.core.planning.blocks.block import Block, Matrix, WeightShare
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class HyperConnections(Block):
     def norms(self) -> int:
         return 0
 
-    def matrices(self, share: Share) -> Iterator[Matrix]:
+    def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         width = self.streams * share.hidden
         each = (2 * self.rank + self.mixes + 1) * width if self.rank else self.mixes * (width + 1) + 3
         yield Matrix("feed-forward", "hc_fn", self.parts * each, each=self.element_bytes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmn.core.planning.blocks.block import Block, Step
+from vmn.core.planning.blocks.block import Block, ProfileStep
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.model_runner import on_second_runner
@@ -107,10 +107,10 @@ class RankContext:
     capability: int | None = None
 
     @property
-    def step(self) -> Step:
+    def step(self) -> ProfileStep:
         """The largest step, for the blocks."""
         batch, model = self.batch, self.model
-        return Step(
+        return ProfileStep(
             tokens=batch.tokens,
             requests=batch.requests,
             length=batch.length,
@@ -186,7 +186,7 @@ def _moments(rank: RankContext) -> list[_Moment]:
     return list(found.values())
 
 
-def _need(block: Block, step: Step) -> tuple[float, float, float]:
+def _need(block: Block, step: ProfileStep) -> tuple[float, float, float]:
     """Return the bytes of a block: its workspace, what passes between its operators, and what its kernels allocate."""
     return block.workspace(step), block.peak(step) + block.dense_peak(step), block.buffer(step)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from vmn.core.planning.blocks.block import Matrix, Share
+from vmn.core.planning.blocks.block import Matrix, WeightShare
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.model.architecture import Architecture, Layer
@@ -29,7 +29,7 @@ ADDED = ("copies", "rounding")
 
 def layer_matrices(model: Architecture, layer: Layer, layout: Layout, storage: Storage) -> list[Matrix]:
     """Return the matrices of a decoder layer on one rank, without norms of the size of a token's state."""
-    share = Share(model.hidden, layout, storage, model.has_packed_experts)
+    share = WeightShare(model.hidden, layout, storage, model.has_packed_experts)
     return [matrix for block in layer.blocks for matrix in block.matrices(share)]
 
 
