@@ -27,6 +27,8 @@ NOT_MEASURED = {
     "deepseek_v41",
     "hy_v4",
     "inkling_mm_model",
+    "k2_horizon",
+    "laguna",
     "longcat_flash",
     "mimo_v2",
     "mimo_v2_flash",

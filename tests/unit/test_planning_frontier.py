@@ -215,3 +215,76 @@ def test_types_of_the_cache_that_vllm_refuses(name: str, dtype: str, words: str)
     model, cluster = architecture(name), Cluster(1, 4, "nvlink")
     found = [refusal.vllm for refusal in refusals(model, Layout(4), cluster, find_gpu("h200"), dtype)]
     assert found == [] if not words else any(words in text for text in found)
+
+
+LAGUNA = {
+    "model_type": "laguna",
+    "hidden_size": 2048,
+    "vocab_size": 100_352,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 32,
+    "num_attention_heads_per_layer": [32, 64, 64, 32],
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 8192,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "num_experts": 64,
+    "num_experts_per_tok": 8,
+    "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+    "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+    "sliding_window": 512,
+    "gating": "per-head",
+    "max_position_embeddings": 131_072,
+}
+"""A small model with the fields that vLLM's code reads."""
+HORIZON = {
+    "model_type": "k2_horizon",
+    "hidden_size": 2560,
+    "vocab_size": 250_624,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 8192,
+    "moe_intermediate_size": 1024,
+    "num_experts": 100,
+    "num_experts_per_tok": 8,
+    "num_shared_experts": 1,
+    "mova_num_experts": 64,
+    "mlp_only_layers": [0, 1, 2],
+    "query_key_norm": True,
+    "attention_gate_func": "sigmoid",
+    "max_position_embeddings": 131_072,
+}
+"""The same."""
+
+
+def attention_bytes(config: dict[str, Any]) -> float:
+    return stage_weights(read_architecture(config), Layout(), 0)["attention"]
+
+
+def test_layers_of_laguna_differ_in_their_query_heads() -> None:
+    heads = {layer.attention.split_heads for layer in read_architecture(LAGUNA).layers if layer.attention}
+    assert heads == {32, 64}
+    for gating, gates in (("per-head", 192), ("per-element", 192 * 128), (None, 0)):
+        more = attention_bytes({**LAGUNA, "gating": gating}) - attention_bytes({**LAGUNA, "gating": None})
+        assert more == gates * 2048 * 2
+
+
+def test_cache_of_laguna_has_windows() -> None:
+    found = kv_cache(read_architecture(LAGUNA), Layout(), "auto", 8192, TODAY, HOPPER)
+    assert sorted(group.spec.kind for group in found.groups) == ["full", "window"]
+
+
+def test_values_of_k2_horizon_have_experts_but_one_cache() -> None:
+    without = {**HORIZON, "mova_num_experts": 0}
+    assert attention_bytes(HORIZON) - attention_bytes(without) == 3 * 63 * 2560 * 8 * 128 * 2
+    caches = [kv_cache(read_architecture(one), Layout(), "auto", 8192, TODAY, HOPPER) for one in (HORIZON, without)]
+    assert caches[0] == caches[1]
+
+
+def test_windows_by_layer_are_read() -> None:
+    config = {**LAGUNA, "model_type": "exaone_moe", "sliding_windows": [None, 128, 4096, None]}
+    windows = [getattr(layer.attention, "window", 0) for layer in read_architecture(config).layers]
+    assert windows == [None, 128, 4096, None]

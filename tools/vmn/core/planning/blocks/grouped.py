@@ -51,6 +51,7 @@ class Attention(Mixer):
         output_bias: whether the output projection has a bias.
         normed: whether queries and keys have norms of a head's size.
         sinks: whether each head has a sink of 32 bits.
+        values: value projections, of which a router picks some for each token (K2 Horizon), 1 for most models.
         index: what picks the tokens of sparse attention, None without it.
     """
 
@@ -66,6 +67,7 @@ class Attention(Mixer):
     output_bias: bool = False
     normed: bool = False
     sinks: bool = False
+    values: int = 1
     index: Index | None = None
 
     @property
@@ -78,7 +80,11 @@ class Attention(Mixer):
         key, value = kv_heads * self.key_size, kv_heads * self.value_size
         yield Matrix("attention", "self_attn.q_proj", share.hidden * query, "qkv_proj")
         yield Matrix("attention", "self_attn.k_proj", share.hidden * key, "qkv_proj")
-        yield Matrix("attention", "self_attn.v_proj", share.hidden * value, "qkv_proj")
+        if self.values == 1:
+            yield Matrix("attention", "self_attn.v_proj", share.hidden * value, "qkv_proj")
+        else:
+            yield Matrix("attention", "self_attn.v_experts.0", share.hidden * value * self.values, "v_experts")
+            yield Matrix("routers", "self_attn.v_router", share.hidden * self.values)
         output = self.heads * self.value_size / share.tensor
         yield Matrix("attention", "self_attn.o_proj", output * share.hidden, columns=output)
         yield Matrix("attention", "self_attn.g_proj", share.hidden * self.gate / share.tensor)

@@ -11,7 +11,9 @@ from vmn.core.planning.model.families.deepseek_v41 import deepseek_v41
 from vmn.core.planning.model.families.glm5_next import glm5_next
 from vmn.core.planning.model.families.hy_v4 import hy_v4
 from vmn.core.planning.model.families.inkling import inkling
+from vmn.core.planning.model.families.k2_horizon import k2_horizon
 from vmn.core.planning.model.families.kimi_linear import kimi_linear
+from vmn.core.planning.model.families.laguna import laguna
 from vmn.core.planning.model.families.longcat_flash import longcat_flash
 from vmn.core.planning.model.families.mimo_v2 import mimo_v2
 from vmn.core.planning.model.families.minimax_m3 import minimax_m3
@@ -27,8 +29,10 @@ FAMILIES: Mapping[str, Callable[[Config], Form]] = {
     "glm5_next": glm5_next,
     "hy_v4": hy_v4,
     "inkling_mm_model": inkling,
+    "k2_horizon": k2_horizon,
     "kimi_k3": kimi_linear,
     "kimi_linear": kimi_linear,
+    "laguna": laguna,
     "longcat_flash": longcat_flash,
     "mimo_v2": mimo_v2,
     "mimo_v2_flash": mimo_v2,
