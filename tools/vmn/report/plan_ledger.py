@@ -64,7 +64,8 @@ def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]
         "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; first stage",
         "attention": _attention(model, layout) + stored,
         "feed-forward": _feed_forward(model, layout) + stored,
-        "experts": _experts(model, layout) + (f", {small.method}" if small else ""),
+        "experts": _experts(model, layout)
+        + (f", {small.experts.name if small.experts else small.method}" if small else ""),
         "routers": "choose the experts of a token; whole on every GPU",
         "norms": "whole on every GPU",
         "copies": "W_UK_T and W_UV, vLLM's copies of kv_b_proj for decoding",

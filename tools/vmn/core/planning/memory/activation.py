@@ -37,7 +37,8 @@ V0_ENGINE_LOW_FACTOR = 0.5
 """Factor for the least that versions before 0.8 need (DeepSeek R1 on 0.7.2 and 0.7.3: 0.24 and 0.37 GiB)."""
 VISION_ENCODER_GIB = 1.5
 """Most GiB for the profile of an image encoder, which is not modelled."""
-SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / 46
+SPARSE_GRAPHS = 46
+SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / SPARSE_GRAPHS
 """Most GiB of a graph and layer of sparse attention: vLLM 0.20 estimated 4.77 for the 78 layers and 35 + 11 graphs of
 GLM-5.1."""
 FP8_CACHE_GIB = 0.03
@@ -280,5 +281,7 @@ def graphs(rank: RankContext) -> Band:
     high = expected * most_factor
     if rank.model.is_sparse:
         most = sizes + full_graph_sizes(rank.batch.requests, rank.large_gpu)
+        if rank.vllm.since >= (0, 33):  # attention is not part of a graph (VLLM_USE_BREAKABLE_CUDAGRAPH)
+            most = SPARSE_GRAPHS
         high = max(high, most * layers * SPARSE_GRAPH_MOST_GIB)
     return Band(expected * least, expected, high)
