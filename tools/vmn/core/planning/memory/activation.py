@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Block, ProfileStep
+from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.model_runner import on_second_runner
@@ -225,7 +226,8 @@ def _early_workspace(rank: RankContext) -> float:
 def fixed_buffers(rank: RankContext) -> float:
     """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights."""
     shared = max(block.buffers(rank.step) for block in rank.model.blocks)
-    own = FP8_CACHE_GIB if rank.fp8_cache and not rank.model.is_latent else 0.0
+    is_grouped = not rank.model.is_latent and any(isinstance(block, Attention) for block in rank.model.blocks)
+    own = FP8_CACHE_GIB if rank.fp8_cache and is_grouped else 0.0
     return own + (shared + _early_workspace(rank)) / GIB
 
 
