@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unit.planning_data.table import calibration, table
+from unit.planning_data.bands import calibration
+from unit.planning_data.table import table
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/planner.md").read_text(encoding="utf-8")
 

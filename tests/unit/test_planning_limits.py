@@ -8,7 +8,8 @@ import pytest
 
 from unit.planning_data.table import architecture, question_of
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.activation import Batch, RankContext, graphs
+from vmn.core.planning.memory.activation import Batch, RankContext
+from vmn.core.planning.memory.overhead import graphs
 from vmn.core.planning.model.length import longest_context
 from vmn.core.planning.prediction import predict
 from vmn.core.planning.startup_log.expected import log_lines

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from unit.planning_data.table import GIB, ROUNDING, Point, errors, of_today, own, published, samples, started
+from unit.planning_data.bands import ROUNDING, samples
+from unit.planning_data.table import GIB, Point, errors, of_today, own, published, started
 from vmn.core.planning.memory.activation import Band
 
 OWN = own()

@@ -17,12 +17,11 @@ from vmn.core.planning.memory.activation import (
     Batch,
     RankContext,
     fixed_buffers,
-    graphs,
-    non_torch,
     peak_activation,
 )
 from vmn.core.planning.memory.allocator import MxForm, Storage
 from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache
+from vmn.core.planning.memory.overhead import graphs, non_torch
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, Behaviour, batch_defaults, behaviour, release

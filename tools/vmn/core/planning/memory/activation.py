@@ -1,8 +1,8 @@
-"""What a rank needs at its peak in addition to weights and KV cache: activations, NCCL's buffers, CUDA graphs.
+"""What a rank needs at the peak of vLLM's profile run: activations, and buffers of kernels.
 
 vLLM measures them in a run with as many tokens and requests as it will ever handle at once, so they follow from shapes,
-except for what the compiler and the libraries do. The terms below are the tensors that are alive at the peak of that
-run, according to vLLM's source; ``docs/planner.md`` has their errors against measured starts.
+except for what the compiler does. The terms below are the tensors that are alive at the peak of that run, according to
+vLLM's source; ``docs/planner.md`` has their errors against measured starts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.model_runner import on_second_runner
-from vmn.core.planning.vllm.versions import Behaviour, full_graph_sizes, graph_sizes
+from vmn.core.planning.vllm.versions import Behaviour
 
 GIB = 2**30
 SAMPLER_BYTES = 15.0
@@ -38,18 +38,8 @@ V0_ENGINE_LOW_FACTOR = 0.5
 """Factor for the least that versions before 0.8 need (DeepSeek R1 on 0.7.2 and 0.7.3: 0.24 and 0.37 GiB)."""
 VISION_ENCODER_GIB = 1.5
 """Most GiB for the profile of an image encoder, which is not modelled."""
-SPARSE_GRAPHS = 46
-SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / SPARSE_GRAPHS
-"""Most GiB of a graph and layer of sparse attention: vLLM 0.20 estimated 4.77 for the 78 layers and 35 + 11 graphs of
-GLM-5.1."""
 FP8_CACHE_GIB = 0.03
 """GiB that an FP8 cache adds to the weights without latent attention (starts of 0.26: tens of MiB)."""
-SINGLE_NON_TORCH = 0.22
-"""GiB outside PyTorch on one GPU (starts of 0.19 and 0.26 on H100 and H200: 0.22 to 0.25)."""
-GROUP_NON_TORCH = 0.07
-"""GiB with several GPUs, if NCCL's buffers are allocated before vLLM measures (0.26 on H200: 0.06 to 0.07)."""
-GROUP_NON_TORCH_EARLY = 2.1
-"""GiB with tensor parallelism before 0.26, which allocated them later (0.19 on H100: 2.07 to 2.21)."""
 
 
 @dataclass(frozen=True)
@@ -229,61 +219,3 @@ def fixed_buffers(rank: RankContext) -> float:
     is_grouped = not rank.model.is_latent and any(isinstance(block, Attention) for block in rank.model.blocks)
     own = FP8_CACHE_GIB if rank.fp8_cache and is_grouped else 0.0
     return own + (shared + _early_workspace(rank)) / GIB
-
-
-def non_torch(rank: RankContext) -> Band:
-    """Return the GiB that NCCL and the CUDA libraries take after vLLM first measures the free memory."""
-    grouped = rank.layout.tensor > 1 or rank.layout.data > 1
-    if rank.vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
-        return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
-    if rank.vllm.single_non_torch is not None and rank.vllm.group_non_torch is not None:
-        return _non_torch_of_today(rank, rank.vllm.single_non_torch, rank.vllm.group_non_torch)
-    if rank.layout.gpus == 1:
-        return Band(0.2, SINGLE_NON_TORCH, 0.3)
-    if not grouped:
-        return Band(0.05, GROUP_NON_TORCH, 0.5)
-    if rank.vllm.since < (0, 20):
-        return Band(2.0, GROUP_NON_TORCH_EARLY, 2.6)
-    if rank.vllm.since < (0, 26):  # one of the two
-        return Band(0.05, GROUP_NON_TORCH_EARLY, 2.6)
-    return Band(0.05, GROUP_NON_TORCH, 0.5 if rank.layout.data == 1 else 1.5)
-
-
-def _non_torch_of_today(rank: RankContext, single: float, group: float) -> Band:
-    """Return the GiB since 0.33: libraries of the sampler on the last stage, and a workspace of tensor parallelism.
-
-    Between nodes, or with data parallelism, there may be less or more.
-    """
-    below, above = rank.vllm.spread.non_torch
-    is_last = rank.stage == rank.layout.pipeline - 1
-    expected = single if is_last else 0.0
-    if rank.layout.tensor > 1 or rank.layout.data > 1:
-        expected += group - single
-        below, above = 0.5, above + (0.25 if rank.layout.data == 1 else 1.0)
-    return Band(max(0.0, expected - below), expected, expected + above)
-
-
-def graphs(rank: RankContext) -> Band:
-    """Return the GiB that the estimate of CUDA graphs takes from the KV cache, zero if it is not subtracted.
-
-    A graph keeps some MiB, and some for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB.
-    vLLM has also estimated ten times of what the graphs then took, which no band here covers.
-    """
-    if (
-        rank.batch.eager
-        or not rank.vllm.graphs_charged
-        or (rank.vllm.since < (0, 32) and on_second_runner(rank.model, rank.vllm))
-    ):
-        return Band(0.0, 0.0, 0.0)
-    sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
-    layers = len(rank.model.layers) / rank.layout.pipeline
-    group = rank.vllm.graph_group_mib if rank.layout.tensor > 1 else 0.0
-    expected = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib + group) / 1024
-    least, most_factor = rank.vllm.spread.graphs
-    high = expected * most_factor
-    if rank.model.is_sparse:
-        most = sizes + full_graph_sizes(rank.batch.requests, rank.large_gpu)
-        if rank.vllm.since >= (0, 33):  # attention is not part of a graph (VLLM_USE_BREAKABLE_CUDAGRAPH)
-            most = SPARSE_GRAPHS
-        high = max(high, most * layers * SPARSE_GRAPH_MOST_GIB)
-    return Band(expected * least, expected, high)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
 from vmn.core.planning.model.families import FAMILIES
 from vmn.core.planning.model.form import Form
-from vmn.core.planning.model.plain import TRAITS, kind_of, number, plain
+from vmn.core.planning.model.plain import kind_of, number, plain
 from vmn.core.planning.model.quantization.fields import kv_cache_dtype, quantization_fields
 from vmn.core.planning.model.quantization.format import Format, Quantization
 from vmn.core.planning.model.quantization.methods import read_quantization
+from vmn.core.planning.model.traits import TRAITS
 
 WIDE_POSITIONS = ("gpt_oss", "deepseek", "kimi")
 """Prefixes of ``model_type`` whose tables of positions have 32 bits: by their code (gpt_oss.py of 0.32), or for
