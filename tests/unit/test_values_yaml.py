@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmn.core.values.yaml import ValuesError, dotted, effective, leaves, merged, nested, parse_values
+from vmn.core.values.yaml import ValuesError, dotted, effective, leaves, merged, nested, parse_values, sets
 
 NAMES = st.text("abc", min_size=1, max_size=2)
 LEAF = st.one_of(st.integers(), st.booleans(), st.text(max_size=3), st.lists(st.integers(), max_size=2))
@@ -99,3 +99,22 @@ def test_leaves_rebuild_the_values(values: dict[str, Any]) -> None:
 
 def test_dotted_names_keys_and_items() -> None:
     assert dotted(["a", "b", 0, "c"]) == "a.b[0].c"
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("engine.args.a.b", True),
+        ("engine.args.a.b.c", False),
+        ("engine.args.a", True),
+        ("engine.args.a.d", True),
+        ("engine.args.a.e", False),
+        ("engine.args.ab", False),
+        ("engine.args.list[1].x", True),
+        ("engine.other", False),
+        ("other", False),
+    ],
+)
+def test_key_is_found_when_a_key_of_the_file_has_dots(key: str, found: bool) -> None:
+    values = {"engine": {"args": {"a.b": 1, "a": {"d": 2}, "list": [1, 2]}}}
+    assert sets(values, key) is found

@@ -14,7 +14,7 @@ from typing import Any
 
 from localcluster import engine
 
-INSIDE = Path(__file__).with_name("interface_inside.py")
+INSIDE = Path(__file__).with_name("interface_inside")
 FOLDER, NEWER = "/interface", "/sources"
 LIMIT = 300
 """Seconds; importing vLLM takes about 15, and more on a busy machine."""
@@ -23,24 +23,29 @@ LIMIT = 300
 def main() -> None:
     """Print the table of one version."""
     parser = argparse.ArgumentParser(prog="python -m localcluster.engine.interface", description=__doc__)
-    parser.add_argument("--sources", type=Path, help="directory that contains the package vllm of another version")
+    parser.add_argument(
+        "--sources", type=Path, help="directory with the package vllm of another version, and what it imports in addition"
+    )
     asked(parser.parse_args().sources, sys.stdout.write)
 
 
 def asked(sources: Path | None, write: Any) -> None:
     """Ask vLLM, and write the table."""
-    mounts = {FOLDER: INSIDE.parent} | ({NEWER: sources} if sources else {})
-    env = {"PYTHONPATH": NEWER} if sources else {}
-    said = engine.run_inside(["python3", "-P", f"{FOLDER}/{INSIDE.name}"], env, mounts, timeout=LIMIT)
+    mounts = {f"{FOLDER}/{INSIDE.name}": INSIDE} | ({NEWER: sources} if sources else {})
+    env = {"PYTHONPATH": f"{FOLDER}:{NEWER}" if sources else FOLDER}
+    said = engine.run_inside(["python3", "-P", "-m", INSIDE.name], env, mounts, timeout=LIMIT)
     write(formatted(json.loads(said.splitlines()[-1])))
 
 
 def formatted(table: dict[str, Any]) -> str:
-    """Return the table as JSON with a line for each flag and each variable, so that versions are easy to compare."""
-    flags = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in table["flags"].items())
+    """Return the table as JSON with a line for each flag, shape, and variable, so that versions are easy to compare."""
+    parts = [f'  "version": {json.dumps(table["version"])}']
+    for part in ("flags", "shapes"):
+        entries = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in table[part].items())
+        parts.append(f'  "{part}": {{\n{entries}\n  }}')
     names = ",\n".join(f"    {json.dumps(name)}" for name in table["variables"])
-    head = f'  "version": {json.dumps(table["version"])}'
-    return f'{{\n{head},\n  "flags": {{\n{flags}\n  }},\n  "variables": [\n{names}\n  ]\n}}\n'
+    parts.append(f'  "variables": [\n{names}\n  ]')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 if __name__ == "__main__":

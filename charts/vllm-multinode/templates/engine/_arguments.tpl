@@ -2,7 +2,7 @@
 
 {{/*
 Command-line words for a map of flags: true becomes --flag, false --no-flag, null nothing, a list several words, a map
-JSON.
+JSON. Each value of --flag.key is one word, which vLLM reads as JSON.
 Usage: include "vllm-multinode.flags" $map | fromJsonArray
 Returns: JSON, a list of strings, sorted by flag.
 */}}
@@ -10,7 +10,11 @@ Returns: JSON, a list of strings, sorted by flag.
 {{- $words := list -}}
 {{- range $name, $value := . -}}
 {{- $flag := printf "--%s" $name -}}
-{{- if kindIs "bool" $value -}}
+{{- if and (contains "." $name) (not (kindIs "invalid" $value)) -}}{{- /* a key of the flag's JSON: one word */ -}}
+{{- $items := and (hasSuffix "+" $name) (kindIs "slice" $value) -}}
+{{- $word := $items | ternary (join "," $value) (ternary $value (toJson $value) (kindIs "string" $value)) -}}
+{{- $words = concat $words (list $flag $word) -}}
+{{- else if kindIs "bool" $value -}}
 {{- $words = append $words (ternary $flag (printf "--no-%s" $name) $value) -}}
 {{- else if kindIs "slice" $value -}}
 {{- $repeated := eq $name "middleware" -}}{{- /* vLLM's only flag that is repeated for each item */ -}}

@@ -7,22 +7,6 @@ Returns: JSON, a list of problems.
 */}}
 {{- define "vllm-multinode.rules.scheduling" -}}
 {{- $problems := list -}}
-{{- $ofTheGroup := dict
-      "kueue.x-k8s.io/queue-name" "Set scheduling.queueName instead."
-      "kueue.x-k8s.io/priority-class" "Remove it, and label the LeaderWorkerSet."
-      "kueue.x-k8s.io/pod-group-name" "Remove it, and set scheduling.queueName."
-      "leaderworkerset.sigs.k8s.io/exclusive-topology" "Set scheduling.topologyKey instead."
-      "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology" "Set scheduling.subGroup.topologyKey instead." -}}
-{{- range $where, $entries := dict "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations -}}
-{{- range $name, $value := $entries -}}
-{{- if hasKey $ofTheGroup $name -}}
-{{- $effect := ternary "Kueue then manages each pod alone, so that pods stay SchedulingGated" "no controller reads it on pods" (hasPrefix "kueue" $name) -}}
-{{- $problems = append $problems (dict "key" $where "got" $value
-      "why" (printf "sets %s, which belongs on the LeaderWorkerSet and not on its pods: %s" $name $effect)
-      "fix" (get $ofTheGroup $name)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- $scheduling := .Values.scheduling -}}
 {{- $nodes := int .Values.group.nodes -}}
 {{- with $scheduling.subGroup -}}

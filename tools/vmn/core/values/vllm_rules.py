@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmn.core.values.problem import ValuesProblem, shown
 from vmn.core.values.schema import nearest
+from vmn.core.values.vllm_combinations import refused_together
 from vmn.core.values.vllm_interface import Flag, Interface
+from vmn.core.values.vllm_shapes import MISSING, Mismatch
+from vmn.core.values.vllm_values import wrong_values
+from vmn.core.values.vllm_words import value_of_key, word_of
+from vmn.core.values.yaml import dotted, merged, nested
 
 RING = "vllm"
-SIZE = re.compile(r"\d+(?:\.\d+)?[kmgt]|\d+[KMGT]|\d+|-1|auto", re.IGNORECASE)
-"""An integer as vLLM reads some of them: 8k is 8000, 8K is 8192."""
-COMPARISONS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+OWNED = {
+    **{"model.dtype": "dtype", "model.quantization": "quantization", "model.revision": "revision"},
+    **{"model.servedName": "served-model-name"},
+}
+"""Values of the chart that become a flag as they are, and that the chart's schema leaves to vLLM."""
+PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
+"""Flags whose names a plugin adds to."""
 Values = Mapping[str, Any]
 
 
@@ -28,34 +37,74 @@ def vllm_problems(values: Values, interface: Interface, renamed: Mapping[str, st
     """
     engine = values.get("engine") or {}
     args, env = engine.get("args") or {}, engine.get("env") or {}
-    found = [problem for name, value in args.items() if (problem := _of_flag(name, value, interface, renamed))]
-    return [*found, *_of_variables(env, interface, renamed)]
+    given, unclear = _given(args, interface, renamed)
+    beside = {"enable-log-requests": (values.get("logging") or {}).get("requests"), **env}
+    return [
+        *unclear,
+        *_of_flags(given, interface),
+        *_given_twice(given),
+        *_together(given, beside),
+        *_of_owned(values, interface),
+        *_of_variables(env, interface, renamed),
+    ]
 
 
-def _of_flag(name: str, value: object, interface: Interface, renamed: Mapping[str, str]) -> ValuesProblem | None:
-    base, _, keys = name.partition(".")
-    if value is None:
-        return None
-    meant = interface.named(base)
-    if not meant:
-        reason = f"is not a flag of `vllm serve` in vLLM {interface.version}, which ends at the start"
-        return _problem(name, value, reason, renamed.get(base) or _instead(base, interface))
-    if len(meant) > 1:
+@dataclass(frozen=True)
+class _Given:
+    """An entry of ``engine.args``: its key, the flag that it stands for, the keys after a dot, and its value."""
+
+    name: str
+    flag: Flag
+    keys: tuple[str, ...]
+    value: object
+
+
+def _given(args: Values, interface: Interface, renamed: Mapping[str, str]) -> tuple[list[_Given], list[ValuesProblem]]:
+    """Return the entries that stand for a flag, and the problems of those that stand for none or for several."""
+    given, unclear = [], []
+    for name, value in args.items():
+        base, *keys = name.split(".")
+        meant = interface.named(base)
+        if value is not None and len(meant) == 1:
+            given.append(_Given(name, interface.flag(meant[0]), tuple(keys), value))
+        elif value is not None:
+            unclear.append(_unclear(name, value, meant, interface, renamed))
+    return given, unclear
+
+
+def _of_flags(given: Sequence[_Given], interface: Interface) -> Iterator[ValuesProblem]:
+    """Yield what is wrong with each flag by itself."""
+    present = {one.flag.name for one in given if one.value}
+    for one in given:
+        if not one.keys:
+            plugin = PLUGINS.get(one.flag.name, "") in present
+            flag = replace(one.flag, registered=()) if plugin else one.flag
+            for found in wrong_values(one.value, flag, interface.shapes):
+                yield _at(one.name, one.value, found)
+    for name in dict.fromkeys(one.flag.name for one in given if one.keys):
+        yield from _of_keys([one for one in given if one.keys and one.flag.name == name], interface)
+
+
+def _unclear(
+    name: str, value: object, meant: Sequence[str], interface: Interface, renamed: Mapping[str, str]
+) -> ValuesProblem:
+    """Return the problem of a name that stands for no flag, or for several."""
+    if meant:
         reason = f"abbreviates several flags of vLLM {interface.version}: {', '.join(meant[:4])}"
         return _problem(name, value, reason, "Write one of them in full.")
-    flag = interface.flags.get(meant[0])
-    if flag is None:  # the negative form of a boolean
-        flag = Flag(meant[0], "switch")
-    if keys:
-        reason = f"gives a key, but --{flag.name} takes {flag.wanted}" if not flag.is_boolean else "takes no keys"
-        return None if flag.takes_keys else _problem(name, value, reason, f"Set {flag.name} itself.")
-    return next(_of_value(name, value, flag), None)
+    base = name.split(".")[0]
+    reason = f"is not a flag of `vllm serve` in vLLM {interface.version}, which ends at the start"
+    return _problem(name, value, reason, renamed.get(base) or _instead(name, interface))
 
 
 def _instead(name: str, interface: Interface) -> str:
-    near = nearest(name, list(interface.flags))
+    base, dot, keys = name.partition(".")
+    long = next((flag.name for flag in interface.flags.values() if base in flag.short), "")
+    near = long or nearest(base, [*interface.flags, *(f"no-{name}" for name in interface.flags)])
     return (
-        f"Write {near}, or remove it." if near else "Remove it; `vllm serve --help=all` in the image lists the flags."
+        f"Write {near}{dot}{keys}, or remove it."
+        if near
+        else "Remove it; `vllm serve --help=all` in the image lists the flags."
     )
 
 
@@ -63,87 +112,102 @@ def _problem(name: str, value: object, reason: str, fix: str) -> ValuesProblem:
     return ValuesProblem(f"engine.args.{name}", shown(value), reason, fix, RING)
 
 
-def _of_value(name: str, value: object, flag: Flag) -> Iterator[ValuesProblem]:
-    """Yield what is wrong with the words that the chart makes of a value."""
-    if isinstance(value, bool):
-        yield from _of_boolean(name, value, flag)
-    elif flag.is_boolean:
-        fix = "Write true or false, without quotes." if flag.type == "boolean" else "Write true, or remove it."
-        yield _problem(name, value, "takes no value", fix)
-    elif isinstance(value, list):
-        if len(value) > 1 and not flag.takes_list:
-            yield _problem(name, value, f"takes one value, and not {len(value)}", f"Give it {flag.wanted}.")
-        for item in value:
-            yield from _of_word(name, item, flag)
-    else:
-        yield from _of_word(name, value, flag)
+def _at(name: str, value: object, found: Mismatch) -> ValuesProblem:
+    """Return a problem at its place: inside a map that is one by itself, or at the flag when its JSON is a text."""
+    got = "" if found.reason == MISSING else shown(found.value)
+    if isinstance(value, Mapping):
+        return ValuesProblem(f"engine.args.{dotted([name, *found.path])}", got, found.reason, found.fix, RING)
+    return ValuesProblem(f"engine.args.{name}", got, _inside(found.path, found), found.fix, RING)
 
 
-def _of_boolean(name: str, value: bool, flag: Flag) -> Iterator[ValuesProblem]:
-    if not flag.is_boolean and not (value and flag.values == "?"):
-        yield _problem(name, value, "needs a value", f"Give it {flag.wanted}.")
-    elif flag.type == "switch" and not value:
-        yield _problem(name, value, "has no negative form", "Use null, which leaves it out.")
+def _inside(path: Sequence[str | int], found: Mismatch) -> str:
+    """Return a reason with the place of what is wrong in the JSON of a flag."""
+    if found.reason == MISSING:
+        return f"leaves out {dotted(found.path)}, which is required"
+    return f"has JSON in which {dotted(path)} {found.reason}" if path else found.reason
 
 
-def _of_word(name: str, value: object, flag: Flag) -> Iterator[ValuesProblem]:
-    text = value.strip() if isinstance(value, str) else json.dumps(value)
-    if text in ("", "None"):
+def _of_keys(given: Sequence[_Given], interface: Interface) -> Iterator[ValuesProblem]:
+    """Yield what is wrong with keys of one flag that are given one by one; vLLM's parser makes one JSON of them."""
+    flag = given[0].flag
+    if flag.is_boolean or flag.choices or not (flag.is_json or flag.type == "text"):
+        reason = "takes no keys" if flag.is_boolean else f"gives a key, but --{flag.name} takes {flag.wanted}"
+        yield from (_problem(one.name, one.value, reason, f"Set {flag.name} itself.") for one in given)
         return
-    if not _is_read(text, value, flag):
-        yield _problem(name, value, f"is not {flag.wanted}", f"Give it {flag.wanted}.")
-    elif flag.choices and not {text, _folded(text, flag)} & set(flag.choices):
-        near = nearest(text, flag.choices)
-        fix = f"Write {near}." if near else f"Use {flag.wanted}."
-        yield _problem(name, value, f"is not one of the values that --{flag.name} takes", fix)
-    elif wrong := _outside(text, flag):
-        yield _problem(name, value, f"is out of range: it must be {wrong}", "Use a value in this range.")
+    for found in wrong_values(json.dumps(_joined(given)), flag, interface.shapes):
+        owner = next((one for one in given if _is_inside(found.path, one)), given[0])
+        got = owner.value if found.reason == MISSING else found.value
+        yield _problem(owner.name, got, _inside(found.path[len(owner.keys) :], found), found.fix)
 
 
-def _folded(text: str, flag: Flag) -> str:
-    return text.lower().replace("-", "_") if flag.type == "folded" else text
+def _joined(given: Sequence[_Given]) -> dict[str, Any]:
+    """Return the JSON that the parser makes of keys that are given one by one."""
+    joined: dict[str, Any] = {}
+    for one in given:
+        joined = merged(joined, nested(_plain_keys(one), _value_of(one)))
+    return joined
 
 
-def _is_read(text: str, value: object, flag: Flag) -> bool:
-    """Return whether vLLM can read a word as the flag's type."""
-    match flag.type:
-        case "integer":
-            return bool(re.fullmatch(r"[+-]?\d+(?:\.0+)?", text))
-        case "number":
-            return _as_number(text) is not None
-        case "size":
-            return bool(SIZE.fullmatch(text))
-        case "json":
-            return not isinstance(value, str) or _is_json(text)
-        case _:
-            return True
+def _plain_keys(one: _Given) -> list[str]:
+    first = one.keys[0].replace("-", "_") if one.flag.hyphens else one.keys[0]
+    keys = [first, *one.keys[1:]]
+    return [*keys[:-1], keys[-1].removesuffix("+")]
 
 
-def _as_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _value_of(one: _Given) -> object:
+    """Return what the parser puts under the last key: a list of texts for ``key+``."""
+    if isinstance(one.value, Mapping):
+        return one.value
+    if not one.keys[-1].endswith("+"):
+        return value_of_key(word_of(one.value))
+    items = one.value if isinstance(one.value, list) else [one.value]
+    return ",".join(map(word_of, items)).split(",")
 
 
-def _is_json(text: str) -> bool:
-    """Return whether a text is JSON; vLLM also takes numbers such as 80m in it."""
-    try:
-        json.loads(re.sub(r"\b(\d+(?:\.\d+)?)[kKmMgGtT]\b", r"\1", text))
-    except ValueError:
-        return False
-    return True
+def _is_inside(path: Sequence[str | int], one: _Given) -> bool:
+    own = _plain_keys(one)
+    shared = min(len(path), len(own))
+    return list(path[:shared]) == own[:shared]
 
 
-def _outside(text: str, flag: Flag) -> str:
-    """Return the range that a number is outside of, empty when it is inside."""
-    number = _as_number(text)
-    if number is None or not flag.bounds:
-        return ""
-    holds = {"gt": number.__gt__, "ge": number.__ge__, "lt": number.__lt__, "le": number.__le__}
-    if all(holds[word](bound) for word, bound in flag.bounds.items()):
-        return ""
-    return " and ".join(f"{COMPARISONS[word]} {bound:g}" for word, bound in flag.bounds.items())
+def _together(given: Sequence[_Given], beside: Values) -> Iterator[ValuesProblem]:
+    whole = {one.flag.name: one.value for one in given if not one.keys}
+    by_keys = {
+        name: _joined([one for one in given if one.keys and one.flag.name == name])
+        for name in {one.flag.name for one in given if one.keys}
+    }
+    for name, reason, fix in refused_together({**beside, **whole, **by_keys}):
+        entry = next(one for one in given if one.flag.name == name)
+        yield _problem(entry.name, entry.value, reason, fix)
+
+
+def _given_twice(given: Sequence[_Given]) -> Iterator[ValuesProblem]:
+    """Yield flags that are given in two ways: vLLM's parser then drops what it read first."""
+    for flag in dict.fromkeys(_sets(one) for one in given):
+        ours = [one for one in given if _sets(one) == flag]
+        keys, whole = [one for one in ours if one.keys], [one for one in ours if not one.keys]
+        if keys and whole:
+            fix = f"Move its keys to {whole[0].name}, or all keys of that to entries of their own."
+            reason = f"makes vLLM drop {whole[0].name}, of which it takes either single keys or the whole"
+            yield _problem(keys[0].name, keys[0].value, reason, fix)
+        if len(whole) > 1:
+            reason = f"sets the same as {whole[0].name}, of which vLLM takes the last"
+            yield _problem(whole[1].name, whole[1].value, reason, "Keep one of them.")
+
+
+def _sets(one: _Given) -> str:
+    """Return a name that all forms of a flag share."""
+    name = one.flag.name.removeprefix("no-")
+    return name.removeprefix("enable-").removeprefix("disable-") if one.flag.is_boolean else name
+
+
+def _of_owned(values: Values, interface: Interface) -> Iterator[ValuesProblem]:
+    for key, name in OWNED.items():
+        section, field = key.split(".")
+        value = (values.get(section) or {}).get(field)
+        if value is not None and name in interface.flags:
+            for found in wrong_values(value, interface.flags[name], interface.shapes):
+                yield ValuesProblem(key, shown(value), found.reason, found.fix, RING)
 
 
 def _of_variables(env: Values, interface: Interface, renamed: Mapping[str, str]) -> Iterator[ValuesProblem]:

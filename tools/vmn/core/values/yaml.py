@@ -134,15 +134,16 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def sets(values: Mapping[str, object], key: str) -> bool:
-    """Return whether values have something at a dotted key, or a list that the key is in."""
-    here: object = values
-    for part in re.split(r"[.\[]", key):
-        if not isinstance(here, Mapping):
-            return isinstance(here, list)
-        if part not in here:
-            return False
-        here = here[part]
-    return True
+    """Return whether values have something at a dotted key, or a list that the key is in; keys may have dots."""
+    rests = [(inner, key.removeprefix(name)) for name, inner in values.items() if key.startswith(name)]
+    return any(_reaches(inner, rest) for inner, rest in rests)
+
+
+def _reaches(inner: object, rest: str) -> bool:
+    """Return whether a value has what is left of a dotted key."""
+    if not rest or (isinstance(inner, list) and rest[0] in ".["):
+        return True
+    return rest[0] == "." and isinstance(inner, Mapping) and sets(inner, rest[1:])
 
 
 def leaves(values: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:

@@ -1,0 +1,1 @@
+"""Runs in vLLM's environment: says which flags ``vllm serve`` takes, and which variables vLLM reads."""
