@@ -22,9 +22,11 @@ from vmn.cli.validate import validate
 def main() -> None:
     """Plan, configure, check, and troubleshoot a large model served on one or more GPU nodes.
 
-    The exit status is 0 on success, 1 if a command finds a problem, 2 on a usage error, and 3 if a required program is
-    missing or the cluster can't be reached. You can also set any option with an environment variable. For example,
-    VMN_INSTALL_TEST_WAIT sets the --wait option of `vmn install-test`.
+    The exit status is 0 on success, 1 if the command finds a problem, 2 on a usage error, and 3 if the command lacks
+    something that it needs, such as a program or access to the cluster.
+
+    You can also set options with environment variables. For example, VMN_INSTALL_TEST_WAIT sets the --wait option of
+    `vmn install-test`, and VMN_CHART sets --chart for all commands that have this option.
     """
 
 

@@ -32,7 +32,8 @@ from vmn.cli.plan import GROUPS, request_options
 def generate(request: PlanRequest, load_gbps: float, file: Path | None, chart: Path | None) -> None:
     """Write a values file for the best layout of MODEL on the given GPUs.
 
-    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
+    Hugging Face Hub and --hub, or use --config.
 
     The file contains only values that differ from the chart's defaults, with comments that explain them. The exit
     status is 1 if no layout fits.

@@ -70,8 +70,9 @@ def install_test(
     it lints and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover
     objects.
 
-    With --upgrade, the command also installs the previous chart with each preset and upgrades it to this one. If git
-    has ct's target branch, ct also tests the upgrade from the chart on that branch.
+    With --upgrade, the command also installs the previous chart with its ci values and presets, and upgrades each
+    release to this chart. In addition, ct tests upgrades from the chart on the target branch that ct.yaml names, if
+    that branch exists in the git repository.
     """
     from vmn.adapters.files import default_chart, presets_of
     from vmn.app.install_test import with_previous_chart

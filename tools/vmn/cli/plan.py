@@ -166,12 +166,14 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 @click.option(
     "--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="Show all layouts instead of only the best ten."
 )
-@click.option("--explain", is_flag=True, help="Show a memory breakdown for each GPU in the best layout.")
+@click.option(
+    "--explain", is_flag=True, help="Show a memory breakdown of the best layout, for a GPU in each pipeline stage."
+)
 @click.option(
     "--plot",
     type=NEW_FILE,
     metavar="FILE.svg",
-    help="Draw the memory breakdown for each GPU in the best layout as an SVG file.",
+    help="Draw the memory breakdown of the best layout as an SVG file.",
 )
 @output_option
 @ends_with_status
@@ -184,13 +186,16 @@ def plan(
     plot: Path | None,
     output: str,
 ) -> None:
-    """Show which layouts of MODEL fit on the given GPUs, how much context each allows, and what vLLM will log.
+    """Show which layouts of MODEL fit on the given GPUs, and how much context each allows.
 
-    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --config or --hub.
-    Only --hub needs network access. The exit status is 1 if no layout fits.
+    The command also prints the lines that vLLM will log with the best layout.
 
-    If you set --tensor, --pipeline, or --data, the plan contains only that layout, and the command derives the sizes
-    that you leave out.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
+    Hugging Face Hub and --hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
+    fits.
+
+    If you set --tensor, --pipeline, or --data, the plan contains a single layout, for which the command derives the
+    sizes that you leave out.
 
     LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command takes the layout and the
     flags from the log, and the exit status is 1 if the log contradicts the plan.

@@ -59,15 +59,15 @@ def preflight(
     chart: Path | None,
     output: str,
 ) -> None:
-    """Check the cluster for anything that would keep a release from starting, before you install it.
+    """Before you install a release, check the cluster for anything that would keep it from starting.
 
-    The command checks nodes, GPUs, LeaderWorkerSet, quotas, admission control, Secrets, and PersistentVolumeClaims, and
-    changes nothing. The exit status is 1 if a check fails. If you are not allowed to read something, the command prints
-    a warning with the RBAC rule to add.
+    The command checks nodes, GPUs, LeaderWorkerSet, quotas, admission control, Secrets, and PersistentVolumeClaims.
+    Without --active, it changes nothing. The exit status is 1 if a check fails. If you are not allowed to read
+    something, the command prints a warning with the RBAC rule to add.
 
     With --active, the command also runs short-lived pods, configured like those of the release, on as many nodes as a
     group has. They check name resolution, connections, the network interface, RDMA, shared memory, GPUs, caches, and
-    weights. The command deletes everything that it created when it ends, even if you interrupt it.
+    weights. When the command ends, it deletes everything that it created, even if you interrupt it.
     """
     from vmn.adapters.cluster import connect
     from vmn.adapters.files import default_chart
