@@ -16,6 +16,7 @@ from kit.doctor import ask, verdict
 from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from kit.release import Release
+from kit.render import render
 from localcluster import queueing
 from vmn.core.cluster.lws import GROUP
 
@@ -179,6 +180,56 @@ def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> N
         refused = release.upgrade(PRESET, values=values(queueName="other"), check=False)
         assert refused.code != 0
         assert "field is immutable" in refused.stderr
+
+
+def test_number_of_nodes_is_kept_in_a_queue_and_a_workload_that_has_ended_is_named(release: Release) -> None:
+    larger = values() | {"group": {"nodes": 4}}
+    with queue(release, groups=2):
+        release.install(OVERLAY, values=values())
+        release.wait_available(LIMIT)
+        refused = release.upgrade(OVERLAY, values=larger, check=False)
+        assert refused.code != 0
+        assert "  - group.nodes: can't be changed in queue gpus of Kueue" in refused.stderr
+
+        lws = render(larger, OVERLAY, namespace=release.namespace).one("LeaderWorkerSet")
+        options = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
+        before = release.uids()
+        kubectl("apply", *options, namespace=release.namespace, stdin=json.dumps(lws))
+        wait_until(
+            "verdict",
+            lambda: verdict(ask(release.namespace)) == "queue-workload-ended",
+            LIMIT,
+            state=lambda: (verdict(ask(release.namespace)), release.describe(), workloads(release.namespace)),
+        )
+        for item in objects("workloads.kueue.x-k8s.io", namespace=release.namespace):
+            kubectl("delete", "workloads.kueue.x-k8s.io", item["metadata"]["name"], namespace=release.namespace)
+        release.wait_available(LIMIT, without=before)
+        assert len(placed(release)) == 4
+
+
+@pytest.mark.parametrize(("length", "admitted"), [(39, True), (40, False), (45, False)])
+def test_name_is_as_long_as_kueue_admits(namespace: str, length: int, admitted: bool) -> None:
+    release = Release(namespace, "a" * length)
+    with queue(release, groups=1):
+        done = release.install(OVERLAY, values=values(), check=False)
+        assert (done.code == 0) is admitted
+        if admitted:
+            release.wait_available(LIMIT)
+            return
+        assert f"has {length} characters" in done.stderr
+        lws = render({}, OVERLAY, namespace=namespace, release="x").one("LeaderWorkerSet")
+        lws = {**lws, "metadata": {**lws["metadata"], "name": release.name}}
+        lws["metadata"]["labels"] = {**lws["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "gpus"}
+        try:
+            create(lws, namespace)
+            wait_until(
+                "verdict",
+                lambda: verdict(ask(namespace, release.name)) == "queue-name-too-long",
+                LIMIT,
+                state=lambda: (verdict(ask(namespace, release.name)), release.describe()),
+            )
+        finally:
+            kubectl("delete", "leaderworkerset", release.name, "--ignore-not-found", namespace=namespace)
 
 
 def test_group_lands_in_one_block(release: Release) -> None:

@@ -56,7 +56,9 @@ def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
 REMADE: Mapping[str, Mapping[str, Any]] = {
     "group.restartPolicy": {"group": {"restartPolicy": "RecreateGroupOnPodRestart"}},
     "scheduling.topologyKey": {"scheduling": {"topologyKey": "kubernetes.io/hostname"}},
+    "scheduling.subGroup.topologyKey": {"scheduling": {"subGroup": {"topologyKey": "kubernetes.io/hostname"}}},
 }
+SUBGROUPS: Mapping[str, Any] = merged(simulated.VALUES, {"scheduling": {"subGroup": {"size": 1}}})
 KEPT: Mapping[str, Mapping[str, Any]] = {
     "rollout": {"rollout": {"maxUnavailable": 2}},
     "service.port": {"service": {"port": 80}},
@@ -67,13 +69,14 @@ KEPT: Mapping[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("value", [*REMADE, *KEPT])
 def test_group_is_recreated_as_the_table_says(release: Release, value: str) -> None:
     given = {**REMADE, **KEPT}[value]
-    before, after = (render(values, ONE_NODE) for values in (simulated.VALUES, merged(simulated.VALUES, given)))
+    base = SUBGROUPS if value.startswith("scheduling.subGroup.") else simulated.VALUES
+    before, after = (render(values, ONE_NODE) for values in (base, merged(base, given)))
     assert any(change.restarts for change in changes(before, after)) is (value in REMADE)
 
-    release.install(ONE_NODE, values=simulated.VALUES)
+    release.install(ONE_NODE, values=base)
     release.wait_available(LIMIT)
     pods = release.uids()
-    release.upgrade(ONE_NODE, values=merged(simulated.VALUES, given))
+    release.upgrade(ONE_NODE, values=merged(base, given))
     if value in REMADE:
         release.wait_available(LIMIT, without=pods)
     else:

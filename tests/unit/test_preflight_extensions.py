@@ -22,6 +22,7 @@ Object = dict[str, Any]
 HERE = "default"
 CHECKS = (
     queues.kueue,
+    queues.group_size,
     queues.topology,
     queues.volcano,
     routes.gateways,
@@ -38,6 +39,13 @@ def named(name: str, namespace: str = HERE, **more: Any) -> Object:
 
 def conditions(kind: str, status: str, message: str = "") -> Object:
     return {"conditions": [{"type": kind, "status": status, "message": message, "reason": "Because"}]}
+
+
+def in_a_queue(size: int) -> Object:
+    """Return an installed LeaderWorkerSet whose groups are in a queue."""
+    found = named("vllm", spec={"leaderWorkerTemplate": {"size": size}})
+    found["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "inference"}
+    return found
 
 
 def nodes(count: int) -> list[Object]:
@@ -65,7 +73,8 @@ def healthy(case: str) -> dict[str, list[Object]]:
         },
         "keda": {"httproutes": [], "gateways": [named("public")], "scaledobjects": []},
     }
-    return copy.deepcopy(everything[case]) | {"nodes": nodes(8), "pods": []}
+    installed = [in_a_queue(demand(case).size)] if case == "kueue" else []
+    return copy.deepcopy(everything[case]) | {"nodes": nodes(8), "pods": [], "leaderworkersets": installed}
 
 
 @cache
@@ -112,6 +121,13 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
         "queue-topology",
         CheckStatus.FAIL,
         "no Topology of Kueue has the level example.com/block",
+    ),
+    "groups of another size": (
+        "kueue",
+        lambda read: read.update(leaderworkersets=[in_a_queue(7)]),
+        "queue-size",
+        CheckStatus.FAIL,
+        "the groups in queue inference have 7 pods",
     ),
     "no Volcano": ("volcano", without("queues"), "volcano", CheckStatus.FAIL, "Volcano is not installed"),
     "no Queue of Volcano": ("volcano", empty("queues"), "volcano", CheckStatus.FAIL, "there is no Queue inference"),
@@ -167,6 +183,7 @@ def test_nothing_fails_when_everything_exists(case: str) -> None:
     [
         ("kueue", "queue"),
         ("kueue", "queue-topology"),
+        ("kueue", "queue-size"),
         ("volcano", "volcano"),
         ("autoscaled", "gateway"),
         ("autoscaled", "endpoint-picker"),
@@ -207,7 +224,7 @@ def test_autoscaled_release_needs_room_for_its_minimum_of_groups() -> None:
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
 def test_only_what_the_release_refers_to_is_read(case: str) -> None:
     plurals = {item.plural for item in extension_reads(demand(case))}
-    assert plurals == set(healthy(case)) - {"nodes", "pods", "services"}
+    assert plurals == set(healthy(case)) - {"nodes", "pods", "services", "leaderworkersets"}
 
 
 def test_values_that_fixes_name_exist() -> None:
