@@ -53,6 +53,18 @@ def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
     assert (release.uids() == pods) is (group[0] == group[1])
 
 
+def test_reused_values_are_refused_with_what_to_use_instead(release: Release) -> None:
+    file = next(file for file in previous().overlays if file.name == OVERLAY.name)
+    Release(release.namespace, chart=previous().chart).install(file, values=simulated.VALUES)
+    done = release.upgrade(check=False, options=["--reuse-values"])
+    assert done.code != 0
+    assert "must not be null or missing" in done.stderr
+    assert said_in_upgrading("`must not be null or missing`")
+    assert "use --reset-then-reuse-values instead" in done.stderr
+    release.upgrade(options=["--reset-then-reuse-values"])
+    assert release.manifest()
+
+
 REMADE: Mapping[str, Mapping[str, Any]] = {
     "group.restartPolicy": {"group": {"restartPolicy": "RecreateGroupOnPodRestart"}},
     "scheduling.topologyKey": {"scheduling": {"topologyKey": "kubernetes.io/hostname"}},
