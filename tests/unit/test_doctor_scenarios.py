@@ -211,6 +211,7 @@ VERDICTS = frozenset(verdict for _, verdict, _ in SCENARIOS.values()) | {
     "subdomain-per-group",
     *("claims-changed", "change-not-applied", "change-waits"),  # test_doctor_changes.py
     *("queue-name-too-long", "queue-workload-ended"),  # test_doctor_queues.py
+    *("recreated-after-restart", "recreated-once-after-restart", "restarted-before-start"),  # …_early_restarts.py
 }
 """The verdicts of these tests, some of which are notes, and of two other files."""
 

@@ -9,6 +9,7 @@ from vmn.core.cluster.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import Object, labels_of
 from vmn.core.doctor.changes import change_sources
+from vmn.core.doctor.early_restarts import early_restarts, waits_for_others
 from vmn.core.doctor.events import recreations
 from vmn.core.doctor.evidence import Observation
 from vmn.core.doctor.queues import queue_sources
@@ -35,6 +36,7 @@ def group_sources(release: Release, group: Group) -> Iterator[Observation]:
     away = any(item.kind == AWAY for item in _controller(release))
     for item in (*_missing(release, group), *_restarts(release, group)):
         yield _without_controller(item) if away else item
+    yield from early_restarts(release, group)
     yield from _placed_in_part(release, group)
     yield from queue_sources(release, group)
     yield from _hangs(release, group)
@@ -141,7 +143,7 @@ def _restarts(release: Release, group: Group) -> Iterator[Observation]:
     for pod in group.pods:
         since = pod.running_since or 0.0
         stays = pod.restarts and pod.deletion_deadline is None and release.now - since > GRACE_SECONDS
-        if stays and newest < (pod.created_at or 0.0) and len(group.pods) > 1:
+        if stays and newest < (pod.created_at or 0.0) and len(group.pods) > 1 and not waits_for_others(group):
             text = f"a container of {pod.name} restarted, and the group was not recreated"
             yield _about(release, group, "restarted-in-place", text, at=since, pod=pod.name)
 
