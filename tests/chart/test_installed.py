@@ -18,6 +18,7 @@ from vmn.core.values.helm_messages import rule_problems
 from vmn.core.values.yaml import merged
 
 Object = dict[str, Any]
+pytestmark = pytest.mark.slow
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 CLAIMS: Object = {"cache": {"type": "volumeClaimTemplate", "size": "20Gi", "storageClassName": "fast"}}
 AUTOSCALED: Object = {"autoscaling": {"type": "hpa"}}

@@ -11,6 +11,7 @@ from kit.render import HelmFailed, render
 from vmn.core.values.helm_messages import rule_problems
 from vmn.core.values.yaml import merged
 
+pytestmark = pytest.mark.slow
 OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
 QUEUED: dict[str, Any] = {"scheduling": {"queueName": "gpus"}}
 LABEL = 63
