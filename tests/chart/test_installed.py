@@ -19,7 +19,7 @@ from vmn.core.values.yaml import merged
 
 Object = dict[str, Any]
 pytestmark = pytest.mark.slow
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 CLAIMS: Object = {"cache": {"type": "volumeClaimTemplate", "size": "20Gi", "storageClassName": "fast"}}
 AUTOSCALED: Object = {"autoscaling": {"type": "hpa"}}
 SUBGROUPS: Object = {"scheduling": {"subGroup": {"size": 1}}}
@@ -31,7 +31,7 @@ def cache(**changes: Any) -> Object:
 
 def installed(values: Mapping[str, Any]) -> Object:
     """Return the LeaderWorkerSet of a release with these values."""
-    lws: Object = copy.deepcopy(render(values, OVERLAY).one("LeaderWorkerSet"))
+    lws: Object = copy.deepcopy(render(values, PRESET).one("LeaderWorkerSet"))
     owner = {"meta.helm.sh/release-name": "vllm", "meta.helm.sh/release-namespace": "default"}
     lws["metadata"] |= {"generation": 1, "annotations": {**lws["metadata"].get("annotations", {}), **owner}}
     lws["status"] = {"observedGeneration": 1}
@@ -57,7 +57,7 @@ def ask(tmp_path: Path) -> Callable[..., str]:
         file.write_text(yaml_of(values), encoding="utf-8")
         command = [helm_program(helm), "template", "vllm", CHART, "--dry-run=server", "--skip-tests"]
         command += ["--validate"] if helm == "helm3" else []  # without it, Helm 3 does not ask which kinds there are
-        options = ["--disable-openapi-validation", "--kubeconfig", config, "--values", OVERLAY, "--values", file]
+        options = ["--disable-openapi-validation", "--kubeconfig", config, "--values", PRESET, "--values", file]
         with DiscoverableCluster(objects).serving(config, "default"):
             done = subprocess.run(
                 [*map(str, [*command, *options])],

@@ -12,7 +12,7 @@ from vmn.core.values.helm_messages import rule_problems
 from vmn.core.values.yaml import merged
 
 pytestmark = pytest.mark.slow
-OVERLAY = CHECKOUT / "values" / "deepseek-r1.yaml"
+PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 QUEUED: dict[str, Any] = {"scheduling": {"queueName": "gpus"}}
 LABEL = 63
 """Characters that the value of a label may have."""
@@ -34,7 +34,7 @@ def workload(name: str, group: int) -> str:
 
 def refused(name: str, values: dict[str, Any]) -> list[str]:
     try:
-        render(merged(values, {"fullnameOverride": name}), OVERLAY)
+        render(merged(values, {"fullnameOverride": name}), PRESET)
     except HelmFailed as failed:
         return [item.key for item in rule_problems(failed.stderr)]
     return []

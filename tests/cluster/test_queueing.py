@@ -185,13 +185,13 @@ def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> N
 def test_number_of_nodes_is_kept_in_a_queue_and_a_workload_that_has_ended_is_named(release: Release) -> None:
     larger = values() | {"group": {"nodes": 4}}
     with queue(release, groups=2):
-        release.install(OVERLAY, values=values())
+        release.install(PRESET, values=values())
         release.wait_available(LIMIT)
-        refused = release.upgrade(OVERLAY, values=larger, check=False)
+        refused = release.upgrade(PRESET, values=larger, check=False)
         assert refused.code != 0
         assert "  - group.nodes: can't be changed in queue gpus of Kueue" in refused.stderr
 
-        lws = render(larger, OVERLAY, namespace=release.namespace).one("LeaderWorkerSet")
+        lws = render(larger, PRESET, namespace=release.namespace).one("LeaderWorkerSet")
         options = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
         before = release.uids()
         kubectl("apply", *options, namespace=release.namespace, stdin=json.dumps(lws))
@@ -211,13 +211,13 @@ def test_number_of_nodes_is_kept_in_a_queue_and_a_workload_that_has_ended_is_nam
 def test_name_is_as_long_as_kueue_admits(namespace: str, length: int, admitted: bool) -> None:
     release = Release(namespace, "a" * length)
     with queue(release, groups=1):
-        done = release.install(OVERLAY, values=values(), check=False)
+        done = release.install(PRESET, values=values(), check=False)
         assert (done.code == 0) is admitted
         if admitted:
             release.wait_available(LIMIT)
             return
         assert f"has {length} characters" in done.stderr
-        lws = render({}, OVERLAY, namespace=namespace, release="x").one("LeaderWorkerSet")
+        lws = render({}, PRESET, namespace=namespace, release="x").one("LeaderWorkerSet")
         lws = {**lws, "metadata": {**lws["metadata"], "name": release.name}}
         lws["metadata"]["labels"] = {**lws["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "gpus"}
         try:

@@ -57,12 +57,12 @@ def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
 def test_helm_does_not_wait_for_the_groups(release: Release, options: list[str]) -> None:
     """What the guides say: something else has to wait. No node fits these pods."""
     nowhere = merged(simulated.VALUES, {"scheduling": {"nodeSelector": {"vllm-test/none": "yes"}}})
-    release.upgrade(OVERLAY, values=nowhere, options=["--install", "--timeout=40s", *options])
+    release.upgrade(PRESET, values=nowhere, options=["--install", "--timeout=40s", *options])
     assert not release.available()
 
 
 def test_reused_values_are_refused_with_what_to_use_instead(release: Release) -> None:
-    file = next(file for file in previous().overlays if file.name == OVERLAY.name)
+    file = next(file for file in previous().presets if file.name == PRESET.name)
     Release(release.namespace, chart=previous().chart).install(file, values=simulated.VALUES)
     done = release.upgrade(check=False, options=["--reuse-values"])
     assert done.code != 0

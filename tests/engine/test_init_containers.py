@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.reference import OVERLAY
+from engine.reference import PRESET
 from kit.doctor import ask, verdict
 from kit.progress import wait_until
 from kit.release import Release
@@ -21,7 +21,7 @@ RETRIES_INSIDE = "until [ -e /tmp/once ]; do touch /tmp/once; sleep 1; done"
 
 def with_init_container(command: str) -> dict[str, Any]:
     """Return values with an init container that runs a command; /tmp is a volume, which outlives it."""
-    image = yaml.safe_load(OVERLAY.read_text(encoding="utf-8"))["image"]
+    image = yaml.safe_load(PRESET.read_text(encoding="utf-8"))["image"]
     container = {
         **{"name": "prepare", "image": f"{image['repository']}:{image['tag']}", "imagePullPolicy": "Never"},
         **{"command": ["/bin/bash", "-c", command], "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
@@ -30,13 +30,13 @@ def with_init_container(command: str) -> dict[str, Any]:
 
 
 def test_doctor_names_the_container_for_whose_restart_the_group_is_recreated(release: Release) -> None:
-    release.install(OVERLAY, values=with_init_container(FAILS_ONCE))
+    release.install(PRESET, values=with_init_container(FAILS_ONCE))
     wait_until(
         "verdict",
         lambda: verdict(ask(release.namespace)) == "recreated-after-restart",
         LIMIT,
         state=lambda: (verdict(ask(release.namespace)), release.describe()),
     )
-    release.upgrade(OVERLAY, values=with_init_container(RETRIES_INSIDE))
+    release.upgrade(PRESET, values=with_init_container(RETRIES_INSIDE))
     release.wait_available(LIMIT)
     assert verdict(ask(release.namespace)) == ""
