@@ -192,7 +192,7 @@ def test_number_of_nodes_is_kept_in_a_queue_and_a_workload_that_has_ended_is_nam
         assert "  - group.nodes: can't be changed in queue gpus of Kueue" in refused.stderr
 
         lws = render(larger, PRESET, namespace=release.namespace).one("LeaderWorkerSet")
-        options = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
+        options = ("--server-side", "--force-conflicts", "--filename=-")
         before = release.uids()
         kubectl("apply", *options, namespace=release.namespace, stdin=json.dumps(lws))
         wait_until(
