@@ -88,13 +88,15 @@ def test_change_of_the_claims_is_refused_and_named_and_can_be_taken_back(
     assert preflight(release, after, tmp_path)["cache-claims"] == "FAIL"
 
     lws = render(after, ONE_NODE, namespace=release.namespace).one("LeaderWorkerSet")
-    options = ("--server-side", "--force-conflicts", "--filename=-")
+    owner = {"meta.helm.sh/release-name": "vllm", "meta.helm.sh/release-namespace": release.namespace}
+    lws["metadata"] = {**lws["metadata"], "annotations": {**lws["metadata"].get("annotations", {}), **owner}}
+    options = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-")
     kubectl("apply", *options, namespace=release.namespace, stdin=json.dumps(lws))
     wait_until("the doctor's word", lambda: "claims-changed" in causes(release), LIMIT, state=lambda: causes(release))
     assert not settled(release), "LeaderWorkerSet has applied it"
     assert (get("statefulset", "vllm", release.namespace) or {})["spec"].get("volumeClaimTemplates") == claims
 
     mended = merged(before, {"engine": {"args": {"max-num-seqs": 7}}})
-    release.upgrade(ONE_NODE, values=mended, options=["--force-conflicts"])  # with what kubectl has set
+    release.upgrade(ONE_NODE, values=mended)
     wait_until("change that is applied", lambda: settled(release), LIMIT, state=release.describe)
     assert "claims-changed" not in causes(release)
