@@ -19,6 +19,7 @@ from kit.release import Release
 from kit.render import render
 from localcluster import queueing
 from vmn.core.cluster.lws import GROUP
+from vmn.core.values.yaml import merged
 
 pytestmark = [
     pytest.mark.cluster,
@@ -217,7 +218,8 @@ def test_name_is_as_long_as_kueue_admits(namespace: str, length: int, admitted: 
             release.wait_available(LIMIT)
             return
         assert f"has {length} characters" in done.stderr
-        lws = render({}, PRESET, namespace=namespace, release="x").one("LeaderWorkerSet")
+        given = merged(simulated.VALUES, {"serviceAccount": {"create": False}})
+        lws = render(given, PRESET, namespace=namespace, release="x").one("LeaderWorkerSet")
         lws = {**lws, "metadata": {**lws["metadata"], "name": release.name}}
         lws["metadata"]["labels"] = {**lws["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "gpus"}
         try:

@@ -58,6 +58,7 @@ def nodes(count: int) -> list[Object]:
 def healthy(case: str) -> dict[str, list[Object]]:
     """Return the objects of a cluster on which the release of a case starts."""
     adapter: Object = {"spec": {"group": "custom.metrics.k8s.io"}, "status": conditions("Available", "True")}
+    core: Object = {"spec": {"version": "v1"}, "status": conditions("Available", "True")}  # as Kubernetes 1.36 has it
     everything: Mapping[str, dict[str, list[Object]]] = {
         "kueue": {
             "localqueues": [named("inference", status=conditions("Active", "True"))],
@@ -69,7 +70,7 @@ def healthy(case: str) -> dict[str, list[Object]]:
             "gateways": [named("public", "gateways")],
             "inferencepools": [],
             "services": [named("vllm-epp")],
-            "apiservices": [named("v1beta2.custom.metrics.k8s.io", **adapter)],
+            "apiservices": [named("v1", **core), named("v1beta2.custom.metrics.k8s.io", **adapter)],
         },
         "keda": {"httproutes": [], "gateways": [named("public")], "scaledobjects": []},
     }
@@ -157,7 +158,7 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
     ),
     "metrics API that is down": (
         "autoscaled",
-        lambda read: read["apiservices"][0].update(status=conditions("Available", "False")),
+        lambda read: read["apiservices"][1].update(status=conditions("Available", "False")),
         "metrics",
         CheckStatus.FAIL,
         "no API server serves custom.metrics.k8s.io",
