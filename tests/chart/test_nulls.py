@@ -1,23 +1,30 @@
-"""Every key of values.yaml set to null renders as documented, or is refused by name."""
+"""Every key of values.yaml that is null or missing renders as documented, or is refused by name."""
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chartfiles.schema import may_be_null
 from kit.paths import CHART
-from kit.render import Helm, HelmFailed, render
-from vmn.core.values.schema import is_renamed, schema_problems
-from vmn.core.values.yaml import effective, merged, nested, parse_values
+from kit.previous import previous
+from kit.render import Helm, HelmFailed, helm_program, render, yaml_of
+from vmn.app.validation import values_problems
+from vmn.core.values.helm_messages import rule_problems
+from vmn.core.values.schema import is_renamed
 
 pytestmark = pytest.mark.slow
 SCHEMA: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-DEFAULTS = parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
 BASE = {"model": {"name": "deepseek-ai/DeepSeek-R1"}}
+HELMS: tuple[Helm, ...] = ("helm", "helm3")
 
 
 def keys(node: Mapping[str, Any] = SCHEMA, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
@@ -31,10 +38,30 @@ def keys(node: Mapping[str, Any] = SCHEMA, path: tuple[str, ...] = ()) -> Iterat
 
 ALLOWED = [key for key, allowed in keys() if allowed]
 REFUSED = [key for key, allowed in keys() if not allowed]
+DEPTHS = sorted({key.count(".") for key in REFUSED})
 
 
-def with_null(key: str) -> dict[str, Any]:
-    return merged(BASE, nested(key.split("."), None))
+def with_null(*found: str) -> dict[str, Any]:
+    """Return values with some keys that are null; ``merged`` would remove them."""
+    values: dict[str, Any] = copy.deepcopy(BASE)
+    for key in found:
+        *parents, last = key.split(".")
+        here = values
+        for name in parents:
+            here = here.setdefault(name, {})
+        here[last] = None
+    return values
+
+
+def refusals(values: Mapping[str, Any] | None, chart: Path = CHART, helm: Helm = "helm") -> list[str]:
+    """Return the keys that are refused, each with the flag of Helm that may help."""
+    with pytest.raises(HelmFailed) as failed:
+        render(values, chart=chart, helm=helm)
+    found = rule_problems(failed.value.stderr)
+    assert found, failed.value.stderr
+    assert all("use --reset-then-reuse-values instead" in item.fix for item in found)
+    assert {item.reason for item in found} == {"must not be null or missing"}
+    return [item.key for item in found]
 
 
 def test_there_are_keys_of_both_kinds() -> None:
@@ -54,17 +81,43 @@ def test_null_renders_or_a_rule_names_the_key(key: str) -> None:
         assert "%!" not in text
 
 
-@pytest.mark.parametrize("key", REFUSED)
-def test_null_is_refused_by_name(key: str) -> None:
-    found = schema_problems(effective(DEFAULTS, nested(key.split("."), None)), SCHEMA)
-    assert [(item.key, item.reason) for item in found] == [(key, "must not be null")]
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_null_is_refused_by_name(depth: int, helm: Helm) -> None:
+    """All keys of the same depth at once: none of them contains another."""
+    wanted = [key for key in REFUSED if key.count(".") == depth]
+    assert refusals(with_null(*wanted), helm=helm) == wanted
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
-@pytest.mark.parametrize(
-    "key", ["networkPolicy.enabled", "networkPolicy", "engine.masterPort", "probes.liveness.periodSeconds"]
-)
-def test_helm_names_a_key_that_must_not_be_null(key: str, helm: Helm) -> None:
-    with pytest.raises(HelmFailed) as refused:
-        render(with_null(key), helm=helm)
-    assert key.rpartition(".")[2] in str(refused.value)
+@pytest.mark.parametrize("key", ["networkPolicy", "engine.masterPort", "weights", "probes.liveness.periodSeconds"])
+def test_null_alone_is_refused_once(key: str) -> None:
+    assert refusals(with_null(key)) == [key]
+
+
+def test_vmn_validate_names_it_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml_of(with_null("networkPolicy.enabled")), encoding="utf-8")
+    (found,) = values_problems(CHART, file, helm=str(helm_program()))
+    assert (found.key, found.ring, found.file) == ("networkPolicy.enabled", "rules", str(file))
+
+
+def reusing(values: str, folder: Path) -> Path:
+    """Return the chart as ``helm upgrade --reuse-values`` sees it, with the values of the old chart as its own."""
+    chart = Path(shutil.copytree(CHART, folder / CHART.name))
+    (chart / "values.yaml").write_text(values, encoding="utf-8")
+    return chart
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_reused_values_of_the_previous_chart_are_refused_with_what_to_use_instead(tmp_path: Path, helm: Helm) -> None:
+    old = (previous().chart / "values.yaml").read_text(encoding="utf-8")
+    found = refusals(BASE, reusing(old, tmp_path), helm)
+    assert {"airGap", "weights.download", "scheduling.subGroup"} <= set(found) <= set(REFUSED)
+
+
+@pytest.mark.parametrize("key", ["airGap", "weights.download", "monitoring.rules.labels", "scheduling.subGroup"])
+def test_reused_values_without_one_key_are_refused_by_its_name(tmp_path: Path, key: str) -> None:
+    values: Any = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    *parents, last = key.split(".")
+    reduce(lambda here, name: here[name], parents, values).pop(last)
+    assert refusals(BASE, reusing(yaml.safe_dump(values), tmp_path)) == [key]

@@ -64,7 +64,7 @@ def test_every_set_of_rules_is_checked() -> None:
 
 def sections() -> list[str]:
     """Return the sections whose rules validate.yaml checks."""
-    text = (CHART / "templates" / "validation" / "validate.yaml").read_text(encoding="utf-8")
+    text = (CHART / "templates" / "validation" / "first" / "validate.yaml").read_text(encoding="utf-8")
     listed = re.search(r"range \$section := list (.*?) -}}", text)
     return re.findall(r'"([^"]+)"', listed[1]) if listed else []
 

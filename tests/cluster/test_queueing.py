@@ -16,8 +16,10 @@ from kit.doctor import ask, verdict
 from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from kit.release import Release
+from kit.render import render
 from localcluster import queueing
 from vmn.core.cluster.lws import GROUP
+from vmn.core.values.yaml import merged
 
 pytestmark = [
     pytest.mark.cluster,
@@ -179,6 +181,57 @@ def test_queue_can_not_be_changed_once_the_group_is_there(release: Release) -> N
         refused = release.upgrade(PRESET, values=values(queueName="other"), check=False)
         assert refused.code != 0
         assert "field is immutable" in refused.stderr
+
+
+def test_number_of_nodes_is_kept_in_a_queue_and_a_workload_that_has_ended_is_named(release: Release) -> None:
+    larger = values() | {"group": {"nodes": 4}}
+    with queue(release, groups=2):
+        release.install(PRESET, values=values())
+        release.wait_available(LIMIT)
+        refused = release.upgrade(PRESET, values=larger, check=False)
+        assert refused.code != 0
+        assert "  - group.nodes: can't be changed in queue gpus of Kueue" in refused.stderr
+
+        lws = render(larger, PRESET, namespace=release.namespace).one("LeaderWorkerSet")
+        options = ("--server-side", "--force-conflicts", "--filename=-")
+        before = release.uids()
+        kubectl("apply", *options, namespace=release.namespace, stdin=json.dumps(lws))
+        wait_until(
+            "verdict",
+            lambda: verdict(ask(release.namespace)) == "queue-workload-ended",
+            LIMIT,
+            state=lambda: (verdict(ask(release.namespace)), release.describe(), workloads(release.namespace)),
+        )
+        for item in objects("workloads.kueue.x-k8s.io", namespace=release.namespace):
+            kubectl("delete", "workloads.kueue.x-k8s.io", item["metadata"]["name"], namespace=release.namespace)
+        release.wait_available(LIMIT, without=before)
+        assert len(placed(release)) == 4
+
+
+@pytest.mark.parametrize(("length", "admitted"), [(39, True), (40, False), (45, False)])
+def test_name_is_as_long_as_kueue_admits(namespace: str, length: int, admitted: bool) -> None:
+    release = Release(namespace, "a" * length)
+    with queue(release, groups=1):
+        done = release.install(PRESET, values=values(), check=False)
+        assert (done.code == 0) is admitted
+        if admitted:
+            release.wait_available(LIMIT)
+            return
+        assert f"has {length} characters" in done.stderr
+        given = merged(simulated.VALUES, {"serviceAccount": {"create": False}})
+        lws = render(given, PRESET, namespace=namespace, release="x").one("LeaderWorkerSet")
+        lws = {**lws, "metadata": {**lws["metadata"], "name": release.name}}
+        lws["metadata"]["labels"] = {**lws["metadata"]["labels"], "kueue.x-k8s.io/queue-name": "gpus"}
+        try:
+            create(lws, namespace)
+            wait_until(
+                "verdict",
+                lambda: verdict(ask(namespace, release.name)) == "queue-name-too-long",
+                LIMIT,
+                state=lambda: (verdict(ask(namespace, release.name)), release.describe()),
+            )
+        finally:
+            kubectl("delete", "leaderworkerset", release.name, "--ignore-not-found", namespace=namespace)
 
 
 def test_group_lands_in_one_block(release: Release) -> None:

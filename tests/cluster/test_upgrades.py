@@ -53,10 +53,32 @@ def test_release_before_is_upgraded_to_this_tree(release: Release) -> None:
     assert (release.uids() == pods) is (group[0] == group[1])
 
 
+@pytest.mark.parametrize("options", [["--wait"], ["--rollback-on-failure"]])
+def test_helm_does_not_wait_for_the_groups(release: Release, options: list[str]) -> None:
+    """What the guides say: something else has to wait. No node fits these pods."""
+    nowhere = merged(simulated.VALUES, {"scheduling": {"nodeSelector": {"vllm-test/none": "yes"}}})
+    release.upgrade(PRESET, values=nowhere, options=["--install", "--timeout=40s", *options])
+    assert not release.available()
+
+
+def test_reused_values_are_refused_with_what_to_use_instead(release: Release) -> None:
+    file = next(file for file in previous().presets if file.name == PRESET.name)
+    Release(release.namespace, chart=previous().chart).install(file, values=simulated.VALUES)
+    done = release.upgrade(check=False, options=["--reuse-values"])
+    assert done.code != 0
+    assert "must not be null or missing" in done.stderr
+    assert said_in_upgrading("`must not be null or missing`")
+    assert "use --reset-then-reuse-values instead" in done.stderr
+    release.upgrade(options=["--reset-then-reuse-values"])
+    assert release.manifest()
+
+
 REMADE: Mapping[str, Mapping[str, Any]] = {
     "group.restartPolicy": {"group": {"restartPolicy": "RecreateGroupOnPodRestart"}},
     "scheduling.topologyKey": {"scheduling": {"topologyKey": "kubernetes.io/hostname"}},
+    "scheduling.subGroup.topologyKey": {"scheduling": {"subGroup": {"topologyKey": "kubernetes.io/hostname"}}},
 }
+SUBGROUPS: Mapping[str, Any] = merged(simulated.VALUES, {"scheduling": {"subGroup": {"size": 1}}})
 KEPT: Mapping[str, Mapping[str, Any]] = {
     "rollout": {"rollout": {"maxUnavailable": 2}},
     "service.port": {"service": {"port": 80}},
@@ -67,13 +89,14 @@ KEPT: Mapping[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("value", [*REMADE, *KEPT])
 def test_group_is_recreated_as_the_table_says(release: Release, value: str) -> None:
     given = {**REMADE, **KEPT}[value]
-    before, after = (render(values, ONE_NODE) for values in (simulated.VALUES, merged(simulated.VALUES, given)))
+    base = SUBGROUPS if value.startswith("scheduling.subGroup.") else simulated.VALUES
+    before, after = (render(values, ONE_NODE) for values in (base, merged(base, given)))
     assert any(change.restarts for change in changes(before, after)) is (value in REMADE)
 
-    release.install(ONE_NODE, values=simulated.VALUES)
+    release.install(ONE_NODE, values=base)
     release.wait_available(LIMIT)
     pods = release.uids()
-    release.upgrade(ONE_NODE, values=merged(simulated.VALUES, given))
+    release.upgrade(ONE_NODE, values=merged(base, given))
     if value in REMADE:
         release.wait_available(LIMIT, without=pods)
     else:

@@ -16,8 +16,11 @@ OF_THE_VERSION = frozenset({"metadata.labels.helm.sh/chart", "metadata.labels.ap
 """Labels that change with each version of the chart. Pod templates and selectors do not have them."""
 ROLES = ("leader", "worker")
 POD = re.compile(r"spec\.leaderWorkerTemplate\.(leader|worker)Template\.")
-TOPOLOGY = "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology"
-REMAKES = ("spec.leaderWorkerTemplate", "spec.networkConfig", TOPOLOGY)
+TOPOLOGIES = tuple(
+    f"metadata.annotations.leaderworkerset.sigs.k8s.io/{name}"
+    for name in ("exclusive-topology", "subgroup-exclusive-topology")
+)
+REMAKES = ("spec.leaderWorkerTemplate", "spec.networkConfig", *TOPOLOGIES)
 """Fields that LeaderWorkerSet copies to a revision (pkg/utils/revision of 0.9) or to the leaders' StatefulSet. A change
 of them recreates all groups."""
 SHOWN = 40

@@ -6,7 +6,7 @@ import pytest
 
 from vmn.core.values.helm_messages import render_problem, rule_problems
 
-HEAD = "Error: execution error at (vllm-multinode/templates/validation/validate.yaml:14:4): \n"
+HEAD = "Error: execution error at (vllm-multinode/templates/validation/first/validate.yaml:14:4): \n"
 MESSAGE = """vllm-multinode: 5 problem(s) in the values:
   - parallelism.tensor: must divide 8 GPUs (got 6). Use 1, 2, 4 or 8.
   - service.name: is the name of the LeaderWorkerSet (got "vllm"). Choose another.

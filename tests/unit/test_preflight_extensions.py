@@ -22,6 +22,7 @@ Object = dict[str, Any]
 HERE = "default"
 CHECKS = (
     queues.kueue,
+    queues.group_size,
     queues.topology,
     queues.volcano,
     routes.gateways,
@@ -40,6 +41,13 @@ def conditions(kind: str, status: str, message: str = "") -> Object:
     return {"conditions": [{"type": kind, "status": status, "message": message, "reason": "Because"}]}
 
 
+def in_a_queue(size: int) -> Object:
+    """Return an installed LeaderWorkerSet whose groups are in a queue."""
+    found = named("vllm", spec={"leaderWorkerTemplate": {"size": size}})
+    found["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "inference"}
+    return found
+
+
 def nodes(count: int) -> list[Object]:
     """Return nodes of 8 GPUs."""
     there = {"cpu": "128", "memory": "1500Gi", "ephemeral-storage": "2000Gi", "pods": "110", "nvidia.com/gpu": "8"}
@@ -50,6 +58,7 @@ def nodes(count: int) -> list[Object]:
 def healthy(case: str) -> dict[str, list[Object]]:
     """Return the objects of a cluster on which the release of a case starts."""
     adapter: Object = {"spec": {"group": "custom.metrics.k8s.io"}, "status": conditions("Available", "True")}
+    core: Object = {"spec": {"version": "v1"}, "status": conditions("Available", "True")}  # as Kubernetes 1.36 has it
     everything: Mapping[str, dict[str, list[Object]]] = {
         "kueue": {
             "localqueues": [named("inference", status=conditions("Active", "True"))],
@@ -61,11 +70,12 @@ def healthy(case: str) -> dict[str, list[Object]]:
             "gateways": [named("public", "gateways")],
             "inferencepools": [],
             "services": [named("vllm-epp")],
-            "apiservices": [named("v1beta2.custom.metrics.k8s.io", **adapter)],
+            "apiservices": [named("v1", **core), named("v1beta2.custom.metrics.k8s.io", **adapter)],
         },
         "keda": {"httproutes": [], "gateways": [named("public")], "scaledobjects": []},
     }
-    return copy.deepcopy(everything[case]) | {"nodes": nodes(8), "pods": []}
+    installed = [in_a_queue(demand(case).size)] if case == "kueue" else []
+    return copy.deepcopy(everything[case]) | {"nodes": nodes(8), "pods": [], "leaderworkersets": installed}
 
 
 @cache
@@ -113,6 +123,13 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
         CheckStatus.FAIL,
         "no Topology of Kueue has the level example.com/block",
     ),
+    "groups of another size": (
+        "kueue",
+        lambda read: read.update(leaderworkersets=[in_a_queue(7)]),
+        "queue-size",
+        CheckStatus.FAIL,
+        "the groups in queue inference have 7 pods",
+    ),
     "no Volcano": ("volcano", without("queues"), "volcano", CheckStatus.FAIL, "Volcano is not installed"),
     "no Queue of Volcano": ("volcano", empty("queues"), "volcano", CheckStatus.FAIL, "there is no Queue inference"),
     "no Gateway API": ("keda", without("httproutes"), "gateway", CheckStatus.FAIL, "does not know HTTPRoute"),
@@ -141,7 +158,7 @@ FAULTS: Mapping[str, tuple[str, Callable[[dict[str, list[Object]]], object], str
     ),
     "metrics API that is down": (
         "autoscaled",
-        lambda read: read["apiservices"][0].update(status=conditions("Available", "False")),
+        lambda read: read["apiservices"][1].update(status=conditions("Available", "False")),
         "metrics",
         CheckStatus.FAIL,
         "no API server serves custom.metrics.k8s.io",
@@ -167,6 +184,7 @@ def test_nothing_fails_when_everything_exists(case: str) -> None:
     [
         ("kueue", "queue"),
         ("kueue", "queue-topology"),
+        ("kueue", "queue-size"),
         ("volcano", "volcano"),
         ("autoscaled", "gateway"),
         ("autoscaled", "endpoint-picker"),
@@ -207,7 +225,7 @@ def test_autoscaled_release_needs_room_for_its_minimum_of_groups() -> None:
 @pytest.mark.parametrize("case", ["kueue", "volcano", "keda", "autoscaled"])
 def test_only_what_the_release_refers_to_is_read(case: str) -> None:
     plurals = {item.plural for item in extension_reads(demand(case))}
-    assert plurals == set(healthy(case)) - {"nodes", "pods", "services"}
+    assert plurals == set(healthy(case)) - {"nodes", "pods", "services", "leaderworkersets"}
 
 
 def test_values_that_fixes_name_exist() -> None:

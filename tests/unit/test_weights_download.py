@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import threading
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kit.download import INDEX, LIMIT, MODEL, SHARDS, Container, write_model
+from kit.paths import CHECKOUT
 from kit.scripts import free_port
 from kit.smallhub import SmallHub
 
@@ -280,3 +283,44 @@ def test_waiting_pod_gives_up_when_the_time_is_over(tmp_path: Path) -> None:
     assert code == 1
     assert "is not complete after 0 s (weights.download.timeoutSeconds): no pod has started to fill it." in said
     assert "the container ends in 0 s (startup.backoffSeconds)" in said
+
+
+@pytest.mark.parametrize("script", ["fill", "wait"])
+def test_pod_of_a_group_stays_after_a_failure_and_goes_on(
+    hub: SmallHub, tmp_path: Path, endpoint: str, script: str
+) -> None:
+    """A container that exits would be restarted, and LeaderWorkerSet would recreate the group for it."""
+    path = tmp_path / "models" / "tiny"
+    hub.faults.refuse = (401, "GatedRepo")
+    container = Container(path, endpoint, stays=True, **({"seconds": 1} if script == "wait" else {}))
+    process = container.start(script)
+    try:
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "the next attempt starts in 5 s" in line:
+                break
+        assert any("vllm-multinode: error: " in line for line in said), said
+        hub.faults.refuse = None
+        assert Container(path, endpoint).run()[0] == 0
+        rest, _ = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    assert process.returncode == 0, rest
+    assert container.files() == WANTED
+
+
+def test_command_of_the_air_gap_guide_downloads_and_fails_when_the_hub_is_away(
+    tmp_path: Path, endpoint: str, hub: SmallHub
+) -> None:
+    guide = (CHECKOUT / "docs" / "air-gap.md").read_text(encoding="utf-8")
+    found = re.search(r"MULTINODE_WEIGHTS='(.*?)'\n(python3 \S+)", guide, re.DOTALL)
+    assert found
+    assert found[2] == "python3 charts/vllm-multinode/files/weights/fill.py"
+    given = json.loads(found[1]) | {"model": MODEL, "revision": "main", "path": str(tmp_path / "tiny")}
+    for where, seconds, code in ((endpoint, 60, 0), (f"http://127.0.0.1:{free_port()}", 1, 1)):
+        asked = given | {"seconds": seconds, "path": f"{given['path']}-{code}"}
+        container = Container(Path(asked["path"]), where)
+        container.env["MULTINODE_WEIGHTS"] = json.dumps(asked)
+        assert container.run()[0] == code

@@ -12,7 +12,7 @@ import click
 from chartfiles.architecture import pictures
 from chartfiles.catalogue import catalogue, picture
 from chartfiles.dashboard import dashboard_json
-from chartfiles.schema import generated_schema
+from chartfiles.schema import generated_schema, required_yaml
 from chartfiles.tables import presets_table, replaced, values_table
 from vmn.core.values.yaml import merged, parse_values
 
@@ -33,6 +33,7 @@ def generated() -> Mapping[Path, str]:
     presets = {Path(path.name): parse_values(texts[path]) for path in sorted(texts)}
     files = {
         CHART / "values.schema.json": schema,
+        CHART / "files" / "required.yaml": required_yaml(schema),
         PICTURE: picture("deepseek-r1"),
         DASHBOARD: dashboard_json(),
         **written,

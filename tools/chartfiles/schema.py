@@ -17,7 +17,7 @@ COMMENT = "Written by `make generate` from values.schema.yaml; do not edit."
 def generated_schema(source: str, renamed: str = "") -> str:
     """Return the JSON text for a source in YAML and the chart's ``renamed.yaml``."""
     known = with_renamed(parse_values(source), parse_values(renamed))
-    body = with_required(inlined(known, known))
+    body = inlined(known, known)
     return (
         json.dumps({"$schema": body.pop("$schema"), "$comment": COMMENT, **body}, indent=2, ensure_ascii=False) + "\n"
     )
@@ -54,18 +54,25 @@ def inlined(node: Any, root: Schema) -> Any:
     return {key: inlined(value, root) for key, value in resolved(node, root).items() if key != "definitions"}
 
 
-def with_required(node: Schema) -> dict[str, Any]:
-    """Return a schema whose maps require every key that must not be null.
+def required_yaml(schema: str) -> str:
+    """Return the chart's ``required.yaml`` for its generated schema."""
+    keys = "\n".join(f"  - {key}" for key in required_keys(json.loads(schema)))
+    return f"# {COMMENT}\n# Keys that must not be null, each after the map that contains it.\nkeys:\n{keys}\n"
 
-    Helm removes a key that is null before it looks at the schema. Without this, a null renders as if the key did not
-    exist: ``networkPolicy.enabled: null`` renders no NetworkPolicy. Maps inside lists, and maps that may be null
+
+def required_keys(node: Schema, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield every dotted key that must not be null, maps before their keys.
+
+    Helm removes a key that is null before it looks at the schema, and what is missing then renders as if it were off:
+    ``networkPolicy.enabled: null`` would render no NetworkPolicy. Maps inside lists, and maps that may be null
     themselves, are left alone, as values.yaml has no defaults for their keys.
     """
-    if node.get("type") != "object" or not is_closed(node):
-        return dict(node)
-    properties = {key: with_required(inner) for key, inner in node["properties"].items()}
-    needed = [key for key, inner in properties.items() if not is_renamed(inner) and not may_be_null(inner)]
-    return {**node, **({"required": needed} if needed else {}), "properties": properties}
+    for key, inner in node["properties"].items():
+        if is_renamed(inner) or may_be_null(inner):
+            continue
+        yield ".".join([*path, key])
+        if inner.get("type") == "object" and is_closed(inner):
+            yield from required_keys(inner, (*path, key))
 
 
 def may_be_null(node: Schema) -> bool:

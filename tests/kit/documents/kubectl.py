@@ -17,9 +17,10 @@ from kit.documents.release import (
     secret_keys,
     service_ports,
 )
+from kit.schemas import LWS_CRD
 from localcluster.programs import version_of
 
-NOT_THE_CHARTS = frozenset({"nodes", "namespace", "events"})
+NOT_THE_CHARTS = frozenset({"nodes", "namespace", "events", "workloads"})
 """Kinds of objects of which documents may name any."""
 OF_THE_SYSTEM = frozenset({"/dev/infiniband", "/sys/class/net", "/proc/net/route"})
 """Paths in a container that no manifest shows."""
@@ -111,9 +112,19 @@ def _create(options: Options) -> None:
 
 
 def _apply(options: Options) -> None:
-    wanted = f"https://github.com/kubernetes-sigs/lws/releases/download/{version_of('lws')}/manifests.yaml"
-    assert options.first("-f", "--filename") == wanted, f"LWS is tested in the version of {wanted}"
+    given, version = options.first("-f", "--filename"), version_of("lws")
+    if given == "-":
+        return  # what comes in is the output of another command, which is checked
+    whole = f"https://github.com/kubernetes-sigs/lws/releases/download/{version}/manifests.yaml"
+    definition = f"https://raw.githubusercontent.com/kubernetes-sigs/lws/{version}/config/crd/bases/{LWS_CRD}"
+    assert given in (whole, definition), f"LWS is tested in the version of {whole} and {definition}"
     assert "--server-side" in options, "LWS's definitions are too large for a client-side apply"
+
+
+def _wait(options: Options) -> None:
+    kind, _, name = options.words[0].partition("/")
+    assert name in names(kind), f"{kind} {name}: there are {sorted(names(kind))}"
+    assert options.first("--for"), "it waits for nothing"
 
 
 def _explain(options: Options) -> None:
@@ -134,5 +145,6 @@ _RULES: Mapping[str, Callable[[Options], None]] = {
     "create": _create,
     "apply": _apply,
     "explain": _explain,
+    "wait": _wait,
     "diff": _diff,
 }

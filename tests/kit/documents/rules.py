@@ -52,6 +52,9 @@ def check_helm(words: Sequence[str]) -> None:
     assert verb in {"install", "upgrade", "template"}, f"no rule covers helm {verb}"
     name, chart = options.words
     assert CHECKOUT / chart == CHART, f"{chart} is not the chart"
+    if "--reset-then-reuse-values" in options:
+        assert (verb, name) == ("upgrade", RELEASE), "there are no values to use again"
+        return
     files = [file for option in ("-f", "--values") for file in options.get(option, []) if file != OWN_VALUES]
     given = [option for file in files for option in ("--values", str(CHECKOUT / file))]
     given += [option for value in options.get("--set", []) for option in ("--set", value)]

@@ -14,7 +14,7 @@ from vmn.adapters.engine_metrics import read_pulse
 from vmn.adapters.programs import MissingError
 from vmn.adapters.signatures import load_signatures
 from vmn.core.cluster.container_log import ContainerLog
-from vmn.core.cluster.lws import API, CONTROLLER, CRD
+from vmn.core.cluster.lws import API, CONTROLLER, CRD, QUEUE
 from vmn.core.cluster.release import INSTANCE, Pod, Release, own_pods
 from vmn.core.cluster.snapshot import Snapshot, labels_of
 from vmn.core.doctor import diagnose as core
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEASES = Read("leases", "coordination.k8s.io/v1", "kube-node-lease")
 LEASE_SECONDS = 12.0
 """Seconds in which a living kubelet renews its lease, even after a failed attempt (it tries every 10 s)."""
+KUEUE_VERSIONS = ("v1beta2", "v1beta1")
+"""Versions of Kueue's API, the newest first; 0.17 serves both."""
 SCALE_SECONDS = 10.0
 """Seconds in which LWS requests the groups of a release that was just scaled; it takes 0.1 (measured)."""
 
@@ -87,7 +89,20 @@ def _read_objects(client: ApiClient, namespace: str, name: str) -> Release:
     """
     now = time()
     snapshot = gather(client, list(_reads(namespace, name)))
-    return Release(_leaderworkerset(snapshot, namespace, name), namespace, snapshot, now)
+    release = Release(_leaderworkerset(snapshot, namespace, name), namespace, snapshot, now)
+    if release.lws is None or QUEUE not in labels_of(release.lws):
+        return release
+    return replace(release, snapshot=_with_workloads(client, snapshot, namespace))
+
+
+def _with_workloads(client: ApiClient, snapshot: Snapshot, namespace: str) -> Snapshot:
+    """Return the snapshot with Kueue's Workloads, which only releases in a queue have."""
+    for version in KUEUE_VERSIONS:
+        queued = gather(client, [Read("workloads", f"kueue.x-k8s.io/{version}", namespace)])
+        if queued.served("workloads"):
+            objects, denied = {**snapshot.objects, **queued.objects}, {**snapshot.denied, **queued.denied}
+            return replace(snapshot, objects=objects, denied=denied)
+    return snapshot
 
 
 def _with_new_leases(client: ApiClient, release: Release) -> Snapshot:

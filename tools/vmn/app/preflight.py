@@ -13,7 +13,7 @@ from vmn.adapters import helm, probe_job
 from vmn.adapters.cluster import AT_ONCE, Read, gather
 from vmn.adapters.dry_run import dry_run
 from vmn.adapters.kubelet import kubelet_configuration
-from vmn.core.cluster.lws import API, CONTROLLER, CRD
+from vmn.core.cluster.lws import API, CONTROLLER, CRD, QUEUE
 from vmn.core.cluster.rendered import RenderedRelease, references
 from vmn.core.cluster.snapshot import Object, Snapshot, labels_of
 from vmn.core.preflight import checks, queues, routes
@@ -121,6 +121,7 @@ def _reads(release: RenderedRelease) -> Iterable[Read]:
         yield Read(plural, "v1", namespace)
     yield Read("networkpolicies", "networking.k8s.io/v1", namespace)
     yield Read("leaderworkersets", API, namespace)
+    yield Read("statefulsets", "apps/v1", namespace, release.lws["metadata"]["name"])
     yield from extension_reads(release)
     for plural in ("podmonitors", "prometheusrules"):
         yield Read(plural, "monitoring.coreos.com/v1", namespace)
@@ -139,7 +140,7 @@ def extension_reads(release: RenderedRelease) -> Iterable[Read]:
         yield Read("deviceclasses", "resource.k8s.io/v1")
         yield Read("resourceclaimtemplates", "resource.k8s.io/v1", namespace)
         yield Read(DOMAINS, "resource.nvidia.com/v1beta1", namespace)
-    if queues.KUEUE in labels_of(release.lws):
+    if QUEUE in labels_of(release.lws):
         yield Read("localqueues", "kueue.x-k8s.io/v1beta1", namespace)
         yield Read("topologies", "kueue.x-k8s.io/v1beta1")
     if queues.uses_volcano(release):

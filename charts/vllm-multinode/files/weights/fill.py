@@ -20,9 +20,9 @@ from folder import (
     DownloadError,
     DownloadSpec,
     gib,
-    give_up,
     is_complete,
     locked,
+    run,
     say,
     torn_files,
     write,
@@ -152,13 +152,14 @@ class Filling:
 def main() -> None:
     """Fill the directory that MULTINODE_WEIGHTS names."""
     spec = DownloadSpec.read()
-    try:
+
+    def fill() -> None:
         with locked(spec):
             if not is_complete(spec):
                 Filling(spec).run()
                 is_complete(spec)
-    except DownloadError as error:
-        give_up(spec, error, note=True)
+
+    run(spec, fill, note=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 MARKER = ".vllm-multinode.json"
 """Written last. It lists all downloaded files."""
@@ -19,6 +19,8 @@ STATUS = ".vllm-multinode.status"
 """Holds one line about the progress, for pods that wait."""
 LOCK = ".vllm-multinode.lock"
 FAILED = "failed: "
+SHORTEST_PAUSE = 5
+"""Seconds between two attempts in the same container."""
 
 
 class DownloadError(Exception):
@@ -38,6 +40,8 @@ class DownloadSpec:
         seconds: time until the download must be complete.
         backoff: seconds from a failure until the container exits.
         tick: seconds between two lines about the progress.
+        stays: try again in the same container after a failure, instead of exiting: for a pod of a group, as
+            LeaderWorkerSet recreates a group in which a container has restarted.
     """
 
     model: str
@@ -48,6 +52,7 @@ class DownloadSpec:
     seconds: float
     backoff: float
     tick: float = 30
+    stays: bool = False
 
     @property
     def name(self) -> str:
@@ -186,20 +191,33 @@ def wait_for(spec: DownloadSpec, over: Callable[[], bool], why: str) -> None:
         time.sleep(min(5, spec.tick))
 
 
-def give_up(spec: DownloadSpec, problem: DownloadError, *, note: bool) -> NoReturn:
-    """Log what is wrong, and exit after a pause, as Kubernetes restarts the container at once.
+def run(spec: DownloadSpec, work: Callable[[], object], *, note: bool) -> None:
+    """Do the work. After a failure, log what is wrong, pause, and try again or exit, as ``spec.stays`` says.
 
     Args:
         spec: what to download.
-        problem: what is wrong.
-        note: also store it for the pods that wait.
+        work: what to do; it raises a DownloadError if it fails.
+        note: also store a failure for the pods that wait.
     """
-    if note and spec.path.is_dir():
+    while True:
         try:
-            write(spec.path / STATUS, f"{FAILED}{problem}")
-        except OSError as error:
-            say(f"the reason can't be stored on the volume: {error.strerror}")
-    say(f"error: {problem}")
-    say(f"the container ends in {spec.backoff:.0f} s (startup.backoffSeconds), and is restarted later")
-    time.sleep(spec.backoff)
-    sys.exit(1)
+            work()
+            return
+        except DownloadError as error:
+            if note and spec.path.is_dir():
+                _store(spec, error)
+            say(f"error: {error}")
+        if not spec.stays:
+            say(f"the container ends in {spec.backoff:.0f} s (startup.backoffSeconds), and is restarted later")
+            time.sleep(spec.backoff)
+            sys.exit(1)
+        pause = max(spec.backoff, SHORTEST_PAUSE)
+        say(f"the next attempt starts in {pause:.0f} s; a corrected Secret is read after you delete the pod")
+        time.sleep(pause)
+
+
+def _store(spec: DownloadSpec, problem: DownloadError) -> None:
+    try:
+        write(spec.path / STATUS, f"{FAILED}{problem}")
+    except OSError as error:
+        say(f"the reason can't be stored on the volume: {error.strerror}")

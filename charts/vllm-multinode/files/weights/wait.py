@@ -5,16 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 
-from folder import DownloadError, DownloadSpec, give_up, is_complete, wait_for
+from folder import DownloadSpec, is_complete, run, wait_for
 
 
 def main() -> None:
     """Wait until the directory that MULTINODE_WEIGHTS names is complete."""
     spec = DownloadSpec.read()
-    try:
-        wait_for(spec, lambda: is_complete(spec), "the download's Job fills it")
-    except DownloadError as error:
-        give_up(spec, error, note=False)
+    run(spec, lambda: wait_for(spec, lambda: is_complete(spec), "the download's Job fills it"), note=False)
 
 
 if __name__ == "__main__":

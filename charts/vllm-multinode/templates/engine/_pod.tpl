@@ -49,7 +49,7 @@ spec:
     {{- toYaml . | nindent 4 }}
     {{- end }}
     {{- if $values.weights.download.enabled }}
-    {{- include "vllm-multinode.weightsContainer" (dict "root" $root "script" (ternary "fill" "wait" (eq $values.weights.volume.type "hostPath"))) | nindent 4 }}
+    {{- include "vllm-multinode.weightsContainer" (dict "root" $root "stays" true "script" (ternary "fill" "wait" (eq $values.weights.volume.type "hostPath"))) | nindent 4 }}
     {{- end }}
   {{- end }}
   containers:

@@ -20,6 +20,15 @@ Returns: JSON, a list of problems.
       "why" (printf "has %d characters, but LeaderWorkerSet's labels allow only 45" (len $name))
       "fix" "Use a shorter name, or set fullnameOverride.") -}}
 {{- end -}}
+{{- if and .Values.scheduling.queueName (le (len $name) 45) -}}
+{{- $groups := ternary .Values.autoscaling.maxReplicas .Values.group.replicas (not (empty .Values.autoscaling.type)) | default 100 -}}
+{{- $most := sub 40 (len (sub $groups 1 | toString)) | int -}}
+{{- if and (gt (len $name) $most) (not (include "vllm-multinode.installed" . | fromJson)) -}}
+{{- $problems = append $problems (dict "key" $key "got" $name
+      "why" (printf "has %d characters, but with scheduling.queueName and up to %v groups only %d are safe: Kueue 0.17 and older labels pods with leaderworkerset-NAME-GROUP-HASH, and never admits them when that is too long for a label" (len $name) $groups $most)
+      "fix" "Use a shorter name, or set fullnameOverride.") -}}
+{{- end -}}
+{{- end -}}
 {{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $name) -}}
 {{- $problems = append $problems (dict "key" $key "got" $name
       "why" "is not a DNS label, which the group's headless Service requires"

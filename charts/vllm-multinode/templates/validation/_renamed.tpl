@@ -21,6 +21,9 @@ Returns: JSON, a list of problems.
 {{- $why = printf "was renamed to %s" . -}}
 {{- $fix = $entry.how | default (printf "Set %s: %s." . (toRawJson $got)) -}}
 {{- end -}}
+{{- if $.Release.IsUpgrade -}}
+{{- $fix = printf "%s If your values don't have it, use --reset-then-reuse-values instead of --reuse-values, which keeps the defaults of the old chart." $fix -}}
+{{- end -}}
 {{- $problems = append $problems (dict "key" $old "got" $got "why" $why "fix" $fix) -}}
 {{- end -}}
 {{- end -}}

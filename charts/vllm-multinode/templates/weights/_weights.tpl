@@ -68,7 +68,8 @@ Returns: YAML, a list, or nothing.
 {{/*
 The container that fills the volume, or waits until it is full. It runs vLLM's image as vLLM's user, but never has
 capabilities, even where vLLM has some.
-Usage: include "vllm-multinode.weightsContainer" (dict "root" $ "script" "fill") | nindent 8
+In a pod of a group, it stays after a failure, as LeaderWorkerSet recreates a group for a restart of any container.
+Usage: include "vllm-multinode.weightsContainer" (dict "root" $ "script" "fill" "stays" true) | nindent 8
 Returns: YAML, a list with one item.
 */}}
 {{- define "vllm-multinode.weightsContainer" -}}
@@ -78,6 +79,9 @@ Returns: YAML, a list with one item.
       "model" $values.model.name "revision" ($values.model.revision | default "main")
       "path" (include "vllm-multinode.weightsModel" .root) "exclude" $download.exclude "hashes" $download.verifyHashes
       "seconds" $download.timeoutSeconds "backoff" $values.startup.backoffSeconds -}}
+{{- if .stays -}}
+{{- $_ := set $specification "stays" true -}}
+{{- end -}}
 - name: weights
   image: {{ include "vllm-multinode.image" .root }}
   imagePullPolicy: {{ $values.image.pullPolicy }}

@@ -21,6 +21,7 @@ class Event:
         first: when the event was first seen, in seconds since 1970.
         last: when the event was last seen.
         count: how often the event was seen.
+        field: the part of the object that it is about, such as ``spec.initContainers{prepare}``.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Event:
     first: float | None
     last: float | None
     count: int
+    field: str = ""
 
 
 def read_event(item: Object) -> Event:
@@ -47,4 +49,5 @@ def read_event(item: Object) -> Event:
         first=seconds(item.get("firstTimestamp")) or once,
         last=last,
         count=int(series.get("count") or item.get("count") or 1),
+        field=str(about.get("fieldPath", "")),
     )

@@ -226,8 +226,11 @@ class Release:
 
     @property
     def controller_caught_up(self) -> bool:
-        """Whether LWS has requested a leader for each group that should exist."""
-        return self.requested_leaders is None or self.requested_leaders >= self.desired_groups
+        """Whether LWS has seen the last change, and has requested a leader for each group that should exist."""
+        asked = self.requested_leaders is None or self.requested_leaders >= self.desired_groups
+        generation = (self.lws or {}).get("metadata", {}).get("generation", 0)
+        observed = ((self.lws or {}).get("status") or {}).get("observedGeneration", generation)
+        return asked and bool(observed >= generation)
 
     def is_scaled_away(self, group: Group) -> bool:
         """Return whether the release was scaled down below a group, whose pods may exist for a moment longer.

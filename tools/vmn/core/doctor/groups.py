@@ -8,8 +8,11 @@ from dataclasses import replace
 from vmn.core.cluster.lws import CONTROLLER, CRD, NAME, OLDEST, REVISION
 from vmn.core.cluster.release import Group, Pod, Release
 from vmn.core.cluster.snapshot import Object, labels_of
+from vmn.core.doctor.changes import change_sources
+from vmn.core.doctor.early_restarts import early_restarts, waits_for_others
 from vmn.core.doctor.events import recreations
 from vmn.core.doctor.evidence import Observation
+from vmn.core.doctor.queues import queue_sources
 
 GRACE_SECONDS = 15.0
 """Seconds that controllers get before what they have not created counts as missing."""
@@ -20,6 +23,8 @@ LOOP = 3
 SILENCE_SECONDS = 300.0
 """Seconds without a line of any pod after which a start counts as stuck; compiling kernels was quiet for 199 s
 (measured)."""
+AWAY = "controller-unavailable"
+"""Kind of the observation that LWS's controller has no available pod."""
 DNS_SERVICE = "kube-dns"
 """Name of the Service that pods ask, even where CoreDNS answers."""
 
@@ -28,10 +33,12 @@ def group_sources(release: Release, group: Group) -> Iterator[Observation]:
     """Yield the observations about one group; nothing is missing from a group that was scaled away."""
     if release.is_scaled_away(group):
         return
-    away = any(item.kind == "controller-unavailable" for item in _controller(release))
+    away = any(item.kind == AWAY for item in _controller(release))
     for item in (*_missing(release, group), *_restarts(release, group)):
         yield _without_controller(item) if away else item
+    yield from early_restarts(release, group)
     yield from _placed_in_part(release, group)
+    yield from queue_sources(release, group)
     yield from _hangs(release, group)
 
 
@@ -136,7 +143,7 @@ def _restarts(release: Release, group: Group) -> Iterator[Observation]:
     for pod in group.pods:
         since = pod.running_since or 0.0
         stays = pod.restarts and pod.deletion_deadline is None and release.now - since > GRACE_SECONDS
-        if stays and newest < (pod.created_at or 0.0) and len(group.pods) > 1:
+        if stays and newest < (pod.created_at or 0.0) and len(group.pods) > 1 and not waits_for_others(group):
             text = f"a container of {pod.name} restarted, and the group was not recreated"
             yield _about(release, group, "restarted-in-place", text, at=since, pod=pod.name)
 
@@ -174,7 +181,9 @@ def last_line(release: Release, pod: Pod) -> float | None:
 def cluster_sources(release: Release) -> Iterator[Observation]:
     """Yield the observations about the cluster."""
     snapshot = release.snapshot
-    yield from _controller(release)
+    controller = list(_controller(release))
+    yield from controller
+    yield from change_sources(release, controller_away=any(item.kind == AWAY for item in controller))
     yield from _services(release)
     yield from _settings(release)
     if "customresourcedefinitions" in snapshot.objects and not snapshot.named("customresourcedefinitions", CRD):
@@ -201,7 +210,7 @@ def _controller(release: Release) -> Iterator[Observation]:
     for item in found:
         if not item.get("status", {}).get("availableReplicas"):
             text = f"{CONTROLLER} in {item['metadata'].get('namespace')} has no available pod"
-            yield _cluster("controller-unavailable", text)
+            yield _cluster(AWAY, text)
     if not found and "deployments" in release.snapshot.objects:
         yield _cluster("controller-missing", f"there is no Deployment {CONTROLLER}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.cluster.claim_templates import differences
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, Snapshot, annotations_of
 from vmn.core.preflight.result import CheckResult, failed, passed, skipped
@@ -88,3 +89,30 @@ def _claim(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResu
 def _waits_for_consumer(claim: Object, snapshot: Snapshot) -> bool:
     found = snapshot.named("storageclasses", _class_of(claim) or "")
     return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
+
+
+def unchanged(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that an upgrade keeps the claims that LeaderWorkerSet creates: it accepts other ones, and then stops.
+
+    Its StatefulSet has the claims that count. The LeaderWorkerSet may already ask for other ones.
+    """
+    name = release.lws["metadata"]["name"]
+    existing = snapshot.named("statefulsets", name) or snapshot.named("leaderworkersets", name)
+    if existing is None:
+        yield skipped("cache-claims", "the release is not installed yet")
+        return
+    template = release.lws["spec"]["leaderWorkerTemplate"]
+    spec = existing["spec"]
+    had = (spec.get("leaderWorkerTemplate") or spec).get("volumeClaimTemplates")
+    if changes := differences(had, template.get("volumeClaimTemplates")):
+        text = (
+            f"{'; '.join(changes)}. The claims of a StatefulSet can't be changed: LeaderWorkerSet accepts the upgrade, "
+            "and then applies neither this change nor any later one"
+        )
+        fix = (
+            "Keep cache.type, cache.size, and cache.storageClassName as they are, or uninstall the release, delete its "
+            "claims, and install it again."
+        )
+        yield failed("cache-claims", text, fix)
+    else:
+        yield passed("cache-claims", "the upgrade keeps the claims that LeaderWorkerSet creates")

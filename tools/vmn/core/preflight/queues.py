@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmn.core.cluster.lws import QUEUE
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Snapshot, annotations_of, condition_of, labels_of
 from vmn.core.preflight.result import CheckResult, failed, passed, skipped
 
-KUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "scheduling.volcano.sh/queue-name"
 TOPOLOGIES = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
 
 
 def kueue(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
     """Check that the release's queue exists and admits workloads."""
-    name = labels_of(release.lws).get(KUEUE)
+    name = labels_of(release.lws).get(QUEUE)
     if not name:
         yield skipped("queue", "the release uses no queue")
     elif not snapshot.served("localqueues"):
         yield failed("queue", "Kueue is not installed on the cluster", "Install Kueue, or unset scheduling.queueName.")
     elif "localqueues" in snapshot.objects:
         yield _local_queue(name, release, snapshot)
+
+
+def group_size(release: RenderedRelease, snapshot: Snapshot) -> Iterator[CheckResult]:
+    """Check that an upgrade keeps the number of pods of groups that Kueue manages.
+
+    Kueue 0.17 keeps their Workloads as they are, so that it never admits the pods; newer versions refuse the change
+    (kueue#13279). The label of the installed LeaderWorkerSet counts: Kueue sets it itself for a default LocalQueue.
+    """
+    installed = snapshot.named("leaderworkersets", release.lws["metadata"]["name"])
+    name = labels_of(installed).get(QUEUE) if installed else None
+    if installed is None or not name:
+        yield skipped("queue-size", "no group of the release is in a queue of Kueue")
+        return
+    size = int(installed["spec"]["leaderWorkerTemplate"].get("size", 1))
+    if size == release.size:
+        yield passed("queue-size", f"the groups in queue {name} keep their {size} pods")
+    else:
+        text = (
+            f"the groups in queue {name} have {size} pods, and the release asks for {release.size}: Kueue 0.17 would "
+            "never admit them, and newer versions refuse the change"
+        )
+        fix = f"Set group.nodes to {size}, or uninstall the release and install it again."
+        yield failed("queue-size", text, fix)
 
 
 def _local_queue(name: str, release: RenderedRelease, snapshot: Snapshot) -> CheckResult:

@@ -96,7 +96,7 @@ def _metrics_api(autoscaler: Object, snapshot: Snapshot) -> CheckResult:
     available = [
         item for item in snapshot.all("apiservices") if condition_of(item, "Available").get("status") == "True"
     ]
-    missing = sorted(wanted - {item["spec"]["group"] for item in available})
+    missing = sorted(wanted - {item["spec"].get("group") for item in available})
     if missing:
         fix = (
             "Install prometheus-adapter with rules for vLLM's metrics (docs/scaling.md), or use autoscaling.type keda."
