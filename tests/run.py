@@ -86,7 +86,7 @@ def is_shell(file: Path) -> bool:
 
 def yaml_directories() -> list[str]:
     """Return the plain YAML files and directories that are there (templates are not plain YAML)."""
-    names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
+    names = ["ct.yaml", ".github", "examples", "values", "tests/cases", "tests/cluster"]
     names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "files/renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
 

@@ -64,6 +64,8 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
     },
     "helm3": ("helm3", "helm"),
     "controller-gen": ("prometheus-operator", "controller-gen"),
+    "argocd-health": ("argocd", "argocd-health"),
+    "flux-health": ("flux", "flux-health"),
     **{name: (name, name) for name in ("actionlint", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")},
 }
 """Program -> the module that builds it, and the name that ``go build`` gives the file."""
@@ -72,9 +74,12 @@ COMPILER = ("-l", "-dwarf=false")
 """Go's compiler neither inlines nor writes debug information, which halves its time; programs do the same, slower."""
 
 _SOURCES: Mapping[str, tuple[str, str]] = {
+    "argocd": ("argocd", "github.com/argoproj/argo-cd/v3"),
     "coredns": ("platform", "github.com/coredns/coredns"),
     "ct": ("ct", "github.com/helm/chart-testing/v3"),
+    "flux": ("flux", "github.com/fluxcd/pkg/runtime"),
     "helm": ("platform", "helm.sh/helm/v4"),
+    "kstatus": ("flux", "github.com/fluxcd/cli-utils"),
     "kubernetes": ("kubernetes", "k8s.io/kubernetes"),
     "kueue": ("kueue", "sigs.k8s.io/kueue"),
     "kwok": ("kubernetes", "sigs.k8s.io/kwok"),
