@@ -66,7 +66,12 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
     "controller-gen": ("prometheus-operator", "controller-gen"),
     "argocd-health": ("argocd", "argocd-health"),
     "flux-health": ("flux", "flux-health"),
-    **{name: (name, name) for name in ("actionlint", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")},
+    "openpgp-key": ("publishing", "openpgp-key"),
+    "registry": ("publishing", "registry"),
+    **{
+        name: (name, name)
+        for name in ("actionlint", "cosign", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")
+    },
 }
 """Program -> the module that builds it, and the name that ``go build`` gives the file."""
 
@@ -76,12 +81,14 @@ COMPILER = ("-l", "-dwarf=false")
 _SOURCES: Mapping[str, tuple[str, str]] = {
     "argocd": ("argocd", "github.com/argoproj/argo-cd/v3"),
     "coredns": ("platform", "github.com/coredns/coredns"),
+    "cosign": ("cosign", "github.com/sigstore/cosign/v3"),
     "ct": ("ct", "github.com/helm/chart-testing/v3"),
     "flux": ("flux", "github.com/fluxcd/pkg/runtime"),
     "helm": ("platform", "helm.sh/helm/v4"),
     "kstatus": ("flux", "github.com/fluxcd/cli-utils"),
     "kubernetes": ("kubernetes", "k8s.io/kubernetes"),
     "kueue": ("kueue", "sigs.k8s.io/kueue"),
+    "registry": ("publishing", "github.com/distribution/distribution/v3"),
     "kwok": ("kubernetes", "sigs.k8s.io/kwok"),
     "lws": ("kubernetes", "sigs.k8s.io/lws"),
 }
