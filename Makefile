@@ -82,5 +82,5 @@ release-check: ## say what keeps this tree from being released; TAG=v1.2.3 for a
 	@$(PY) -m publishing check $(if $(TAG),--tag "$(TAG)")
 
 release-upload: ## push and sign the chart of build/release: make release-upload TO=ghcr.io/example/charts
-	@test -n "$(TO)" || { echo 'make release-upload TO=<host and folder of a registry>' >&2; exit 2; }
+	@test -n "$(TO)" || { echo 'make release-upload TO=<host and path of a registry>' >&2; exit 2; }
 	@$(PY) -m publishing upload build/release --to "$(TO)"

@@ -15,7 +15,7 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from kit.cluster import Done, run
+from kit.cluster import run
 from kit.paths import CHART, CHECKOUT
 from kit.published import PLAIN, Keys, environment, new_keys, registry, verify
 from kit.render import helm_program
@@ -23,6 +23,7 @@ from localcluster.programs import program
 from publishing.changelog import KINDS, section_of
 from publishing.chart import NAME, bill_of_materials, chart_images, metadata, package
 from publishing.registry import Pushed, push, sign
+from vmn.adapters.programs import Done
 from vmn.app.images import images
 
 pytestmark = pytest.mark.slow
@@ -50,22 +51,22 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def published(variables: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """Publish the chart as the release workflow does, with a key in place of the workflow's identity."""
-    folder = tmp_path_factory.mktemp("published")
-    keys = new_keys(folder / "keys")
+    directory = tmp_path_factory.mktemp("published")
+    keys = new_keys(directory / "keys")
     section = section_of((CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8"), VERSION)
-    archive = package(CHART, section, folder, keys.openpgp)
-    bill = folder / "chart.cdx.json"
+    archive = package(CHART, section, directory, keys.openpgp)
+    bill = directory / "chart.cdx.json"
     bill.write_text(bill_of_materials(CHART), encoding="utf-8")
-    with registry(folder) as there:
+    with registry(directory) as there:
         pushed = push(archive, there)
         sign(pushed, there, keys.cosign, bill)
         yield Published(archive, pushed, keys)
 
 
-def pull(published: Published, folder: Path, *options: str, suffix: str = "", check: bool = True) -> Done:
+def pull(published: Published, directory: Path, *options: str, suffix: str = "", check: bool = True) -> Done:
     """Pull the chart, by its tag or its digest."""
     address = f"oci://{published.pushed.reference}{suffix}"
-    return run(str(helm_program()), "pull", address, PLAIN, "--destination", str(folder), *options, check=check)
+    return run(str(helm_program()), "pull", address, PLAIN, "--destination", str(directory), *options, check=check)
 
 
 @pytest.mark.parametrize("by", ["version", "digest"])

@@ -12,11 +12,12 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from kit.cluster import Done, run
+from kit.cluster import run
 from kit.paths import CHECKOUT
 from kit.published import chart_version
 from kit.render import helm_program
 from publishing.python import bill_of_materials, distributions, installed
+from vmn.adapters.programs import Done
 
 pytestmark = pytest.mark.slow
 LIMIT = 60

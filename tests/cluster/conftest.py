@@ -23,9 +23,9 @@ NODES = 4
 
 @pytest.fixture(scope="session")
 def client_files() -> Iterator[Path]:
-    """Have the files of pytest-helm-charts' client in a private folder."""
-    with private_client_files() as folder:
-        yield folder
+    """Have the files of pytest-helm-charts' client in a private directory."""
+    with private_client_files() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="module")

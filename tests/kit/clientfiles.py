@@ -1,4 +1,4 @@
-"""The files of pytest-helm-charts' Kubernetes client: in a private folder, and gone at the end."""
+"""The files of pytest-helm-charts' Kubernetes client: in a private directory, and gone at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ which stay (``BytesOrFile.filename`` in pykube/config.py)."""
 
 @contextmanager
 def private_client_files() -> Iterator[Path]:
-    """Have the client write into a folder that only this user may enter, and remove it at the end.
+    """Have the client write into a directory that only this user may enter, and remove it at the end.
 
     Raises:
-        AssertionError: the client wrote into the machine's folder for temporary files after all.
+        AssertionError: the client wrote into the machine's directory for temporary files after all.
     """
     before = left_behind()
     standard = config.tempfile
@@ -34,5 +34,5 @@ def private_client_files() -> Iterator[Path]:
 
 
 def left_behind() -> set[Path]:
-    """Return the client's files in the machine's folder for temporary files."""
+    """Return the client's files in the machine's directory for temporary files."""
     return set(Path(tempfile.gettempdir()).glob(PATTERN))

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.cluster import Done, background, run
+from kit.cluster import background, run
 from kit.paths import CHART
 from kit.render import helm_program
 from localcluster.programs import program
 from publishing.chart import SigningKey, metadata
 from publishing.registry import Registry
+from vmn.adapters.programs import Done
 
 PLAIN = "--plain-http"
 """Helm's option for a registry without TLS."""
@@ -37,23 +38,23 @@ class Keys:
     cosign_public: Path
 
 
-def new_keys(folder: Path, name: str = "release") -> Keys:
-    """Make keys in a folder, which is created.
+def new_keys(directory: Path, name: str = "release") -> Keys:
+    """Make keys in a directory, which is created.
 
     Raises:
         ProgramFailed: a program fails.
     """
-    folder.mkdir()
-    run(str(program("openpgp-key")), name, str(folder))
-    prefix = folder / "cosign"
+    directory.mkdir()
+    run(str(program("openpgp-key")), name, str(directory))
+    prefix = directory / "cosign"
     run("env", "COSIGN_PASSWORD=", str(program("cosign")), "generate-key-pair", f"--output-key-prefix={prefix}")
-    key = SigningKey(name, folder / "secret.gpg")
-    return Keys(key, folder / "public.gpg", prefix.with_suffix(".key"), prefix.with_suffix(".pub"))
+    key = SigningKey(name, directory / "secret.gpg")
+    return Keys(key, directory / "public.gpg", prefix.with_suffix(".key"), prefix.with_suffix(".pub"))
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[Registry]:
-    """Serve an empty registry on the loopback interface, with its files in a folder.
+def registry(directory: Path) -> Iterator[Registry]:
+    """Serve an empty registry on the loopback interface, with its files in a directory.
 
     Raises:
         ProgramFailed: it does not come up.
@@ -61,23 +62,23 @@ def registry(folder: Path) -> Iterator[Registry]:
     config = {
         "version": 0.1,
         "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
         "http": {"addr": "127.0.0.1:0", "secret": "for one test"},
     }
-    file = folder / "registry.yaml"
+    file = directory / "registry.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
     with background(str(program("registry")), str(file), ready=r"listening on (127\.0\.0\.1:\d+)") as found:
         yield Registry(f"{found[1]}/charts", plain_http=True)
 
 
-def environment(folder: Path) -> Mapping[str, str]:
+def environment(directory: Path) -> Mapping[str, str]:
     """Return variables with which Helm and cosign find each other, and nothing of the user's registries."""
     programs = os.pathsep.join(str(file.parent) for file in (helm_program(), program("cosign")))
     return {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "COSIGN_PASSWORD": "",
-        "DOCKER_CONFIG": str(folder),
-        "HELM_REGISTRY_CONFIG": str(folder / "helm-registries.json"),
+        "DOCKER_CONFIG": str(directory),
+        "HELM_REGISTRY_CONFIG": str(directory / "helm-registries.json"),
     }
 
 

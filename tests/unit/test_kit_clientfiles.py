@@ -17,11 +17,11 @@ SECRET = b"not a key, only the test's"
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder for temporary files of this test."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+    """Return the directory for temporary files of this test."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def client(tmp_path: Path) -> KubeConfig:
 def test_key_is_written_where_only_this_user_may_look_and_is_gone_afterwards(
     temporary: Path, client: KubeConfig
 ) -> None:
-    with private_client_files() as folder:
+    with private_client_files() as directory:
         key = Path(client.user["client-key"].filename())
         assert key.read_bytes() == SECRET
-        assert key.parent == folder
-        assert folder.stat().st_mode & 0o777 == 0o700
-    assert not folder.exists()
+        assert key.parent == directory
+        assert directory.stat().st_mode & 0o777 == 0o700
+    assert not directory.exists()
     assert list(temporary.iterdir()) == []
 
 

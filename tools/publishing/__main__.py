@@ -13,7 +13,7 @@ from publishing.chart import NAME, SigningKey
 from publishing.registry import Registry, push, sign
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -32,7 +32,7 @@ def check(tag: str | None) -> None:
 
 
 @main.command()
-@click.option("--out", type=FOLDER, required=True, help="New folder for the files.")
+@click.option("--out", type=DIRECTORY, required=True, help="New directory for the files.")
 @click.option("--key", help="Part of the name of the OpenPGP key that signs the chart's archive.")
 @click.option("--keyring", type=FILE, help="File with that key.")
 def build(out: Path, key: str | None, keyring: Path | None) -> None:
@@ -44,13 +44,13 @@ def build(out: Path, key: str | None, keyring: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--to", "address", required=True, help="Host and folder of the registry, such as ghcr.io/example/charts.")
+@click.argument("directory", type=DIRECTORY)
+@click.option("--to", "address", required=True, help="Host and path of the registry, such as ghcr.io/example/charts.")
 @click.option("--plain-http", is_flag=True, help="The registry has no TLS.")
 @click.option("--cosign-key", type=FILE, help="Private key of cosign.  [default: the identity of the workflow]")
-def upload(folder: Path, address: str, plain_http: bool, cosign_key: Path | None) -> None:
-    """Push the chart of a FOLDER that `build` wrote to an OCI registry, sign it, and print its reference."""
-    (archive,) = folder.glob(f"{NAME}-*.tgz")
+def upload(directory: Path, address: str, plain_http: bool, cosign_key: Path | None) -> None:
+    """Push the chart of a DIRECTORY that `build` wrote to an OCI registry, sign it, and print its reference."""
+    (archive,) = directory.glob(f"{NAME}-*.tgz")
     registry = Registry(address, plain_http)
     try:
         pushed = push(archive, registry)

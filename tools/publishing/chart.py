@@ -54,9 +54,9 @@ def package(chart: Path, section: Section, out: Path, key: SigningKey | None = N
     """Write the chart's archive, and beside it ``.prov`` where there is a key.
 
     Args:
-        chart: folder of the chart.
+        chart: directory of the chart.
         section: the changes of its version.
-        out: folder for the archive.
+        out: directory for the archive.
         key: the key to sign it with.
 
     Returns:
@@ -66,8 +66,8 @@ def package(chart: Path, section: Section, out: Path, key: SigningKey | None = N
         subprocess.CalledProcessError: Helm fails.
         MissingError: Helm is not on PATH.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        staged = Path(folder) / NAME
+    with tempfile.TemporaryDirectory() as directory:
+        staged = Path(directory) / NAME
         shutil.copytree(chart, staged)
         content = metadata(chart)
         content["annotations"] = {**content["annotations"], **release_annotations(section, chart_images(chart))}

@@ -11,7 +11,7 @@ LIMIT = 600
 
 
 def distributions(checkout: Path, out: Path) -> list[Path]:
-    """Write the source archive, and the wheel that is built from it, to a folder.
+    """Write the source archive, and the wheel that is built from it, to a directory.
 
     Raises:
         subprocess.CalledProcessError: the build fails.
@@ -22,14 +22,14 @@ def distributions(checkout: Path, out: Path) -> list[Path]:
     return sorted(out.iterdir())
 
 
-def installed(distribution: Path, folder: Path) -> Path:
+def installed(distribution: Path, directory: Path) -> Path:
     """Install a wheel or source archive into an environment that is empty otherwise, even of pip; return its Python.
 
     Raises:
         subprocess.CalledProcessError: pip fails.
     """
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=LIMIT)
-    python = folder / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True, timeout=LIMIT)
+    python = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, str(distribution)], check=True, timeout=LIMIT)
     return python

@@ -19,7 +19,7 @@ class Registry:
     """Where charts are pushed to.
 
     Attributes:
-        address: host and folder, such as ``ghcr.io/example/charts``.
+        address: host and path, such as ``ghcr.io/example/charts``.
         plain_http: whether the registry has no TLS, such as one on this machine.
     """
 
@@ -32,7 +32,7 @@ class Pushed:
     """A chart in a registry.
 
     Attributes:
-        reference: host, folder, and name of the chart.
+        reference: host, path, and name of the chart.
         digest: of its manifest, with ``sha256:``.
     """
 

@@ -1,4 +1,4 @@
-"""Everything that one tag publishes, in one folder, and whether the tree is ready for the tag."""
+"""Everything that one tag publishes, in one directory, and whether the tree is ready for the tag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / chart.NAME
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
 NAMING = ("README.md", "docs", "examples")
-"""Files and folders that tell a reader to install a version of the chart."""
+"""Files and directories that tell a reader to install a version of the chart."""
 INSTALLED = re.compile(r"(?:--version |targetRevision: |tag: |vllm-multinode==)(\d+\.\d+\.\d+)\b")
 
 
@@ -56,15 +56,15 @@ def _other_versions(checkout: Path, version: str) -> Iterator[str]:
 
 
 def build(out: Path, key: SigningKey | None = None) -> list[Path]:
-    """Write all files of a release to a new folder, and their checksums.
+    """Write all files of a release to a new directory, and their checksums.
 
     Args:
-        out: the folder.
+        out: the directory.
         key: the key to sign the chart's archive with.
 
     Raises:
         ChangelogError: the changelog is not in the form, or lacks the version.
-        FileExistsError: the folder is there.
+        FileExistsError: the directory is there.
         subprocess.CalledProcessError: a program fails.
     """
     out.mkdir(parents=True)
@@ -74,8 +74,8 @@ def build(out: Path, key: SigningKey | None = None) -> list[Path]:
     distributions = python.distributions(CHECKOUT, out / "python")
     (wheel,) = [file for file in distributions if file.suffix == ".whl"]
     bill = out / f"vmn-{section.version}.cdx.json"
-    with tempfile.TemporaryDirectory() as folder:
-        environment = python.installed(wheel, Path(folder) / "venv")
+    with tempfile.TemporaryDirectory() as directory:
+        environment = python.installed(wheel, Path(directory) / "venv")
         bill.write_text(python.bill_of_materials(environment, CHECKOUT / "pyproject.toml"), encoding="utf-8")
     (out / "notes.md").write_text(notes(section), encoding="utf-8")
     files = sorted(file for file in out.rglob("*") if file.is_file())

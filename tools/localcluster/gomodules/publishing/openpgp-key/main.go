@@ -1,4 +1,4 @@
-// Openpgp-key makes a key for tests of signed charts, without a password. Usage: openpgp-key NAME FOLDER. It writes
+// Openpgp-key makes a key for tests of signed charts, without a password. Usage: openpgp-key NAME DIRECTORY. It writes
 // secret.gpg and public.gpg, in the binary form that Helm reads.
 package main
 
@@ -20,7 +20,7 @@ func main() {
 
 func run() error {
 	if len(os.Args) != 3 {
-		return fmt.Errorf("usage: openpgp-key NAME FOLDER")
+		return fmt.Errorf("usage: openpgp-key NAME DIRECTORY")
 	}
 	key, err := openpgp.NewEntity(os.Args[1], "", os.Args[1]+"@example.com", nil)
 	if err != nil {
