@@ -52,7 +52,8 @@ def test_annotation_is_plain_text_and_notes_are_markdown() -> None:
         {"kind": "added", "description": "Guides say more."},
         {"kind": "security", "description": "Restarts pods. A fix."},
     ]
-    assert notes(section).startswith("### Added\n\n- [Guides](docs/README.md) say `more`.\n\n### Security\n")
+    expected = "### Added\n\n- [Guides](https://example.com/docs/README.md) say `more`.\n\n### Security\n"
+    assert notes(section, "https://example.com").startswith(expected)
 
 
 def test_annotations_tell_of_security_updates_only_when_there_are_some() -> None:

@@ -11,6 +11,7 @@ KINDS = ("added", "changed", "deprecated", "removed", "fixed", "security")
 UNRELEASED = "unreleased"
 _HEADING = re.compile(r"## (\d+\.\d+\.\d+), (unreleased|\d{4}-\d\d-\d\d)")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+_RELATIVE = re.compile(r"\]\((?!\w+:)")
 
 
 class ChangelogError(Exception):
@@ -102,10 +103,15 @@ def annotation(section: Section) -> list[Mapping[str, str]]:
     return [{"kind": change.kind, "description": change.plain} for change in section.changes]
 
 
-def notes(section: Section) -> str:
-    """Return the changes of a version as Markdown, without its heading."""
+def notes(section: Section, base: str) -> str:
+    """Return the changes of a version as Markdown, without its heading.
+
+    Args:
+        section: the version.
+        base: address in front of links that are relative in the changelog.
+    """
     lines: list[str] = []
     for kind in KINDS:
         entries = [f"- {change.text}" for change in section.changes if change.kind == kind]
         lines += [f"### {kind.capitalize()}", "", *entries, ""] if entries else []
-    return "\n".join(lines)
+    return _RELATIVE.sub(f"]({base}/", "\n".join(lines))

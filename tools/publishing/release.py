@@ -16,6 +16,7 @@ from vmn import __version__
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CHART = CHECKOUT / "charts" / chart.NAME
 CHANGELOG = CHECKOUT / "CHANGELOG.md"
+REPOSITORY = "https://github.com/vllm-multinode/vllm-multinode"
 NAMING = ("README.md", "docs", "examples")
 """Files and directories that tell a reader to install a version of the chart."""
 INSTALLED = re.compile(r"(?:--version |targetRevision: |tag: |vllm-multinode==)(\d+\.\d+\.\d+)\b")
@@ -77,7 +78,7 @@ def build(out: Path, key: SigningKey | None = None) -> list[Path]:
     with tempfile.TemporaryDirectory() as directory:
         environment = python.installed(wheel, Path(directory) / "venv")
         bill.write_text(python.bill_of_materials(environment, CHECKOUT / "pyproject.toml"), encoding="utf-8")
-    (out / "notes.md").write_text(notes(section), encoding="utf-8")
+    (out / "notes.md").write_text(notes(section, f"{REPOSITORY}/blob/v{section.version}"), encoding="utf-8")
     files = sorted(file for file in out.rglob("*") if file.is_file())
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(out)}\n" for file in files]
     (out / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
