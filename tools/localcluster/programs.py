@@ -38,6 +38,9 @@ CLUSTER = ("kubernetes", "platform")
 TITLES: Mapping[str, tuple[str, float]] = {
     "kubernetes": ("Kubernetes and kwok", 150),
     "platform": ("containerd and Helm", 90),
+    "argocd": ("Argo CD's health rules", 75),
+    "flux": ("Flux's health rules", 30),
+    "publishing": ("an OCI registry", 20),
 }
 """Module -> what its step is called, and the seconds that it takes on two cores; others have their own name."""
 
