@@ -12,7 +12,7 @@ TIERS = $(PY) tests/run.py
 CODE = tools tests benchmarks charts
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
-	test test-fast test-cluster test-engine test-faults lock package previous upgrading
+	test test-fast test-cluster test-engine test-faults lock release release-check release-upload previous upgrading
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -75,6 +75,12 @@ upgrading: ## write tests/upgrade/changes.md: the fields that change since the p
 lock: ## write requirements/*.lock from pyproject.toml
 	@$(PY) tools/lock.py
 
-package: ## build the chart's archive and vmn's wheel under build/
-	@$(PY) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir build . && \
-	eval "$$($(MAKE) -s env)" && helm package charts/vllm-multinode --destination build
+release: ## build what a tag publishes: chart, packages, bills of materials and notes, under build/release
+	@eval "$$($(MAKE) -s env)" && rm -rf build/release && $(PY) -m publishing build --out build/release
+
+release-check: ## say what keeps this tree from being released; TAG=v1.2.3 for a tag
+	@$(PY) -m publishing check $(if $(TAG),--tag "$(TAG)")
+
+release-upload: ## push and sign the chart of build/release: make release-upload TO=ghcr.io/example/charts
+	@test -n "$(TO)" || { echo 'make release-upload TO=<host and path of a registry>' >&2; exit 2; }
+	@$(PY) -m publishing upload build/release --to "$(TO)"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kit import evidence, progress
-from kit.cluster import LWS, get, kubectl
-from kit.release import remove_all
+from kit import evidence, namespaces, progress
+from kit.cluster import kubectl
 
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
@@ -19,8 +17,6 @@ TIERS = ("cluster", "engine", "faults")
 """Marks of the tests that need a cluster."""
 NAMESPACE_LIMIT = 180
 """Seconds until a namespace is gone; the tiny model's pods, where some are still in it, have 85 to end."""
-in_use: list[str] = []
-"""Namespaces of the test that runs: looked at when it fails."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,22 +41,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Show what can be seen on the cluster when a test or the preparation of one has failed."""
     report = yield
     if report.failed and report.when != "teardown":
-        report.sections += [(f"namespace {name}", evidence.collect(name)) for name in in_use]
+        report.sections += [(f"namespace {name}", evidence.collect(name)) for name in namespaces.in_use]
     return report
 
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
     """Make a namespace of the module's own, removed at the end with all that is in it."""
-    assert get("customresourcedefinition", LWS), "the cluster has no LeaderWorkerSet: see docs/clusters.md"
-    name = f"vllm-test-{secrets.token_hex(4)}"
+    name = namespaces.new_name()
     kubectl("create", "namespace", name)
-    in_use.append(name)
     try:
-        yield name
+        with namespaces.used(name):
+            yield name
     finally:
-        in_use.remove(name)
-        try:
-            remove_all(name)
-        finally:
-            kubectl("delete", "namespace", name, limit=NAMESPACE_LIMIT)
+        kubectl("delete", "namespace", name, limit=NAMESPACE_LIMIT)

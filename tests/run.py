@@ -35,6 +35,9 @@ OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS, "worksteal")
 SIMULATED_NODES = 12
 """Two groups of two nodes for each of two files of tests, and as many for ``vmn install-test`` again."""
 
+SLOW_PROGRAMS = ("argocd-health", "flux-health", "registry", "cosign")
+"""Programs of the slow tier that take minutes to build at first: before the tests, which would be silent meanwhile."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -86,7 +89,7 @@ def is_shell(file: Path) -> bool:
 
 def yaml_directories() -> list[str]:
     """Return the plain YAML files and directories that are there (templates are not plain YAML)."""
-    names = ["ct.yaml", ".github", "values", "tests/cases", "tests/cluster"]
+    names = ["ct.yaml", ".github", "examples", "values", "tests/cases", "tests/cluster"]
     names += [f"charts/vllm-multinode/{name}" for name in ("values.yaml", "files/renamed.yaml", "ci")]
     return [name for name in names if (CHECKOUT / name).exists()]
 
@@ -112,6 +115,7 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         ["shellcheck", "--external-sources", *shell_scripts()],
         [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]
+    built = [PYTHON, "-m", "localcluster", "programs", *SLOW_PROGRAMS]
     faults = [
         [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],
         pytest("-m", "faults"),
@@ -121,7 +125,7 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
         Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
-        Part("slow", "offline tests that wait for many processes", [pytest(*OFFLINE, "-m", "slow")], 900),
+        Part("slow", "offline tests that wait for many processes", [built, pytest(*OFFLINE, "-m", "slow")], 1800),
         Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True),
         Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),

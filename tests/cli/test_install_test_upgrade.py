@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from kit.smallchart import write_chart
 from localcluster.programs import program
+from vmn import __version__
 from vmn.cli import main
 
 pytestmark = pytest.mark.slow
@@ -79,7 +80,7 @@ def with_history(checkout: Path, branch: str = "origin/main") -> None:
     git(checkout, "commit", "-m", "before")
     git(checkout, "update-ref", f"refs/remotes/{branch}", "HEAD")
     file = checkout / "charts" / "small" / "Chart.yaml"
-    file.write_text(file.read_text().replace("version: 1.0.0", "version: 1.1.0"))
+    file.write_text(file.read_text().replace(__version__, f"{__version__.rpartition('.')[0]}.99"))
     git(checkout, "commit", "-am", "now")
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from kit.paths import CHART
 from kit.render import helm_program
 from kit.smallchart import write_chart
+from vmn import __version__
 from vmn.cli import main
+from vmn.core.values.pairing import pairing_problem
 
 Run = Callable[..., Result]
 
@@ -139,3 +143,24 @@ def test_validate_ends_with_2_when_no_file_is_given() -> None:
     result = CliRunner().invoke(main, ["validate"])
     assert result.exit_code == 2
     assert "Give a values file" in result.stderr
+
+
+@pytest.mark.parametrize("version", ["0.3.0", "1.2.0", "0.1.9"])
+def test_validate_refuses_a_chart_of_another_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
+    file = chart / "Chart.yaml"
+    file.write_text(file.read_text().replace(f"version: {__version__}", f"version: {version}"))
+    (tmp_path / "my.yaml").write_text("model: {name: a/b}\n")
+    result = CliRunner().invoke(main, ["validate", str(tmp_path / "my.yaml"), "--chart", str(chart)])
+    assert result.exit_code == 1
+    assert f"chart {version} is not of the series of vmn {__version__}" in result.stdout
+    assert f"pip install 'vllm-multinode=={'.'.join(version.split('.')[:2])}.*'" in result.stdout
+
+
+def test_validate_takes_a_patch_of_the_same_series_and_a_fork() -> None:
+    own, (major, minor) = __version__, __version__.split(".")[:2]
+    assert pairing_problem("vllm-multinode", f"{major}.{minor}.99", own) is None
+    assert pairing_problem("our-own-chart", "9.9.9", own) is None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, get_args
 
 import pytest
+from pytest_helm_charts.clusters import Cluster
 
 from kit import simulated
 from kit.cluster import LWS, get, inventory, kubectl, objects
@@ -145,18 +146,22 @@ def status(kind: str, name: str, release: Release) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("helm", get_args(Helm))
-def test_upgrade_keeps_what_kubectl_scaled_when_replicas_are_null(release: Release, helm: Helm) -> None:
+def test_upgrade_keeps_what_kubectl_scaled_when_replicas_are_null(
+    kube_cluster: Cluster, release: Release, helm: Helm
+) -> None:
     own = Release(release.namespace, helm=str(helm_program(helm)))
     own.install(PRESET, values=with_values(group={"replicas": None}))
     own.wait_available(LIMIT)
-    assert replicas(own) == 1, "LeaderWorkerSet's default"
+    assert replicas(kube_cluster, own) == 1, "LeaderWorkerSet's default"
     kubectl("scale", LWS, own.name, "--replicas=2", namespace=own.namespace)
     own.upgrade(PRESET, values=with_values(group={"replicas": None}, service={"annotations": {"a.example/b": "c"}}))
-    assert replicas(own) == 2
+    assert replicas(kube_cluster, own) == 2
     own.wait_available(LIMIT)
 
 
-def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(release: Release) -> None:
+def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(
+    kube_cluster: Cluster, release: Release
+) -> None:
     """Helm 4 applies on the server, which does not take back what another wrote, unless it is told to."""
     release.install(PRESET, values=simulated.VALUES)
     kubectl("scale", LWS, release.name, "--replicas=2", namespace=release.namespace)
@@ -165,21 +170,19 @@ def test_upgrade_with_a_number_asks_who_owns_replicas_when_kubectl_scaled(releas
     assert "conflict" in refused.stderr
     assert ".spec.replicas" in refused.stderr
     release.upgrade(PRESET, values=simulated.VALUES, options=["--force-conflicts"])
-    assert replicas(release) == 1
+    assert replicas(kube_cluster, release) == 1
 
 
-def test_replicas_fall_to_one_when_a_number_becomes_null(release: Release) -> None:
+def test_replicas_fall_to_one_when_a_number_becomes_null(kube_cluster: Cluster, release: Release) -> None:
     """A number without an owner gets LeaderWorkerSet's default. Scale first, or let an autoscaler own it."""
     release.install(PRESET, values=with_values(group={"replicas": 2}))
     release.upgrade(PRESET, values=with_values(group={"replicas": None}))
-    assert replicas(release) == 1
+    assert replicas(kube_cluster, release) == 1
 
 
-def replicas(release: Release) -> int:
+def replicas(cluster: Cluster, release: Release) -> int:
     """Return how many groups the LeaderWorkerSet is to have."""
-    group = release.group()
-    assert group
-    return int(group["spec"]["replicas"])
+    return int(cluster.kubectl(f"get {LWS} {release.name}", namespace=release.namespace)["spec"]["replicas"])
 
 
 def test_group_is_recreated_elsewhere_when_a_node_is_lost(release: Release) -> None:

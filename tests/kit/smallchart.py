@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vmn import __version__
+
 SCHEMA: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "object",
@@ -46,7 +48,7 @@ MAP = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ required "release" .
 def write_chart(directory: Path) -> Path:
     """Write the chart and return its directory."""
     (directory / "templates").mkdir(parents=True)
-    (directory / "Chart.yaml").write_text("apiVersion: v2\nname: vllm-multinode\nversion: 1.0.0\n")
+    (directory / "Chart.yaml").write_text(f"apiVersion: v2\nname: vllm-multinode\nversion: {__version__}\n")
     (directory / "values.yaml").write_text(VALUES)
     (directory / "values.schema.json").write_text(json.dumps(SCHEMA))
     (directory / "templates" / "validate.yaml").write_text(RULES)

@@ -1,11 +1,14 @@
-"""What became of a release's pods over a time, also of those that are gone by its end."""
+"""What became of a release's objects over a time, also of pods that are gone by its end."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from kit.cluster import Object, kubectl
+from kit.cluster import LWS, Object, kubectl
 from kit.release import GROUP_LABEL, Release
 
 
@@ -19,6 +22,22 @@ def watch_pods(release: Release, seconds: int) -> list[Object]:
     bound = f"--request-timeout={seconds}s"  # the last one counts
     done = kubectl("get", "pods", *options, bound, namespace=release.namespace, limit=seconds + 30, check=False)
     return list(documents(done.stdout))
+
+
+@contextmanager
+def watched_group(release: Release) -> Iterator[list[Object]]:
+    """Watch the LeaderWorkerSet; at the end, the list has it as it was after each change."""
+    command = ["kubectl", "get", LWS, "--watch", "--output=json", f"--namespace={release.namespace}"]
+    seen: list[Object] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        process = subprocess.Popen(command, stdout=file)
+        try:
+            yield seen
+        finally:
+            process.terminate()
+            process.wait(10)
+            file.seek(0)
+            seen += documents(file.read())
 
 
 def documents(text: str) -> Iterator[Object]:

@@ -102,6 +102,12 @@ def test_simulated_nodes_are_printed_for_another_cluster(runner: CliRunner) -> N
     assert nodes[0]["status"]["allocatable"]["nvidia.com/gpu"] == "8"
 
 
+def test_programs_are_built_by_name_and_printed(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "program_of", lambda name: Path("/programs") / name)
+    result = runner.invoke(cli.main, ["programs", "cosign", "registry"])
+    assert (result.exit_code, result.stdout) == (0, "/programs/cosign\n/programs/registry\n")
+
+
 def test_run_becomes_one_program_with_its_arguments(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[list[str]] = []
     monkeypatch.setattr(cli, "program_of", lambda name: Path(f"/programs/{name}"))

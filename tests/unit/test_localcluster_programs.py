@@ -87,7 +87,7 @@ def test_project_that_go_mod_does_not_name_is_refused(monkeypatch: pytest.Monkey
 
 
 def test_unknown_program_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(HostError, match="nothing: no such program; there are actionlint, bridge, "):
+    with pytest.raises(HostError, match="nothing: no such program; there are actionlint, argocd-health, bridge, "):
         programs.program("nothing")
 
 

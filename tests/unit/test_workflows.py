@@ -16,7 +16,12 @@ from kit import simulated
 from kit.paths import CHECKOUT, name_of
 from localcluster.programs import program, version_of
 
-WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").glob("*.yaml"))
+FOLDER = CHECKOUT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yaml"))
+WRITES: Mapping[tuple[str, str], set[str]] = {
+    ("release", "publish"): {"contents", "packages", "id-token", "attestations"},
+}
+"""Jobs that may change something outside of their machine, and what."""
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=name_of)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
@@ -81,17 +86,40 @@ def test_an_action_without_commit_or_version_is_found(used: str) -> None:
 
 
 @every_workflow
-def test_workflow_may_only_read_and_every_job_ends(file: Path) -> None:
+def test_workflow_only_reads_but_to_publish_and_every_job_ends(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"]
     for name, job in jobs(file):
         assert 0 < job["timeout-minutes"] <= 90, name
-        assert "permissions" not in job, name
+        assert job.get("permissions", {}) == dict.fromkeys(WRITES.get((file.stem, name), ()), "write"), name
+
+
+def test_only_a_tag_publishes_and_a_person_approves() -> None:
+    file = FOLDER / "release.yaml"
+    workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert workflow[True] == {"push": {"tags": ["v*"]}}, "YAML reads `on` as true"
+    publish = dict(jobs(file))["publish"]
+    assert (publish["needs"], publish["environment"]) == ("build", "release")
+
+
+def test_release_uses_the_versions_that_are_tested_here() -> None:
+    publish = dict(jobs(FOLDER / "release.yaml"))["publish"]
+    given = {step["uses"].split("@")[0]: step.get("with", {}) for step in publish["steps"] if "uses" in step}
+    assert given["azure/setup-helm"]["version"] == version_of("helm")
+    assert given["sigstore/cosign-installer"]["cosign-release"] == version_of("cosign")
+
+
+def test_release_calls_targets_of_the_makefile() -> None:
+    text = (FOLDER / "release.yaml").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    called = set(re.findall(r"run: make ([a-z-]+)", text))
+    assert called == {"release-check", "lint", "test-fast", "release", "release-upload"}
+    assert called <= targets
 
 
 def test_workflow_installs_the_versions_that_are_tested_here() -> None:
-    (job,) = [job for name, job in jobs(CHECKOUT / ".github" / "workflows" / "chart.yaml") if name == "install"]
+    (job,) = [job for name, job in jobs(FOLDER / "chart.yaml") if name == "install"]
     given = {step["uses"].split("@")[0]: step.get("with", {}) for step in job["steps"] if "uses" in step}
     assert job["env"] == {"LWS": version_of("lws"), "KWOK": version_of("kwok")}
     assert given["azure/setup-helm"]["version"] == version_of("helm")

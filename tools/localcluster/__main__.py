@@ -98,9 +98,13 @@ def env() -> None:
 
 
 @main.command()
-def programs() -> None:
-    """Build the programs and print the directory that they are in."""
-    click.echo(bin_dir())
+@click.argument("names", nargs=-1)
+def programs(names: tuple[str, ...]) -> None:
+    """Build the cluster's programs and print their directory, or the programs NAMES and print where each is."""
+    for name in names:
+        click.echo(program_of(name))
+    if not names:
+        click.echo(bin_dir())
 
 
 @main.command("simulated-nodes")

@@ -49,7 +49,7 @@ def missing(*, tests: bool = False) -> list[Need]:
     if rootfs.expected():
         found.append(Need("a slim Debian", 0.05 * GB, 0.6 * GB))
     if tests and not all(map(programs.is_built, ON_DEMAND)):
-        found.append(Need("programs that only tests use", 0.4 * GB, 1.5 * GB))
+        found.append(Need("programs that only tests use", 1.0 * GB, 5 * GB))
     return found
 
 

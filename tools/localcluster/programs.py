@@ -38,6 +38,9 @@ CLUSTER = ("kubernetes", "platform")
 TITLES: Mapping[str, tuple[str, float]] = {
     "kubernetes": ("Kubernetes and kwok", 150),
     "platform": ("containerd and Helm", 90),
+    "argocd": ("Argo CD's health rules", 75),
+    "flux": ("Flux's health rules", 30),
+    "publishing": ("an OCI registry", 20),
 }
 """Module -> what its step is called, and the seconds that it takes on two cores; others have their own name."""
 
@@ -64,7 +67,14 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
     },
     "helm3": ("helm3", "helm"),
     "controller-gen": ("prometheus-operator", "controller-gen"),
-    **{name: (name, name) for name in ("actionlint", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")},
+    "argocd-health": ("argocd", "argocd-health"),
+    "flux-health": ("flux", "flux-health"),
+    "openpgp-key": ("publishing", "openpgp-key"),
+    "registry": ("publishing", "registry"),
+    **{
+        name: (name, name)
+        for name in ("actionlint", "cosign", "ct", "cyclonus", "kube-score", "kube-state-metrics", "kueue")
+    },
 }
 """Program -> the module that builds it, and the name that ``go build`` gives the file."""
 
@@ -72,11 +82,16 @@ COMPILER = ("-l", "-dwarf=false")
 """Go's compiler neither inlines nor writes debug information, which halves its time; programs do the same, slower."""
 
 _SOURCES: Mapping[str, tuple[str, str]] = {
+    "argocd": ("argocd", "github.com/argoproj/argo-cd/v3"),
     "coredns": ("platform", "github.com/coredns/coredns"),
+    "cosign": ("cosign", "github.com/sigstore/cosign/v3"),
     "ct": ("ct", "github.com/helm/chart-testing/v3"),
+    "flux": ("flux", "github.com/fluxcd/pkg/runtime"),
     "helm": ("platform", "helm.sh/helm/v4"),
+    "kstatus": ("flux", "github.com/fluxcd/cli-utils"),
     "kubernetes": ("kubernetes", "k8s.io/kubernetes"),
     "kueue": ("kueue", "sigs.k8s.io/kueue"),
+    "registry": ("publishing", "github.com/distribution/distribution/v3"),
     "kwok": ("kubernetes", "sigs.k8s.io/kwok"),
     "lws": ("kubernetes", "sigs.k8s.io/lws"),
 }

@@ -1,3 +1,3 @@
 """vmn: plans, checks and installs one large model over one or many GPU nodes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

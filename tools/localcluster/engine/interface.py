@@ -24,7 +24,9 @@ def main() -> None:
     """Print the table of one version."""
     parser = argparse.ArgumentParser(prog="python -m localcluster.engine.interface", description=__doc__)
     parser.add_argument(
-        "--sources", type=Path, help="directory with the package vllm of another version, and what it imports in addition"
+        "--sources",
+        type=Path,
+        help="directory with the package vllm of another version, and what it imports in addition",
     )
     asked(parser.parse_args().sources, sys.stdout.write)
 

@@ -38,8 +38,21 @@ def read_app_version(chart: Path) -> str:
     Raises:
         OSError: the chart can't be read.
     """
-    content = parse_values((chart / "Chart.yaml").read_text(encoding="utf-8"))
-    return str(content.get("appVersion") or "")
+    return str(_chart_yaml(chart).get("appVersion") or "")
+
+
+def read_identity(chart: Path) -> tuple[str, str]:
+    """Return the name and the version of a chart.
+
+    Raises:
+        OSError: the chart can't be read.
+    """
+    content = _chart_yaml(chart)
+    return str(content.get("name") or ""), str(content.get("version") or "")
+
+
+def _chart_yaml(chart: Path) -> Values:
+    return parse_values((chart / "Chart.yaml").read_text(encoding="utf-8"))
 
 
 def read_schema(chart: Path) -> dict[str, Any]:

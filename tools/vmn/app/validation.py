@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-from vmn.adapters.files import read_app_version, read_schema, read_values
+from vmn import __version__
+from vmn.adapters.files import read_app_version, read_identity, read_schema, read_values
 from vmn.adapters.helm import template_problems
 from vmn.adapters.models import ModelError, registered_model
 from vmn.adapters.vllm_interface import interface_of, load_renamed
 from vmn.core.planning.gpus import Gpu, UnknownGpu, find_gpu
 from vmn.core.values.model_rules import model_problems, product_of
+from vmn.core.values.pairing import pairing_problem
 from vmn.core.values.problem import ValuesProblem
 from vmn.core.values.schema import schema_problems
 from vmn.core.values.vllm_rules import vllm_problems
@@ -42,6 +44,8 @@ def values_problems(chart: Path, *files: Path, helm: str = "helm", gpu: Gpu | No
             unreadable.append(_unreadable(file, error))
     if unreadable:
         return unreadable
+    if wrong_chart := pairing_problem(*read_identity(chart), __version__):
+        return [replace(wrong_chart, file=str(chart / "Chart.yaml"))]
     values = effective(read_values(chart / "values.yaml"), reduce(merged, contents))
     found = schema_problems(values, read_schema(chart))
     known = {problem.key for problem in found}

@@ -15,7 +15,7 @@ class ValuesProblem:
         value: the value found, as JSON; empty when it does not matter.
         reason: what is wrong, without the value and the final period.
         fix: what to do, in whole sentences.
-        ring: which check found it: ``yaml``, ``schema``, ``rules``, ``render``, ``vllm``, or ``model``.
+        ring: which check found it: ``yaml``, ``schema``, ``rules``, ``render``, ``vllm``, ``model``, or ``pairing``.
         file: the file that sets the key.
     """
 
