@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from faults.styles import Style
-from kit.cluster import LWS, kubectl
+from kit.cluster import kubectl
 from kit.progress import wait_until
 from localcluster import cluster
 from localcluster.node import numbered, present
@@ -50,7 +50,7 @@ def place_two(style: Style, first: Sequence[str], second: Sequence[str]) -> None
                 if pod == "vllm-0":
                     style.start(replicas=1)
                 elif pod == "vllm-1":
-                    kubectl("scale", LWS, style.name, "--replicas=2", namespace=style.namespace)
+                    style.scale(2)
                 wait_until(f"placed {pod}", partial(node_of, style, pod), PLACED_LIMIT, state=style.describe)
                 assert node_of(style, pod) == where
     finally:
