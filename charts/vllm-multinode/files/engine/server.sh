@@ -41,8 +41,8 @@ vllm_listens() {
 # Kill vLLM if its server hangs for too long.
 still_answers() {
   local limit=$MULTINODE_SERVER_HANG_SECONDS silent
-  [ "$limit" != 0 ] && [ $((SECONDS - asked)) -ge $((limit / 12)) ] || return 0
-  [ $((SECONDS - asked - limit / 12)) -lt "$pause_limit" ] || answered=$SECONDS
+  [ "$limit" != 0 ] && [ $((SECONDS - asked)) -ge $((limit / 6)) ] || return 0
+  [ $((SECONDS - asked - limit / 6)) -lt "$pause_limit" ] || answered=$SECONDS
   asked=$SECONDS
   server_hangs || answered=$SECONDS
   silent=$((SECONDS - answered))
