@@ -52,7 +52,7 @@ class Chart(Release):
 
     def scale(self, replicas: int) -> None:
         """Have so many groups."""
-        self.upgrade(OVERLAY, values=self._values(None, replicas))
+        self.upgrade(PRESET, values=self._values(None, replicas))
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
