@@ -13,8 +13,7 @@ from faults.styles import Style
 from kit import nodeprocesses
 from kit.cluster import Object, kubectl
 from kit.progress import say
-from localcluster import cluster, processes
-from localcluster.node import present
+from localcluster import cluster
 
 LEADER, WORKER = "vllm-0", "vllm-0-1"
 SERVER, CORE, RANK = "/usr/local/bin/vllm serve", "VLLM::EngineCore", "VLLM::Worker"
@@ -107,11 +106,11 @@ def evict(*names: str) -> Callable[[Style], None]:
 @contextmanager
 def without_kubelet(name: str) -> Iterator[None]:
     """Stop the kubelet of a real node for a while; its containers go on."""
-    processes.kill([node.daemons["kubelet"] for node in present() if node.name == name])
+    cluster.stop_kubelet(name)
     try:
         yield
     finally:
-        cluster.up(cluster.made_with())
+        cluster.start_kubelet(name)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def _ask(client: ApiClient, namespace: str, pod: Pod, page: str) -> tuple[int, s
     """Return the status and the text of a page of a leader's server; 404 without a port.
 
     Raises:
-        MissingError: there is no answer in time.
+        MissingError: no answer comes in time.
     """
     ports = [port for item in pod.item["spec"]["containers"] for port in item.get("ports") or ()]
     port = next((item["containerPort"] for item in ports if item.get("name") == "http"), None)
