@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kit.scripts import Pod, free_port, listening, namespace, terminate
+from kit.scripts import Pod, free_port, listening, may_have_mounts, terminate
 
 pytestmark = pytest.mark.slow
 
@@ -59,9 +59,7 @@ SERVES = DRAINS.replace("time.sleep(6)", "pass")
 @pytest.fixture(scope="module", autouse=True)
 def mounts_of_its_own() -> None:
     """Skip the tests where mount namespaces can't be created."""
-    done = subprocess.run([*namespace(), "mount", "-t", "tmpfs", "none", "/dev/shm"], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"start.sh empties /dev/shm, and this user may not make one of its own: {done.stderr.decode()}")
+    may_have_mounts()
 
 
 def wait_for(process: subprocess.Popen[str], word: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -163,6 +164,26 @@ def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, mo
     fake.texts = {**fake.texts, "vllm-0:8080/metrics": counters}
     done = run("-o", "json")
     assert json.loads(done.stdout)["findings"][0]["id"] == "requests-hang"
+
+
+@pytest.mark.parametrize(("answers", "verdict"), [(False, "server-hangs"), (True, "started-not-ready")])
+def test_server_of_a_leader_that_is_not_ready_is_asked(
+    served: Served, monkeypatch: pytest.MonkeyPatch, answers: bool, verdict: str
+) -> None:
+    monkeypatch.setattr("vmn.adapters.engine_metrics.LOG_TIMEOUT", 0.3)
+    world = World()
+    world.main("vllm-0").update(started=True)
+    world.down("vllm-0", ago=45)
+    fake, run = served(world)
+    answer = fake.answer
+
+    def late(address: str) -> tuple[int, str]:
+        if "proxy/health" in address and not answers:
+            time.sleep(1)
+        return answer(address)
+
+    monkeypatch.setattr(fake, "answer", late)
+    assert json.loads(run("-o", "json").stdout)["findings"][0]["id"] == verdict
 
 
 @pytest.mark.parametrize(("made", "verdicts"), [(8, []), (30, ["pods-not-made"])])

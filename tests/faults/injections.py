@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from faults.styles import Style
 from kit import nodeprocesses
 from kit.cluster import Object, kubectl
+from kit.progress import say
 from localcluster import cluster
 
 LEADER, WORKER = "vllm-0", "vllm-0-1"
+SERVER, CORE, RANK = "/usr/local/bin/vllm serve", "VLLM::EngineCore", "VLLM::Worker"
+"""Words in the command lines of vLLM's processes."""
+PASSING = ("sleep ", "timeout ", "worker-probe.sh")
+"""Words of processes that live for seconds only."""
+DRAIN_LIMIT = 600
+"""Seconds: a drain may wait until another group has started."""
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
@@ -27,7 +36,7 @@ def kill_server(name: str) -> Callable[[Style], None]:
     """Kill vllm's first process in a pod: with the chart PID 1 sees it end, in the guide it is PID 1 or its child."""
 
     def inject(style: Style) -> None:
-        nodeprocesses.send(signal.SIGKILL, *nodeprocesses.named(pod(style, name), "/usr/local/bin/vllm serve"))
+        nodeprocesses.send(signal.SIGKILL, *nodeprocesses.named(pod(style, name), SERVER))
 
     return inject
 
@@ -36,19 +45,36 @@ def kill_rank(name: str) -> Callable[[Style], None]:
     """Kill only the process of a rank."""
 
     def inject(style: Style) -> None:
-        ranks = nodeprocesses.named(pod(style, name), "VLLM::Worker")
+        ranks = nodeprocesses.named(pod(style, name), RANK)
         assert ranks, f"{name} has no rank: {nodeprocesses.of_pod(pod(style, name))}"
         nodeprocesses.send(signal.SIGKILL, *ranks)
 
     return inject
 
 
-def freeze(name: str) -> Callable[[Style], None]:
-    """Stop all of vllm in a pod, so that it neither answers nor ends."""
+def freeze(name: str, *words: str) -> Callable[[Style], None]:
+    """Stop processes of a pod by words of their command lines, so that they neither answer nor end."""
 
     def inject(style: Style) -> None:
-        of_vllm = nodeprocesses.named(pod(style, name), "vllm serve") + nodeprocesses.named(pod(style, name), "VLLM::")
-        nodeprocesses.send(signal.SIGSTOP, *of_vllm)
+        found = [number for word in words for number in nodeprocesses.named(pod(style, name), word)]
+        assert found, f"{name} has no {words}: {nodeprocesses.of_pod(pod(style, name))}"
+        nodeprocesses.send(signal.SIGSTOP, *found)
+
+    return inject
+
+
+def freeze_one_after_the_other(name: str, *but: str, seconds: float) -> Callable[[Style], None]:
+    """Stop each process of a pod for a while, without those that have one of some words in their command lines."""
+
+    def inject(style: Style) -> None:
+        others = nodeprocesses.of_pod(pod(style, name))
+        for number, command in others.items():
+            if not any(word in command for word in (*but, *PASSING)):
+                say(f"{name}: {number} ({command[:60]}) frozen for {seconds:.0f} s")
+                with suppress(ProcessLookupError):
+                    nodeprocesses.send(signal.SIGSTOP, number)
+                    time.sleep(seconds)
+                    nodeprocesses.send(signal.SIGCONT, number)
 
     return inject
 
@@ -63,15 +89,28 @@ def delete(name: str, *, force: bool = False) -> Callable[[Style], None]:
     return inject
 
 
-def evict(name: str) -> Callable[[Style], None]:
-    """Drain the pod's node of the group, as for maintenance."""
+def evict(*names: str) -> Callable[[Style], None]:
+    """Drain the nodes of some pods of the group at the same moment, as for maintenance."""
 
     def inject(style: Style) -> None:
-        where = pod(style, name)["spec"]["nodeName"]
+        nodes = [pod(style, name)["spec"]["nodeName"] for name in names]
         selector = f"--pod-selector=leaderworkerset.sigs.k8s.io/name={style.name}"
-        kubectl("drain", where, selector, "--ignore-daemonsets", "--delete-emptydir-data", "--force", limit=200)
+        options = (selector, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            for done in [pool.submit(kubectl, "drain", node, *options, limit=DRAIN_LIMIT) for node in nodes]:
+                done.result()
 
     return inject
+
+
+@contextmanager
+def without_kubelet(name: str) -> Iterator[None]:
+    """Stop the kubelet of a real node for a while; its containers go on."""
+    cluster.stop_kubelet(name)
+    try:
+        yield
+    finally:
+        cluster.start_kubelet(name)
 
 
 @contextmanager

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from faults.styles import Style
 from kit.cluster import kubectl
 from kit.progress import wait_until
 from localcluster import cluster
-from localcluster.node import numbered
+from localcluster.node import numbered, present
 
 PLACED_LIMIT = 60
 NODES = [real.name for real in numbered(3)]
@@ -35,6 +36,27 @@ def place(style: Style, leader: str, worker: str) -> None:
     assert (node_of(style, "vllm-0"), node_of(style, "vllm-0-1")) == (leader, worker)
 
 
+def place_two(style: Style, first: Sequence[str], second: Sequence[str]) -> None:
+    """Start two groups of a style, each with its leader and its worker on two real nodes.
+
+    Raises:
+        TooLate: a pod is not placed.
+    """
+    cluster.up(replace(cluster.made_with(), real_nodes=len({*NODES, *first, *second})))
+    try:
+        for number, nodes in enumerate((first, second)):
+            for pod, where in zip((f"vllm-{number}", f"vllm-{number}-1"), nodes, strict=True):
+                _open_only(where)
+                if pod == "vllm-0":
+                    style.start(replicas=1)
+                elif pod == "vllm-1":
+                    style.scale(2)
+                wait_until(f"placed {pod}", partial(node_of, style, pod), PLACED_LIMIT, state=style.describe)
+                assert node_of(style, pod) == where
+    finally:
+        kubectl("uncordon", *_names())
+
+
 @contextmanager
 def no_spare_node() -> Iterator[None]:
     """Leave two nodes to a group, so that it is recreated on the same nodes, which have the logs of its failures."""
@@ -53,4 +75,8 @@ def node_of(style: Style, pod: str) -> str:
 
 def _open_only(name: str) -> None:
     kubectl("uncordon", name)
-    kubectl("cordon", *(other for other in NODES if other != name))
+    kubectl("cordon", *(other for other in _names() if other != name))
+
+
+def _names() -> list[str]:
+    return [real.name for real in present()]

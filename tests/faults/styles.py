@@ -50,6 +50,10 @@ class Chart(Release):
         """
         self.install(PRESET, values=self._values(change, replicas))
 
+    def scale(self, replicas: int) -> None:
+        """Have so many groups."""
+        self.upgrade(PRESET, values=self._values(None, replicas))
+
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""
         self.upgrade(PRESET, values=self._values({"podAnnotations": {"example.com/upgraded": "yes"}}, replicas))
@@ -77,6 +81,10 @@ class Reference(Release):
             replicas: groups.
         """
         self._apply(edit, {}, replicas)
+
+    def scale(self, replicas: int) -> None:
+        """Have so many groups."""
+        self._apply(None, {}, replicas)
 
     def roll(self, replicas: int) -> None:
         """Change something in the pods."""

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from kit.paths import CHART
 
@@ -53,6 +55,8 @@ class Pod:
             "MULTINODE_PRESTOP_SECONDS": "2",
             "MULTINODE_DRAIN_SECONDS": "5",
             "MULTINODE_WORKER_LOSS_SECONDS": "2",
+            "MULTINODE_SERVER_HANG_SECONDS": "0",
+            "MULTINODE_STALLED_SECONDS": "0",
             "MULTINODE_TICK": "0.3",
             "MULTINODE_FAILURES": str(directory / "failures"),
             **{name: str(value) for name, value in settings.items()},
@@ -89,10 +93,33 @@ def namespace() -> list[str]:
     return ["unshare", *user, "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 
 
+def may_have_mounts() -> None:
+    """Skip a test where mount namespaces can't be created."""
+    done = subprocess.run([*namespace(), "mount", "-t", "tmpfs", "none", "/dev/shm"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"start.sh empties /dev/shm, and this user may not make one of its own: {done.stderr.decode()}")
+
+
 def terminate(process: subprocess.Popen[str]) -> None:
     """Send SIGTERM to PID 1 of a script's namespace, as Kubernetes does."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    os.kill(int(children[0]), signal.SIGTERM)
+    os.kill(children(process.pid)[0], signal.SIGTERM)
+
+
+def inside(process: subprocess.Popen[str]) -> dict[int, list[str]]:
+    """Return the processes of a script's namespace: number -> words of the command line."""
+    found: dict[int, list[str]] = {}
+    left = children(process.pid)
+    while left:
+        number = left.pop()
+        with suppress(OSError):  # it ended meanwhile
+            found[number] = Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8").split("\0")[:-1]
+            left += children(number)
+    return found
+
+
+def children(number: int) -> list[int]:
+    """Return the children of a process."""
+    return [int(child) for child in Path(f"/proc/{number}/task/{number}/children").read_text(encoding="ascii").split()]
 
 
 def free_port() -> int:

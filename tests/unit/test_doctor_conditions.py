@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from unit.doctor_data.world import UP, World, condition, stamp
 from vmn.core.doctor.finding import GroupHealth, Severity
 
@@ -9,6 +11,7 @@ FULL = (
     "(Worker_TP0 pid=81) WARNING 11-26 10:51:01 [caching.py:210] could not save the graph: [Errno 28] No space "
     "left on device: '/cache/v0.32.0/vllm/torch_compile_cache/1f'"
 )
+STALL = "vllm-multinode: requests run, and the engine has done no step for 181 s"
 
 
 def started(world: World, pod: str, running: float, unready: float) -> None:
@@ -61,3 +64,33 @@ def test_full_disk_is_the_cause_when_it_ends_the_start() -> None:
     world.down("vllm-0")
     world.log("vllm-0", UP[0], "OSError: [Errno 28] No space left on device: '/cache/v0.32.0/inductor'", end)
     assert world.verdict().id == "disk-full"
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_server_that_does_not_answer_is_named_as_soon_as_its_pod_is_not_ready(silent: bool) -> None:
+    world = World()
+    started(world, "vllm-0", running=590, unready=12)
+    world.silent = {"vllm-0"} if silent else set()
+    found = world.say()
+    assert found.state is (GroupHealth.FAILED if silent else GroupHealth.STARTING)
+    causes = [(item.id, item.pod) for item in found.findings if item.severity is Severity.CAUSE]
+    assert causes == ([("server-hangs", "vllm-0")] if silent else [])
+
+
+@pytest.mark.parametrize(("goes_on", "verdicts"), [(False, ["requests-hang"]), (True, [])])
+def test_engine_that_does_no_step_is_named_until_it_works_again(goes_on: bool, verdicts: list[str]) -> None:
+    world = World()
+    again = ["vllm-multinode: the engine works again"] if goes_on else []
+    world.log("vllm-0", *UP, f"{STALL}: this leader exits after 360 s (probes.stalledSeconds)", *again)
+    assert [item.id for item in world.say().findings] == verdicts
+
+
+def test_engine_that_was_ended_is_no_fault_of_the_group_that_serves_again() -> None:
+    world = World()
+    ended = "vllm serve ended with exit status 137 after 812 s (served: yes); error: requests run, and the engine"
+    reason = f"{ended} has done no step for 361 s: it hangs"
+    kept = "/cache/failures/vllm-0.vllm.serving.rank-0.20261126T104500.000Z.log"
+    world.log("vllm-0", f"vllm-multinode: an earlier failure: {reason}; its log is in {kept}", *UP)
+    found = world.say()
+    assert found.state is GroupHealth.SERVING
+    assert [item.id for item in found.findings] == ["earlier-failure"]

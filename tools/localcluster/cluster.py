@@ -221,6 +221,26 @@ def lose(name: str) -> None:
     kill_members(real.name)
 
 
+def stop_kubelet(name: str) -> None:
+    """End the kubelet of a real node; its containers go on.
+
+    Raises:
+        HostError: the node does not exist.
+    """
+    kill([_node(name).daemons["kubelet"]])
+
+
+def start_kubelet(name: str) -> None:
+    """Start the kubelet of a real node, if it doesn't run.
+
+    Raises:
+        HostError: the node does not exist, or its namespaces are gone.
+    """
+    real = _node(name)
+    node.start_kubelet(real)
+    _advertise_gpus(real)
+
+
 def _node(name: str) -> Node:
     for real in present():
         if real.name == name:

@@ -66,6 +66,7 @@ class World:
         self.logs: list[ContainerLog] = []
         self.unread: dict[str, str] = {}
         self.pulses: dict[str, Pulse] = {}
+        self.silent: set[str] = set()
         self.denied: dict[str, str] = {}
         self.version = (1, 36)
         names = [f"node-{index}" for index in range(groups * size)]
@@ -174,7 +175,7 @@ class World:
         """Return the release as it was read."""
         objects = {plural: items for plural, items in self.objects.items() if plural not in self.denied}
         snapshot = Snapshot(self.version, objects, self.denied)
-        return Release("vllm", HERE, snapshot, NOW, self.logs, self.unread, self.pulses)
+        return Release("vllm", HERE, snapshot, NOW, self.logs, self.unread, self.pulses, frozenset(self.silent))
 
     def say(self) -> Diagnosis:
         """Return what the doctor finds."""

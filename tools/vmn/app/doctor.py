@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, Read, gather
 from vmn.adapters.container_logs import UnreadLog, read_log
-from vmn.adapters.engine_metrics import read_pulse
+from vmn.adapters.engine_metrics import is_silent, read_pulse
 from vmn.adapters.programs import MissingError
 from vmn.adapters.signatures import load_signatures
 from vmn.core.cluster.container_log import ContainerLog
@@ -56,13 +56,16 @@ def read_release(client: ApiClient, namespace: str, name: str) -> Release:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pulses = pool.map(lambda pod: (pod.name, read_pulse(client, namespace, pod)), _ready_leaders(found))
         logs = list(pool.map(lambda wanted: read_log(client, namespace, *wanted), _containers(found.pods)))
+        silent = pool.map(lambda pod: (pod.name, is_silent(client, namespace, pod)), _unready_leaders(found))
         answered = {pod: pulse for pod, pulse in pulses if pulse is not None}
+        unanswered = frozenset(pod for pod, is_so in silent if is_so)
     return replace(
         found,
         snapshot=_with_new_leases(client, found),
         logs=[log for log in logs if isinstance(log, ContainerLog)],
         unread={log.pod: log.reason for log in logs if isinstance(log, UnreadLog)},
         pulses=answered,
+        silent=unanswered,
     )
 
 
@@ -149,3 +152,8 @@ def _containers(pods: Sequence[Pod]) -> Iterable[tuple[Pod, str, bool]]:
 def _ready_leaders(release: Release) -> list[Pod]:
     leaders = [group.leader for group in release.groups]
     return [pod for pod in leaders if pod is not None and pod.ready]
+
+
+def _unready_leaders(release: Release) -> list[Pod]:
+    leaders = [group.leader for group in release.groups]
+    return [pod for pod in leaders if pod is not None and pod.unready_since is not None]

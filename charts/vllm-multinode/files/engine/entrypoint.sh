@@ -10,11 +10,15 @@ source "$here/common.sh"
 source "$here/failures.sh"
 # shellcheck source=charts/vllm-multinode/files/engine/watch.sh
 source "$here/watch.sh"
+# shellcheck source=charts/vllm-multinode/files/engine/server.sh
+source "$here/server.sh"
+# shellcheck source=charts/vllm-multinode/files/engine/stall.sh
+source "$here/stall.sh"
 
 served=no signalled=no begun=$SECONDS
 
-# Tell vLLM to stop. A serving leader may drain first. All others are killed after a second, as they have nothing to
-# lose and Python ignores signals while it imports modules.
+# Tell vLLM to stop. A serving leader may drain first, unless its server hangs. All others are killed after a second, as
+# they have nothing to lose and Python ignores signals while it imports modules.
 # shellcheck disable=SC2329 # a trap calls it
 stop() {
   signalled=yes
@@ -24,7 +28,7 @@ stop() {
     grace=$((MULTINODE_DRAIN_SECONDS + 10))
   fi
   kill -TERM "$engine" 2>/dev/null
-  (sleep "$grace" && kill -KILL "$engine") 2>/dev/null &
+  kill_after "$grace" 2>/dev/null &
 }
 
 tell_earlier_failures

@@ -1,13 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # rank is common.sh's, engine is entrypoint.sh's
 # Runs beside vLLM. It reports when the group serves, and kills vLLM when the group is broken, which vLLM does not
-# always notice: a worker waits forever for an idle leader that is gone, a pipeline's leader for a worker, a server for
-# its engine.
+# always notice: a worker waits forever for an idle leader that is gone, a pipeline's leader for a worker.
 
 tick=${MULTINODE_TICK:-1} # seconds between two checks; the tests use another interval
 ended_for=$(mktemp) # why this script has killed vLLM; empty if it has not
+# shellcheck disable=SC2034 # server.sh and entrypoint.sh read it
 goes_on=$(mktemp) # deleted once PID 1 has been told to stop
-closed_limit=5 # seconds until a server that has closed its port must have exited
 
 watch_group() {
   local first="" now host=127.0.0.1
@@ -25,13 +24,17 @@ watch_group() {
       break
     fi
   done
+  if [ "$rank" = 0 ]; then
+    watch_server &
+    watch_engine &
+  fi
   watch_peers
 }
 
 # Watch the other pods once the group serves. A pod is gone if the kernel has closed its connection to torch's store on
 # the leader, which stays open while both processes live, or if its node does not even refuse a connection.
 watch_peers() {
-  local known missing=0 listened=""
+  local known missing=0
   local -a address seen # by worker; addresses are kept, as a name is deleted with its pod
   known=$(connected_peers)
   while sleep "$tick"; do
@@ -40,7 +43,7 @@ watch_peers() {
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
       return
     fi
-    [ "$rank" != 0 ] || { all_nodes_answer && still_serves; } || return
+    [ "$rank" != 0 ] || all_nodes_answer || return
   done
 }
 
@@ -76,36 +79,14 @@ all_nodes_answer() {
   done
 }
 
-# On the leader: kill vLLM if it has closed its port by itself but does not exit. Its engine is dead then, and vLLM
-# waits for the engine's last processes as long as for a drain (shutdown.drainSeconds). These have inherited the port,
-# which accepts connections that never get an answer.
-still_serves() {
-  # shellcheck disable=SC2034 # errors reads it
-  local served=yes
-  if vllm_listens; then
-    listened=$SECONDS
-  elif [ -n "$listened" ] && [ -e "$goes_on" ] && [ $((SECONDS - listened)) -ge "$closed_limit" ]; then
-    end_engine "vLLM has closed its port and does not end: $(errors | head -n 1)"
-    return 1
-  fi
-}
-
-# Succeed if vLLM itself, and not only a child process, listens on its port.
-vllm_listens() {
-  local open inode _
-  open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
-  while read -r _ inode; do
-    [[ $open != *"socket:[$inode]"* ]] || return 0
-  done < <(sockets 0A "$MULTINODE_PORT")
-  return 1
-}
-
 # Succeed on a worker while Kubernetes runs its prestop.sh, which waits until the leader has drained and exited.
 outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
 
-# Print why, and kill vLLM: without a part of the group it can't answer any request.
+# Kill vLLM, and print why: it can't answer any request. The first reason counts. Printing comes last, as it waits where
+# the log can't be written.
 end_engine() {
-  if outlives_leader; then say "$1"; else say "error: $1"; fi
+  [ ! -s "$ended_for" ] || return 0
   echo "$1" >"$ended_for"
   kill -KILL "$engine"
+  if outlives_leader; then say "$1"; else say "error: $1"; fi
 }

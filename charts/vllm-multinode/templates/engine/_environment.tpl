@@ -48,6 +48,8 @@ Returns: JSON, a map of strings.
       "MULTINODE_PRESTOP_SECONDS" $values.shutdown.preStopSeconds
       "MULTINODE_DRAIN_SECONDS" $values.shutdown.drainSeconds
       "MULTINODE_WORKER_LOSS_SECONDS" ($values.probes.workerLossSeconds | default 0)
+      "MULTINODE_SERVER_HANG_SECONDS" ($values.probes.serverHangSeconds | default 0)
+      "MULTINODE_STALLED_SECONDS" ($values.probes.stalledSeconds | default 0)
       "MULTINODE_FAILURES" "/cache/failures"
       "MULTINODE_CACHE" $cache
       "MULTINODE_SHARED_FILESYSTEM" (ternary "yes" "no" $values.cache.sharedFilesystem)

@@ -1,7 +1,7 @@
-{{/* Rules on rollouts and on the end of pods. */}}
+{{/* Rules on rollouts, on the end of pods, and on limits for what hangs. */}}
 
 {{/*
-Problems with rollout and shutdown.
+Problems with rollout, shutdown, and probes.
 Usage: include "vllm-multinode.rules.lifecycle" . | fromJsonArray
 Returns: JSON, a list of problems.
 */}}
@@ -21,6 +21,13 @@ Returns: JSON, a list of problems.
 {{- $problems = append $problems (dict "key" "shutdown.gracePeriodSeconds" "got" $grace
       "why" "kills pods before preStopSeconds and drainSeconds have passed and vLLM has stopped"
       "fix" (printf "Use at least %d, or leave it unset." $needed)) -}}
+{{- end -}}
+{{- $stalled := .Values.probes.stalledSeconds -}}
+{{- $step := index .Values.engine.env "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" -}}
+{{- if and $stalled $step (le (int $stalled) (int $step)) -}}
+{{- $problems = append $problems (dict "key" "probes.stalledSeconds" "got" $stalled
+      "why" (printf "ends a step for which vLLM waits longer: engine.env sets VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS to %s" $step)
+      "fix" (printf "Use at least %d, or null." (add (int $step) 60))) -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

@@ -189,6 +189,7 @@ class Release:
         logs: logs of all containers.
         unread: pods whose log could not be read, and why.
         pulses: pulses of the leaders that answered, by pod.
+        silent: leaders that have started, are not ready, and did not answer ``/health``.
     """
 
     name: str
@@ -198,6 +199,7 @@ class Release:
     logs: Sequence[ContainerLog] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
 
     @property
     def lws(self) -> Object | None:

@@ -154,7 +154,10 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
     if leader and pulse and pulse.running > 0 and pulse.tokens == 0:
         what = "1 request is" if pulse.running == 1 else f"{pulse.running:.0f} requests are"
         text = f"{what} running, and no token was generated in {pulse.seconds:.0f} s"
-        yield _about(release, group, "requests-hang", text, pod=leader.name)
+        yield _about(release, group, "requests-hang", text, pod=leader.name, at=release.now)
+    if leader and leader.name in release.silent:
+        text = f"the container of {leader.name} has started, but its server does not answer /health"
+        yield _about(release, group, "server-silent", text, pod=leader.name, at=leader.unready_since)
     running = [pod for pod in group.pods if pod.running_since is not None and pod.deletion_deadline is None]
     served = leader is not None and leader.unready_since is not None
     if group.serving or served or not running or len(running) < group.size:
