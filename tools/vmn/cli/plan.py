@@ -13,9 +13,12 @@ import click
 
 from vmn.app.plan_request import KV_DTYPES, NETWORKS, PlanRequest
 from vmn.cli.options import FILE, FINDINGS, NEW_FILE, Command, ends_with_status, note, output_option, use_colour
+from vmn.cli.workload import NAMES as WORKLOAD
+from vmn.cli.workload import workload_options
 
 if TYPE_CHECKING:
     from vmn.app.planner import Plan
+    from vmn.core.speed.workload import Workload
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +40,7 @@ GROUPS = {
         "speculative_config",
         "vllm_version",
     ),
+    "Workload": WORKLOAD,
     "Startup logs": ("calibrate", "check"),
 }
 """Headings of the help, and the options under them."""
@@ -156,6 +160,7 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
     groups=GROUPS,
 )
 @request_options
+@workload_options
 @click.option(
     "--calibrate",
     type=FILE,
@@ -179,6 +184,7 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 @ends_with_status
 def plan(
     request: PlanRequest,
+    workload: Workload | None,
     calibrate: Path | None,
     check: Path | None,
     everything: bool,
@@ -194,6 +200,8 @@ def plan(
     Hugging Face Hub and --hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
     fits.
 
+    With --prompt-tokens and --answer-tokens, the plan also says how fast each layout is, and the fastest comes first.
+
     If you set --tensor, --pipeline, or --data, the plan contains a single layout, for which the command derives the
     sizes that you leave out.
 
@@ -208,6 +216,10 @@ def plan(
         if check:
             _print_contradictions(planner.contradictions(request, check), check)
         found = planner.plan(request, calibrate)
+        if workload:
+            from vmn.app.plan_speed import with_speed
+
+            found = with_speed(found, workload)
     except planner.PlanError as error:
         raise click.UsageError(str(error)) from error
     for comparison in found.comparisons:
@@ -232,6 +244,10 @@ def _shown(found: Plan, output: str, explain: bool, everything: bool) -> str:
         from vmn.report.plan_explain import explanation
 
         return explanation(found)
+    if found.workload:
+        from vmn.report.plan_speed import text as speed_text
+
+        return speed_text(found, found.workload, everything=everything, colour=use_colour())
     from vmn.report.plan import text
 
     return text(found, everything=everything, colour=use_colour())

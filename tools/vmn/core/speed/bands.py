@@ -1,0 +1,68 @@
+"""How far a prediction may be off, by what of it was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmn.core.planning.layout.sizes import Layout
+from vmn.core.speed.workload import Workload
+
+if TYPE_CHECKING:
+    from vmn.core.speed.predict import SpeedContext
+
+MEASURED = 0.10
+"""Half of a band's width, as a share, for dense models in 16 bits on a GPU and a link that were measured."""
+EXPERTS = 0.05
+"""What experts add: which of them a batch touches depends on the text."""
+PIPELINE = 0.05
+"""What a pipeline adds: how evenly requests spread over its groups is left to chance."""
+UNMEASURED_GPU = 0.30
+"""What a GPU adds on which nothing was measured."""
+UNMEASURED_PART = 0.15
+"""What each other part adds that was not measured."""
+ARRIVALS = 0.10
+"""What requests add that do not come at once."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How sure a prediction is.
+
+    Attributes:
+        width: half of the band's width, as a share of the expected value.
+        calibrated: whether all of it was measured on hardware and a model of this kind.
+        notes: what was not.
+    """
+
+    width: float
+    calibrated: bool
+    notes: tuple[str, ...]
+
+
+def half_width(context: SpeedContext, layout: Layout, workload: Workload, makespan: float | None) -> Doubt:
+    """Return how far a prediction may be off."""
+    model, cluster = context.plan.model, context.plan.cluster
+    unmeasured = [
+        (layout.tensor > 2, "tensor parallelism over more than 2 GPUs"),
+        (layout.data > 1, "data parallelism"),
+        (cluster.nodes > 1 and cluster.network != "tcp", f"{cluster.network} between nodes"),
+        (layout.decode_context > 1, "decode context parallelism"),
+        (model.is_latent, "latent attention"),
+        (model.is_hybrid, "linear attention"),
+        (model.quantization is not None, "quantized weights"),
+        (workload.drafts > 0, "multi-token prediction"),
+        (workload.prompt > LONGEST_MEASURED, f"prompts over {LONGEST_MEASURED:,} tokens"),
+    ]
+    notes = [text for applies, text in unmeasured if applies]
+    width = MEASURED + EXPERTS * model.is_moe + PIPELINE * (layout.pipeline > 1)
+    width += ARRIVALS * (workload.requests is None)
+    width = (width**2 + len(notes) * UNMEASURED_PART**2) ** 0.5
+    if not (context.chip.measured or context.calibrated):
+        notes.insert(0, f"{context.plan.gpu.name} GPUs")
+        width += UNMEASURED_GPU
+    return Doubt(width, not notes, tuple(notes))
+
+
+LONGEST_MEASURED = 8192
+"""Longest prompt of the timed calls, in tokens."""
