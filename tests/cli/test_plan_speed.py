@@ -109,3 +109,27 @@ def test_gpu_whose_bandwidth_is_not_known_is_refused() -> None:
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 2
     assert "bandwidth of a mystery is not known" in result.stderr
+
+
+def test_timed_calls_correct_the_speed_and_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "calls.json"
+    file.write_text(json.dumps([[1, 64, 64, 0.5], [8, 64, 64, 0.52], [32, 64, 64, 0.6], [8, 2000, 1, 0.3]]))
+    options = ("--tensor", "2", "--requests", "8", "--calibrate-speed", str(file))
+    before = speed_of("--tensor", "2", "--requests", "8")["layouts"][0]["speed"]
+    content = speed_of(*options)
+    speed = content["layouts"][0]["speed"]
+    assert speed["time_per_output_token_s"]["expected"] > before["time_per_output_token_s"]["expected"]
+    assert speed["calibrated"]
+    assert len(content["speed_calibration"]["calls"]) == 4
+    text = plan(*CALL, *options).stdout
+    assert "Calibrated: " in text
+    assert "32 at once, 64 + 64 tokens" in text
+
+
+def test_timed_calls_need_a_workload_and_sound_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "calls.json"
+    file.write_text("[[1, 2, 3]]")
+    assert "needs a workload" in plan("--calibrate-speed", str(file)).stderr
+    result = plan(*CALL, "--requests", "1", "--calibrate-speed", str(file))
+    assert result.exit_code == 2
+    assert "calls.json has no timed calls" in result.stderr

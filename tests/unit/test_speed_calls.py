@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from speed.calls import Call, calls
-from speed.fit import fitted, left_out
+from speed.fit import fit, left_out
 
 CALLS = calls()
 IN_GRAPHS = [call for call in CALLS if not call.start.context.plan.batch.eager]
@@ -76,6 +76,6 @@ def test_fit_finds_the_factors_that_made_the_times() -> None:
         makespan = call.predicted(true).makespan
         assert makespan
         made.append(Call(call.start, call.requests, call.prompt, call.answer, makespan.expected))
-    found = fitted(made, names=("bandwidth", "call"))
+    found = fit(made, names=("bandwidth", "call"))
     assert found.bandwidth == pytest.approx(0.7, rel=0.03)
     assert found.call == pytest.approx(8e-3, rel=0.1)

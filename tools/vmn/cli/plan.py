@@ -40,7 +40,7 @@ GROUPS = {
         "speculative_config",
         "vllm_version",
     ),
-    "Workload": WORKLOAD,
+    "Workload": (*WORKLOAD, "calibrate_speed"),
     "Startup logs": ("calibrate", "check"),
 }
 """Headings of the help, and the options under them."""
@@ -167,6 +167,12 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
     metavar="LOG",
     help="Correct the plan with a startup log of the same model on the same type of GPU.",
 )
+@click.option(
+    "--calibrate-speed",
+    type=FILE,
+    metavar="FILE",
+    help="Correct the speed with timed calls of this machine, such as a report of `vmn bench`.",
+)
 @click.option("--check", type=FILE, metavar="LOG", help="Only report where a startup log contradicts the plan.")
 @click.option(
     "--all", "everything", is_flag=True, envvar="VMN_PLAN_ALL", help="Show all layouts instead of only the best ten."
@@ -186,6 +192,7 @@ def plan(
     request: PlanRequest,
     workload: Workload | None,
     calibrate: Path | None,
+    calibrate_speed: Path | None,
     check: Path | None,
     everything: bool,
     explain: bool,
@@ -210,6 +217,8 @@ def plan(
     """
     from vmn.app import planner
 
+    if calibrate_speed and not workload:
+        raise click.UsageError("--calibrate-speed needs a workload, such as --prompt-tokens and --answer-tokens.")
     if plot and plot.suffix.lower() != ".svg":
         raise click.BadParameter(f"{plot.name} must end with .svg.", param_hint="--plot")
     try:
@@ -219,7 +228,7 @@ def plan(
         if workload:
             from vmn.app.plan_speed import with_speed
 
-            found = with_speed(found, workload)
+            found = with_speed(found, workload, calibrate_speed)
     except planner.PlanError as error:
         raise click.UsageError(str(error)) from error
     for comparison in found.comparisons:

@@ -12,7 +12,7 @@ from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction, Rank
 from vmn.core.planning.startup_log.expected import log_lines
 from vmn.report.plan import reason
-from vmn.report.plan_speed_json import enough_of, speed_of
+from vmn.report.plan_speed_json import calibration_of, enough_of, speed_of
 
 Json = dict[str, Any]
 
@@ -38,6 +38,8 @@ def as_json(plan: Plan) -> str:
     }
     if plan.workload and plan.workload.has_targets:
         content["enough"] = enough_of(plan)
+    if plan.calibration:
+        content["speed_calibration"] = calibration_of(plan.calibration)
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from vmn.app.planner import Plan
 from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction
+from vmn.core.speed.calibration import OWN, CalledAgain
+from vmn.core.speed.factors import FITTED
 from vmn.core.speed.workload import Speed, Workload
 from vmn.report.plan import SHOWN, band, header, name, reason, verdict
 from vmn.report.table import aligned, hanging
@@ -32,7 +34,7 @@ def text(plan: Plan, workload: Workload, *, everything: bool = False, colour: bo
     rest = len(plan.layouts) - len(shown)
     if rest:
         lines.append(f"{rest} more: {len(fitting) - len(shown)} fit, {len(plan.layouts) - len(fitting)} do not")
-    return "\n".join([*lines, *_legend(plan, shown), *_enough(plan, workload)])
+    return "\n".join([*lines, *_legend(plan, shown), *_enough(plan, workload), *_calibration(plan)])
 
 
 def _asked(workload: Workload) -> str:
@@ -116,3 +118,35 @@ def _enough(plan: Plan, workload: Workload) -> list[str]:
     groups = f"{enough.groups} groups of {size}" if enough.groups > 1 else f"one group of {size}"
     count = "1 GPU" if enough.gpus == 1 else f"{enough.gpus} GPUs"
     return ["", f"The targets hold, as expected, from {count} on: {groups}, {name(enough.layout)}."]
+
+
+def _calibration(plan: Plan) -> list[str]:
+    """Return the machine's own factors, and how far off each timed call was."""
+    found = plan.calibration
+    if found is None:
+        return []
+    headings = ("timed call", "tokens/s", "predicted before", "with own factors", "left out of the fit")
+    rows = [
+        (_short(each.call.workload), number(each.call.rate), *(_off(value) for value in _errors(each)))
+        for each in found.calls
+    ]
+    factors = ", ".join(
+        f"{text} {getattr(found.factors, name):.3g} instead of {getattr(FITTED, name):.3g}"
+        for name, text in OWN.items()
+    )
+    return ["", f"Calibrated: {factors}.", *aligned(headings, rows, (0,))]
+
+
+def _errors(each: CalledAgain) -> tuple[float, float, float]:
+    return each.before, each.after, each.left_out
+
+
+def _off(error: float) -> str:
+    return f"{error:+.1%}"
+
+
+def _short(workload: Workload) -> str:
+    size = f"{workload.prompt:,} + {workload.answer:,} tokens"
+    if workload.requests is not None:
+        return f"{workload.requests:,} at once, {size}"
+    return f"{workload.concurrency:,} kept running, {size}" if workload.concurrency else f"{workload.rate:g}/s, {size}"

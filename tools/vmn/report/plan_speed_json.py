@@ -8,6 +8,7 @@ from typing import Any
 from vmn.app.planner import Plan
 from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction
+from vmn.core.speed.calibration import OWN, SpeedCalibration
 from vmn.core.speed.workload import Speed, Workload
 
 Json = dict[str, Any]
@@ -75,6 +76,24 @@ def enough_of(plan: Plan) -> Json | None:
         "expert": layout.expert,
         "decode_context": layout.decode_context,
         "speed": speed_json(enough.speed),
+    }
+
+
+def calibration_of(calibration: SpeedCalibration) -> Json:
+    """Return the machine's own factors, and the error of each timed call."""
+    return {
+        "factors": {name: significant(getattr(calibration.factors, name)) for name in OWN},
+        "half_width": significant(calibration.width),
+        "calls": [
+            {
+                "workload": workload_json(each.call.workload),
+                "output_tokens_per_s": significant(each.call.rate),
+                "error_before": round(each.before, DIGITS),
+                "error": round(each.after, DIGITS),
+                "error_left_out": round(each.left_out, DIGITS),
+            }
+            for each in calibration.calls
+        ],
     }
 
 

@@ -42,6 +42,8 @@ class Doubt:
 
 def half_width(context: SpeedContext, layout: Layout, workload: Workload, makespan: float | None) -> Doubt:
     """Return how far a prediction may be off."""
+    if context.own_width is not None:
+        return Doubt(context.own_width + ARRIVALS * (workload.rate is not None), True, ())
     model, cluster = context.plan.model, context.plan.cluster
     unmeasured = [
         (layout.tensor > 2, "tensor parallelism over more than 2 GPUs"),
@@ -58,7 +60,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
     width = MEASURED + EXPERTS * model.is_moe + PIPELINE * (layout.pipeline > 1)
     width += ARRIVALS * (workload.requests is None)
     width = (width**2 + len(notes) * UNMEASURED_PART**2) ** 0.5
-    if not (context.chip.measured or context.calibrated):
+    if not context.chip.measured:
         notes.insert(0, f"{context.plan.gpu.name} GPUs")
         width += UNMEASURED_GPU
     return Doubt(width, not notes, tuple(notes))

@@ -17,7 +17,7 @@ class Factors:
     Attributes:
         bandwidth: share of the memory's bandwidth for weights and the KV cache.
         flops: share of the FLOP/s that large matrices in 16 bits reach, from ``LARGE_PASS`` tokens on.
-        small_flops: the same for fewer tokens.
+        small_pass: share of that share which fewer tokens reach.
         fp8_flops: share of the FLOP/s in 8 bits.
         expert_flops: share of the FLOP/s in the experts' kernels.
         attention_flops: share of the FLOP/s in attention over prompts.
@@ -41,7 +41,7 @@ class Factors:
 
     bandwidth: float = 0.89
     flops: float = 0.74
-    small_flops: float = 0.70
+    small_pass: float = 0.95
     fp8_flops: float = 0.60
     expert_flops: float = 0.47
     attention_flops: float = 0.5

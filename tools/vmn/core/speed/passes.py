@@ -140,7 +140,7 @@ class Formula:
         """
         factors, tokens = self.factors, batch.tokens
         in_graph = tokens <= model.graph_tokens
-        share = factors.flops if tokens >= LARGE_PASS else factors.small_flops
+        share = factors.flops * (1.0 if tokens >= LARGE_PASS else factors.small_pass)
         memory = compute = exchange = host = launches = 0.0
         for work, count in model.layers:
             times = [self._gemm(gemm, tokens, share) for gemm in work.gemms]
@@ -157,7 +157,7 @@ class Formula:
             host += count * self._fixed(work)
             launches += count * (factors.host_expert if work.mlp == "experts" else factors.host_dense)
             launches += count * factors.host_tensor * (self.exchange.tensor > 1)
-        read, computed = self._gemm(model.head, sampled, factors.small_flops)
+        read, computed = self._gemm(model.head, sampled, factors.flops * factors.small_pass)
         memory += max(read, computed)
         if not in_graph:
             host += max(0.0, launches - (memory + compute + exchange + host))

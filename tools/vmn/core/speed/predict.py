@@ -37,13 +37,13 @@ class SpeedContext:
         plan: what the layouts share.
         chip: limits of the GPU.
         factors: fitted numbers.
-        calibrated: whether the factors come from a benchmark of this machine.
+        own_width: half of the band's width by timed calls of this machine, None without a calibration.
     """
 
     plan: PlanContext
     chip: Chip
     factors: Factors = FITTED
-    calibrated: bool = False
+    own_width: float | None = None
 
     @cached_property
     def kinds(self) -> tuple[tuple[Layer, Formats, int], ...]:
