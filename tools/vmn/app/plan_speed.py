@@ -26,13 +26,7 @@ def with_speed(plan: Plan, workload: Workload, benchmark: Path | None = None) ->
             calls.
         OSError: the file can't be read.
     """
-    context = _context(plan)
-    length, limit = workload.prompt + workload.answer, plan.context.batch.length
-    if length > limit:
-        raise PlanError(
-            f"{workload.prompt} prompt tokens and {workload.answer} answer tokens are more than the {limit} tokens "
-            "that vLLM accepts in a request. Raise --max-model-len, or plan for shorter requests."
-        )
+    context = speed_context_of(plan, workload)
     calibration = _calibration(context, plan, benchmark) if benchmark else None
     if calibration:
         context = replace(context, factors=calibration.factors, own_width=calibration.width)
@@ -42,10 +36,21 @@ def with_speed(plan: Plan, workload: Workload, benchmark: Path | None = None) ->
     return replace(plan, layouts=layouts, workload=workload, speeds=found, calibration=calibration, enough=enough)
 
 
-def _context(plan: Plan) -> SpeedContext:
+def speed_context_of(plan: Plan, workload: Workload) -> SpeedContext:
+    """Return what the speeds of a plan's layouts share.
+
+    Raises:
+        PlanError: the limits of the GPU are not known, or a request is longer than vLLM accepts.
+    """
     context = speed_context(plan.context)
     if context is None:
         raise PlanError(f"The bandwidth of a {plan.context.gpu.name} is not known, so its speed can't be predicted.")
+    length, limit = workload.prompt + workload.answer, plan.context.batch.length
+    if length > limit:
+        raise PlanError(
+            f"{workload.prompt} prompt tokens and {workload.answer} answer tokens are more than the {limit} tokens "
+            "that vLLM accepts in a request. Raise --max-model-len, or plan for shorter requests."
+        )
     return context
 
 

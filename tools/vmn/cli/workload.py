@@ -107,3 +107,20 @@ def _workload(given: dict[str, Any]) -> Workload | None:
         drafts=given["speculative_tokens"],
         acceptance=given["acceptance_rate"],
     )
+
+
+def workload_words(workload: Workload) -> list[str]:
+    """Return the options that describe a workload."""
+    given = {
+        "prompt-tokens": workload.prompt,
+        "answer-tokens": workload.answer,
+        "requests": workload.requests,
+        "concurrency": workload.concurrency,
+        "rate": workload.rate,
+        "ttft": workload.ttft,
+        "tpot": workload.tpot,
+        "prefix-hits": workload.cached or None,
+        "speculative-tokens": workload.drafts or None,
+        "acceptance-rate": workload.acceptance or None,
+    }
+    return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]

@@ -9,7 +9,7 @@ from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction
 from vmn.core.speed.calibration import OWN, CalledAgain
 from vmn.core.speed.factors import FITTED
-from vmn.core.speed.workload import Speed, Workload
+from vmn.core.speed.workload import Speed, Workload, asked
 from vmn.report.plan import SHOWN, band, header, name, reason, verdict
 from vmn.report.table import aligned, hanging
 from vmn.report.terminal import GREEN, RED, YELLOW
@@ -29,25 +29,12 @@ def text(plan: Plan, workload: Workload, *, everything: bool = False, colour: bo
     """
     fitting = [prediction for prediction in plan.layouts if prediction.layout in plan.speeds]
     shown = fitting if everything else fitting[:SHOWN]
-    lines = [*header(plan), _asked(workload), ""]
+    lines = [*header(plan), asked(workload), ""]
     lines += _table(plan, shown, workload, colour)
     rest = len(plan.layouts) - len(shown)
     if rest:
         lines.append(f"{rest} more: {len(fitting) - len(shown)} fit, {len(plan.layouts) - len(fitting)} do not")
     return "\n".join([*lines, *_legend(plan, shown), *_enough(plan, workload), *_calibration(plan)])
-
-
-def _asked(workload: Workload) -> str:
-    what = f"{workload.prompt:,} prompt tokens and {workload.answer:,} answer tokens per request"
-    if workload.requests is not None:
-        how = f"{workload.requests:,} requests at once"
-    elif workload.concurrency is not None:
-        how = f"{workload.concurrency:,} requests kept running"
-    else:
-        how = f"{workload.rate:g} requests per second"
-    more = f", {workload.cached:.0%} of each prompt cached" if workload.cached else ""
-    more += f", {workload.drafts} drafts of which {workload.acceptance:.0%} are accepted" if workload.drafts else ""
-    return f"{what}, {how}{more}"
 
 
 def _table(plan: Plan, shown: Sequence[Prediction], workload: Workload, colour: bool) -> list[str]:

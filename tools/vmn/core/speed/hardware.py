@@ -91,6 +91,7 @@ class Link:
         bandwidth: bytes per second of an exchange, in one direction.
         source: where the numbers are from.
         measured: whether they were measured with vLLM.
+        shared: bytes per second of an all-reduce over more than two ranks, None if it is the same.
     """
 
     delay: float
@@ -99,6 +100,11 @@ class Link:
     bandwidth: float
     source: str
     measured: bool = False
+    shared: float | None = None
+
+    def reduces_at(self, ranks: int) -> float:
+        """Return the bytes per second of an all-reduce over some ranks."""
+        return self.shared if self.shared and ranks > 2 else self.bandwidth
 
 
 PCIE = Link(25e-6, 40e-6, 60e-6, 20e9, "PCIe 4.0 x16 less its protocol; not measured")
@@ -117,11 +123,15 @@ def link_inside(chip: Chip) -> Link:
     if chip.nvlink is None:
         return PCIE
     source = "vLLM 0.33 on two H200, 2026-11-28" if chip.measured else "as on two H200, by NVLink's bandwidth"
-    return Link(5e-6, 15e-6, 20e-6, NVLINK_SHARE * chip.nvlink, source, chip.measured)
+    nvlink = chip.nvlink
+    return Link(5e-6, 15e-6, 20e-6, NVLINK_SHARE * nvlink, source, chip.measured, NVLINK_RING_SHARE * nvlink)
 
 
 NVLINK_SHARE = 0.4
 """Share of NVLink's bandwidth that an all-reduce between two H200 reaches (150 to 215 of 450 GB/s)."""
+
+NVLINK_RING_SHARE = 0.7
+"""The same over more GPUs, whose rings use all links of a switch: about 320 of 450 GB/s; not measured."""
 
 
 def link_between(chip: Chip, network: str) -> Link:

@@ -223,4 +223,4 @@ def all_reduce(link: Link, ranks: int, size: float, in_graph: bool) -> float:
     """Return the seconds of an all-reduce of ``size`` bytes: a ring's bytes, and a delay by the ranks' logarithm."""
     steps = (ranks - 1).bit_length()
     delay = link.delay if in_graph else link.outside
-    return delay * (1 + 0.5 * (steps - 1)) + 2 * (ranks - 1) / ranks * size / link.bandwidth
+    return delay * (1 + 0.5 * (steps - 1)) + 2 * (ranks - 1) / ranks * size / link.reduces_at(ranks)

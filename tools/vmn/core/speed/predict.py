@@ -38,12 +38,23 @@ class SpeedContext:
         chip: limits of the GPU.
         factors: fitted numbers.
         own_width: half of the band's width by timed calls of this machine, None without a calibration.
+        graph_tokens: ``--max-cudagraph-capture-size``, None for vLLM's default.
     """
 
     plan: PlanContext
     chip: Chip
     factors: Factors = FITTED
     own_width: float | None = None
+    graph_tokens: int | None = None
+
+    @property
+    def largest_graph(self) -> int:
+        """Tokens of the largest CUDA graph, 0 without graphs."""
+        batch = self.plan.batch
+        if batch.eager:
+            return 0
+        large = self.plan.gpu.gib >= LARGE_GPU_GIB
+        return self.graph_tokens or min(2 * batch.requests, MOST_GRAPH_TOKENS * (2 if large else 1))
 
     @cached_property
     def kinds(self) -> tuple[tuple[Layer, Formats, int], ...]:
@@ -132,11 +143,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
     layers = [
         (layer_work(model, layer, formats, layout, plan.kv_dtype), count) for layer, formats, count in context.kinds
     ]
-    graph = (
-        0
-        if plan.batch.eager
-        else min(2 * plan.batch.requests, MOST_GRAPH_TOKENS * (2 if plan.gpu.gib >= LARGE_GPU_GIB else 1))
-    )
+    graph = context.largest_graph
     head = _head(context, layout)
     counts = stage_layers(len(model.layers), layout.pipeline)
     inside, between = link_inside(context.chip), link_between(context.chip, plan.cluster.network)

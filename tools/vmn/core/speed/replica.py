@@ -101,13 +101,14 @@ class Replica:
             context: tokens before each of them, on average.
             groups: share of the requests in each group of the pipeline.
         """
-        width = 1.0 + workload.drafts
-        passes = [
-            self.one_pass(Pass(decodes=running * share, context=context, width=width), running * share * width)
-            for share in groups
-        ]
+        passes = [self.decode_pass(workload, running * share, context) for share in groups]
         largest = max(range(len(groups)), key=lambda index: groups[index])
-        return self.pipelined(passes[largest], passes, running * groups[largest] * width)
+        return self.pipelined(passes[largest], passes, running * groups[largest] * (1 + workload.drafts))
+
+    def decode_pass(self, workload: Workload, decodes: float, context: float) -> Parts:
+        """Return the seconds of a pass of decoding requests, all stages one after the other."""
+        width = 1.0 + workload.drafts
+        return self.one_pass(Pass(decodes=decodes, context=context, width=width), decodes * width)
 
     def prompt_pass(self, workload: Workload, tokens: float, decodes: float) -> Parts:
         """Return the seconds of a pass with prompts' tokens and decoding requests, all stages one after the other."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vmn.core.speed.at_once import Times
 from vmn.core.speed.passes import Parts
-from vmn.core.speed.replica import Replica, integral, whole_passes
+from vmn.core.speed.replica import Replica, whole_passes
 from vmn.core.speed.workload import Workload
 
 ACCURACY = 0.01
@@ -17,9 +19,9 @@ NEARLY_FULL = 0.97
 def kept_up(replica: Replica, workload: Workload, concurrency: float) -> Times:
     """Return the times while a number of requests is kept up; some may wait in the queue."""
     running = min(concurrency, replica.most_running(workload))
-    life, first, each = _life(replica, workload, running)
-    wait = life.total * (concurrency - running) / running
-    return Times(life, first + wait, each, running)
+    life = _life(replica, workload, running, together=True)
+    wait = life.total.total * (concurrency - running) / running
+    return Times(life.total, life.first + wait, life.each, running)
 
 
 def at_rate(replica: Replica, workload: Workload, rate: float) -> tuple[Times, bool]:
@@ -30,49 +32,66 @@ def at_rate(replica: Replica, workload: Workload, rate: float) -> tuple[Times, b
     if rate >= highest * NEARLY_FULL:
         return fullest, True
     running = _running(replica, workload, rate, most)
-    life, first, each = _life(replica, workload, running)
+    life = _life(replica, workload, running, together=False)
     load = rate / highest
-    wait = load / (1 - load) / 2 * first
-    return Times(life, first + wait, each, running), False
+    wait = load / (1 - load) / 2 * life.first
+    return Times(life.total, life.first + wait, life.each, running), False
 
 
 def _running(replica: Replica, workload: Workload, rate: float, most: float) -> float:
     """Return how many requests run at once on average: the rate times a request's life (Little's law)."""
     running = 1.0
     for _ in range(ROUNDS):
-        life, _, _ = _life(replica, workload, max(1.0, running))
-        wanted = rate * life.total
+        wanted = rate * _life(replica, workload, max(1.0, running), together=False).total.total
         if abs(wanted - running) <= ACCURACY * running:
             break
         running = min(most, wanted)
     return max(running, rate * workload.answer * 1e-9)
 
 
-def _life(replica: Replica, workload: Workload, running: float) -> tuple[Parts, float, float]:
-    """Return the seconds of a request from its first pass to its last token, to the first, and for each further one.
+@dataclass(frozen=True)
+class _Life:
+    """A request's life in a steady state.
 
-    While a request lives, each of the others begins once: its prompt is computed in passes in which all others decode.
+    Attributes:
+        total: seconds from its first pass to its last token.
+        first: seconds to its first token.
+        each: seconds per further token.
     """
-    new, steps = float(workload.new_prompt), workload.steps
-    groups = [1 / replica.stages.count] * replica.stages.count if running >= replica.stages.count else [1.0]
-    room = max(1.0, replica.tokens - running * (1 + workload.drafts))
+
+    total: Parts
+    first: float
+    each: float
+
+
+def _life(replica: Replica, workload: Workload, running: float, together: bool) -> _Life:
+    """Return a request's life, in which each of the others begins once.
+
+    Each round gives every request a step; the groups of a pipeline pass one behind the other. Some passes also compute
+    prompts.
+
+    Args:
+        replica: the replica.
+        workload: what is asked.
+        running: requests that run at once.
+        together: whether requests end and begin together, so that a pass computes as many prompts as it holds.
+    """
+    new, steps = float(workload.new_prompt), max(1.0, workload.steps)
+    groups = min(float(replica.stages.count), max(1.0, running))
+    decodes = running / groups
+    room = max(1.0, replica.tokens - decodes * (1 + workload.drafts))
     own = whole_passes(new, room)
-    passes = max(1.0, min(running * own, max(steps, running * new / room)))
+    fewest = max(1.0, running * new / room)
+    passes = fewest if together else max(fewest, min(running * own, groups * steps))
+    rounds = max(steps, passes / groups)
+    share = passes / (groups * rounds)
     tokens = running * new / passes
-    mixed = replica.prompt_pass(workload, tokens, max(0.0, running - 1))
-    mixed = replica.pipelined(mixed.times(1.0), [mixed] * len(groups), tokens)
-    if len(groups) > 1:  # passes with prompts go through the stages one behind the other
-        mixed = mixed.times(1 / len(groups))
-    begin, end = workload.prompt + 1, workload.prompt + workload.answer
-
-    def step(context: float) -> Parts:
-        return replica.decode_step(workload, running, context, groups)
-
-    plain = max(0.0, steps - max(0.0, passes - own))
-    decoding = integral(step, begin, end, plain)
-    prompts = mixed.times(passes)
+    mixed = replica.prompt_pass(workload, tokens, decodes * max(0.0, running - 1) / max(1.0, running))
+    plain = replica.decode_pass(workload, decodes, workload.prompt + workload.answer / 2)
+    average = mixed.times(share) + plain.times(1 - share)
+    round_ = replica.pipelined(average, [average] * round(groups), decodes + share * tokens)
     call = Parts(host=replica.factors.call + replica.factors.prompt_token * workload.prompt)
-    first = mixed.total * own + decoding.total / max(1.0, plain) / 2 * (running > 1) + call.total
-    life = prompts + decoding + call
-    each = max(0.0, life.total - call.total - mixed.total * own) / max(1, workload.answer - 1)
-    return life, first, each
+    wait = round_.total / 2 * (running > 1) + (fewest - own) / 2 * mixed.total / groups * together * (fewest > own)
+    first = mixed.total * own + wait + call.total
+    each = round_.total * steps / max(1, workload.answer - 1)
+    return _Life(round_.times(rounds) + call, first, each if workload.answer > 1 else 0.0)

@@ -102,3 +102,21 @@ class Speed:
         first, each = getattr(self.first, end), getattr(self.each, end)
         too_late = workload.ttft is not None and first > workload.ttft
         return not too_late and (workload.tpot is None or each <= workload.tpot)
+
+
+def asked(workload: Workload) -> str:
+    """Return a workload in words."""
+    what = f"{workload.prompt:,} prompt tokens and {workload.answer:,} answer tokens per request"
+    if workload.requests is not None:
+        how = f"{workload.requests:,} requests at once"
+    elif workload.concurrency is not None:
+        how = f"{workload.concurrency:,} requests kept running"
+    else:
+        how = f"{workload.rate:g} requests per second"
+    more = f", {workload.cached:.0%} of each prompt cached" if workload.cached else ""
+    more += (
+        f", {workload.drafts} drafted tokens per step of which {workload.acceptance:.0%} are accepted"
+        if workload.drafts
+        else ""
+    )
+    return f"{what}, {how}{more}"
