@@ -29,7 +29,6 @@ HEADINGS = (
     "per token, ms",
     "predicted",
 )
-HIGHER = {"yes": RED, "no": GREEN}
 
 
 def text(served: Served, measured: Sequence[Measured], without: str) -> str:
