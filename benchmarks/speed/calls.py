@@ -60,7 +60,9 @@ class Start:
             VERSION,
         )
         model = read_architecture(self.entry["config"])
-        found = speed_context(plan_context(model, find_gpu(self.entry["gpu"]), Cluster(1, self.layout.gpus), options))
+        nodes = self.entry.get("nodes", 1)
+        cluster = Cluster(nodes, self.layout.gpus // nodes, self.entry.get("network", "nvlink"), forced=True)
+        found = speed_context(plan_context(model, find_gpu(self.entry["gpu"]), cluster, options))
         assert found
         return found
 

@@ -12,7 +12,7 @@ from vmn.core.speed.factors import FITTED, Factors
 from vmn.core.speed.least_squares import fitted
 
 NAMES = tuple(item.name for item in fields(Factors))
-PULL = 0.003
+PULL = 0.02
 """Weight of a factor's change for each square root of the number of calls."""
 
 

@@ -115,7 +115,7 @@ def test_floor_needs_a_prediction(fake: BenchCluster) -> None:
     assert fake.most == {}
     done = bench(*POINTS)
     assert done.exit_code == 0
-    assert "There is no prediction: the nodes have no label with their kind of GPU" in done.stdout
+    assert "Not predicted: the nodes have no label with their kind of GPU" in done.stdout
 
 
 def test_error_of_vllm_is_shown_and_nothing_is_left(fake: BenchCluster) -> None:
@@ -136,7 +136,7 @@ def test_job_that_may_not_be_created_is_explained(fake: BenchCluster) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"leaderworkersets": []}, "no release vllm"), ({"pods": []}, "No leader of vllm is ready")],
+    [({"leaderworkersets": []}, "Release vllm does not exist"), ({"pods": []}, "No leader of vllm is ready")],
 )
 def test_release_that_does_not_serve_is_not_measured(fake: BenchCluster, change: dict[str, Any], words: str) -> None:
     fake.objects = {**fake.objects, **change}

@@ -12,7 +12,9 @@ from speed.calls import Call, calls
 from speed.fit import fit, left_out
 
 CALLS = calls()
-IN_GRAPHS = [call for call in CALLS if not call.start.context.plan.batch.eager]
+ON_ONE_NODE = [call for call in CALLS if call.start.context.plan.cluster.nodes == 1]
+SERVED = [call for call in CALLS if call not in ON_ONE_NODE]
+IN_GRAPHS = [call for call in ON_ONE_NODE if not call.start.context.plan.batch.eager]
 FASTER = 1.10
 """From this ratio on, two layouts differ so much that their order must be right."""
 
@@ -33,14 +35,20 @@ def test_speed_of_a_start_is_met(name: str) -> None:
     assert max(errors) <= 0.25
 
 
+def test_speed_of_two_pods_over_tcp_is_met() -> None:
+    errors = sizes(SERVED)
+    assert statistics.median(errors) <= 0.15
+    assert max(errors) <= 0.30
+
+
 def test_bands_hold_nine_of_ten_calls_and_are_narrow() -> None:
-    widths = [call.predicted().makespan for call in CALLS]
-    assert sum(call.is_inside for call in CALLS) >= 0.9 * len(CALLS)
+    widths = [call.predicted().makespan for call in ON_ONE_NODE]
+    assert sum(call.is_inside for call in ON_ONE_NODE) >= 0.9 * len(ON_ONE_NODE)
     assert statistics.median(band.high / band.expected - 1 for band in widths if band) <= 0.15
 
 
 def test_bands_would_not_hold_calls_of_a_slower_machine() -> None:
-    slower = [Call(call.start, call.requests, call.prompt, call.answer, call.seconds * 1.5) for call in CALLS]
+    slower = [Call(call.start, call.requests, call.prompt, call.answer, call.seconds * 1.5) for call in ON_ONE_NODE]
     assert sum(call.is_inside for call in slower) <= 0.2 * len(slower)
 
 
@@ -78,4 +86,4 @@ def test_fit_finds_the_factors_that_made_the_times() -> None:
         made.append(Call(call.start, call.requests, call.prompt, call.answer, makespan.expected))
     found = fit(made, names=("bandwidth", "call"))
     assert found.bandwidth == pytest.approx(0.7, rel=0.03)
-    assert found.call == pytest.approx(8e-3, rel=0.1)
+    assert found.call == pytest.approx(8e-3, rel=0.2)

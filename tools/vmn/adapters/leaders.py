@@ -64,7 +64,7 @@ def read_leaders(client: ApiClient, namespace: str, name: str) -> Leaders:
     sets = snapshot.all("leaderworkersets")
     lws = next((item for item in sets if name in (item["metadata"]["name"], labels_of(item).get(INSTANCE))), None)
     if lws is None:
-        raise MissingError(f"There is no release {name} in namespace {namespace}.")
+        raise MissingError(f"Release {name} does not exist in namespace {namespace}.")
     try:
         found = served(lws, snapshot.all("services"))
     except NotServed as error:

@@ -37,7 +37,7 @@ def text(served: Served, measured: Sequence[Measured], without: str) -> str:
     Args:
         served: the release.
         measured: the measurements.
-        without: why there is no prediction, empty if there is one.
+        without: why the plan predicts nothing, empty if it does.
     """
     where = f"{served.groups} x {name(served.layout)}" if served.groups > 1 else name(served.layout)
     lines = [f"{served.name} as release {served.release}, {where}, vLLM {served.version}"]
@@ -47,7 +47,7 @@ def text(served: Served, measured: Sequence[Measured], without: str) -> str:
         lines += ["", f"{prompt:,} prompt tokens and {answer:,} answer tokens per request", *_table(rows)]
     lines += ["", *_reasons(measured)]
     if without:
-        lines.append(f"There is no prediction: {without}.")
+        lines.append(f"Not predicted: {without}.")
     return "\n".join(lines).rstrip()
 
 
@@ -88,7 +88,7 @@ def as_json(served: Served, measured: Sequence[Measured], without: str, began: s
     Args:
         served: the release.
         measured: the measurements.
-        without: why there is no prediction, empty if there is one.
+        without: why the plan predicts nothing, empty if it does.
         began: when the benchmark began, as in ISO 8601.
     """
     content = {

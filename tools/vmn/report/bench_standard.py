@@ -1,7 +1,7 @@
 """A measurement in llm-d's benchmark report schema 0.2.1.
 
 The schema is ``llmdbenchmark/analysis/benchmark_report/br_v0_2_1_json_schema.json`` of llm-d/llm-d-benchmark at
-ff29a5419ce8959bc77d1e75b981b599fe583fa9.
+8bc9f1ddd873a24f1657d6cca2e0d0fb6947dd36.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ def standard_report(served: Served, each: Measured, began: str) -> dict[str, Any
                     "tool": "vllm-benchmark",
                     "tool_version": served.version,
                     "source": "random",
+                    "parallelism": 1,
                     "concurrency": each.point.concurrency,
                     "input_seq_len": {"distribution": "fixed", "value": each.point.prompt},
                     "output_seq_len": {"distribution": "fixed", "value": each.point.answer},
                 },
+                "native": {"args": {"--num-prompts": each.point.requests, "--ignore-eos": None}},
             },
             "stack": [
                 {

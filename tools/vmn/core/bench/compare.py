@@ -24,7 +24,7 @@ Key = tuple[int, int, int]
 
 
 class NotComparable(Exception):  # noqa: N818 - reads as what happened
-    """Two benchmarks have no point in common, or a file is no report."""
+    """Two benchmarks have no point in common, or a file is not a report."""
 
 
 @dataclass(frozen=True)

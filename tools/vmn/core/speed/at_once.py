@@ -112,7 +112,7 @@ def _groups(replica: Replica, chunks: list[float]) -> list[float]:
 
     Requests stay in the group in which their prompt was computed, so that groups can be uneven.
     """
-    groups = [0.0] * min(replica.stages.count, len(chunks))
+    groups = [0.0] * min(replica.stages.in_flight, len(chunks))
     for index, tokens in enumerate(chunks):
         groups[index % len(groups)] += tokens
     return [tokens / sum(groups) for tokens in groups]

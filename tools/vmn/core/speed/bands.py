@@ -17,6 +17,8 @@ EXPERTS = 0.05
 """What experts add: which of them a batch touches depends on the text."""
 PIPELINE = 0.05
 """What a pipeline adds: how evenly requests spread over its groups is left to chance."""
+ACROSS_NODES = 0.10
+"""What a network between nodes adds."""
 UNMEASURED_GPU = 0.30
 """What a GPU adds on which nothing was measured."""
 UNMEASURED_PART = 0.15
@@ -58,7 +60,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
     ]
     notes = [text for applies, text in unmeasured if applies]
     width = MEASURED + EXPERTS * model.is_moe + PIPELINE * (layout.pipeline > 1)
-    width += ARRIVALS * (workload.requests is None)
+    width += ARRIVALS * (workload.requests is None) + ACROSS_NODES * (cluster.nodes > 1)
     width = (width**2 + len(notes) * UNMEASURED_PART**2) ** 0.5
     if not context.chip.measured:
         notes.insert(0, f"{context.plan.gpu.name} GPUs")

@@ -109,9 +109,7 @@ class Link:
 
 PCIE = Link(25e-6, 40e-6, 60e-6, 20e9, "PCIe 4.0 x16 less its protocol; not measured")
 NETWORK_LINKS = {
-    "tcp": Link(
-        90e-6, 137e-6, 77e-6, 3.2e9, "NCCL 2.30.7 between two pods: 64 KiB to 112 MiB, 2026-11-28", measured=True
-    ),
+    "tcp": Link(75e-6, 137e-6, 77e-6, 2.8e9, "NCCL 2.30.7 and vLLM 0.33 between two pods, 2026-11-28", measured=True),
     "roce": Link(30e-6, 40e-6, 30e-6, 40e9, "one adapter of 400 Gbit/s for each GPU; not measured"),
     "infiniband": Link(25e-6, 35e-6, 25e-6, 42e9, "one adapter of 400 Gbit/s for each GPU; not measured"),
 }

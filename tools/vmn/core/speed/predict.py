@@ -14,6 +14,7 @@ from vmn.core.planning.memory.weights import VOCABULARY_STEP, Formats, layer_for
 from vmn.core.planning.model.architecture import Layer
 from vmn.core.planning.model.module_names import head_format
 from vmn.core.planning.prediction import PlanContext, Prediction
+from vmn.core.planning.vllm.model_runner import batches_in_flight
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB
 from vmn.core.speed.at_once import Times, at_once
 from vmn.core.speed.bands import half_width
@@ -157,6 +158,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
             max(counts) / len(model.layers),
             between if plan.cluster.nodes > 1 else inside,
             float(model.dtype_bytes * model.hidden),
+            batches_in_flight(model, layout, plan.vllm) if layout.pipeline > 1 else 1,
         ),
         plan.batch.tokens,
         plan.batch.requests,

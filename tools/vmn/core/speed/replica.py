@@ -26,12 +26,15 @@ class Stages:
         largest: share of the layers that the largest stage has.
         link: link between stages.
         state_bytes: bytes of a token's state, which a stage sends to the next one.
+        in_flight: groups of requests that are in the stages at once: one for each stage, and one more with
+            asynchronous scheduling, so that each waits for the others between two steps.
     """
 
     count: int
     largest: float
     link: Link
     state_bytes: float
+    in_flight: int
 
 
 @dataclass(frozen=True)

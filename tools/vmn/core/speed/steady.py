@@ -77,7 +77,7 @@ def _life(replica: Replica, workload: Workload, running: float, together: bool) 
         together: whether requests end and begin together, so that a pass computes as many prompts as it holds.
     """
     new, steps = float(workload.new_prompt), max(1.0, workload.steps)
-    groups = min(float(replica.stages.count), max(1.0, running))
+    groups = min(float(replica.stages.in_flight), max(1.0, running))
     decodes = running / groups
     room = max(1.0, replica.tokens - decodes * (1 + workload.drafts))
     own = whole_passes(new, room)

@@ -1,0 +1,25 @@
+"""The documents on speed have the errors as they are, and the presets of ``vmn bench``."""
+
+from __future__ import annotations
+
+import pytest
+
+from kit.paths import CHECKOUT
+from speed.table import BEGIN, END, residuals, table
+from vmn.core.bench.points import PRESETS
+
+DOCS = CHECKOUT / "docs"
+
+
+@pytest.mark.parametrize(("file", "content"), [("speed.md", table), ("speed-residuals.md", residuals)])
+def test_document_has_the_table_of_errors_as_it_is(file: str, content: object) -> None:
+    assert callable(content)
+    inside = (DOCS / file).read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert inside.strip() == content()
+
+
+def test_document_has_every_preset() -> None:
+    document = (DOCS / "speed.md").read_text(encoding="utf-8")
+    for name, preset in PRESETS.items():
+        running = ", ".join(map(str, preset.concurrency))
+        assert f"| `{name}` | {preset.prompt:,} + {preset.answer:,} | {running} |" in document
