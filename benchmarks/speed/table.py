@@ -6,12 +6,14 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from speed import served
 from speed.calls import Call, Start, calls
 from speed.fit import left_out
 from vmn.report.plan import name
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN = "<!-- table: PYTHONPATH=tools:benchmarks python -m speed.table -->"
+BEGIN_SERVED = "<!-- servers: PYTHONPATH=tools:benchmarks python -m speed.table -->"
 END = "<!-- end of table -->"
 
 
@@ -63,13 +65,21 @@ def residuals() -> str:
     return "\n".join(rows)
 
 
+TABLES = (
+    ("speed.md", BEGIN, table),
+    ("speed.md", BEGIN_SERVED, served.table),
+    ("speed-residuals.md", BEGIN, residuals),
+)
+"""Documents, the marks of their tables, and the tables."""
+
+
 def main() -> None:
-    """Write both tables into their documents."""
-    for file, content in (("speed.md", table()), ("speed-residuals.md", residuals())):
+    """Write the tables into their documents."""
+    for file, begin, content in TABLES:
         document = DOCS / file
-        before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+        before, _, rest = document.read_text(encoding="utf-8").partition(begin)
         after = rest.partition(END)[2]
-        document.write_text(f"{before}{BEGIN}\n\n{content}\n\n{END}{after}", encoding="utf-8")
+        document.write_text(f"{before}{begin}\n\n{content()}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
