@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,14 @@ def test_timed_calls_need_a_workload_and_sound_numbers(tmp_path: Path) -> None:
     result = plan(*CALL, "--requests", "1", "--calibrate-speed", str(file))
     assert result.exit_code == 2
     assert "calls.json has no timed calls" in result.stderr
+
+
+def test_plan_of_64_gpus_with_a_workload_takes_less_than_seven_tenths_of_a_second() -> None:
+    asked = ["plan", "deepseek-ai/DeepSeek-R1", "--gpu", "h200", "--nodes", "8", "--network", "roce", *CALL]
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        result = CliRunner().invoke(main, [*asked, "--concurrency", "256", "--ttft", "2", "--tpot", "0.03"])
+        times.append(time.process_time() - start)
+        assert result.exit_code == 0, result.output
+    assert min(times) < 0.7, times

@@ -56,6 +56,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
         (model.is_hybrid, "linear attention"),
         (model.quantization is not None, "quantized weights"),
         (workload.drafts > 0, "multi-token prediction"),
+        (context.plan.vllm.since < FIRST_MEASURED, f"vLLM {context.plan.version}"),
         (workload.prompt > LONGEST_MEASURED, f"prompts over {LONGEST_MEASURED:,} tokens"),
     ]
     notes = [text for applies, text in unmeasured if applies]
@@ -68,5 +69,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
     return Doubt(width, not notes, tuple(notes))
 
 
+FIRST_MEASURED = (0, 32)
+"""First version whose engine is that of the timed calls, which are of 0.33."""
 LONGEST_MEASURED = 8192
 """Longest prompt of the timed calls, in tokens."""
