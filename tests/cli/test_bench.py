@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from kit.jobcluster import JobCluster
+from kit.jobcluster import RUNNING, JobCluster
 from kit.paths import CHECKOUT
 from kit.render import render
 from unit.preflight_data.cluster import NAMESPACE, node
@@ -149,3 +153,30 @@ def test_files_that_are_no_reports_are_not_compared(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text("{}")
     assert bench("--compare", file, file).exit_code == 2
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_removes_the_job(fake: BenchCluster, sign: signal.Signals) -> None:
+    fake.statuses, fake.said = [RUNNING], fake.said[:1]
+    vmn = [sys.executable, "-c", "from vmn.cli import main; main()", "bench"]
+    command = ["env", "--default-signal=INT", *vmn, *POINTS]  # a shell's & ignores it
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "measurement 1 of 2" in line:
+                break
+        assert fake.job
+        process.send_signal(sign)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "removing Job vmn-bench-" in said
+    assert not fake.made
+
+
+def test_pod_of_the_job_has_no_rights_and_no_gpu(fake: BenchCluster) -> None:
+    assert bench(*POINTS).exit_code == 0
+    spec = fake.most["jobs"]["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in spec
+    assert "nvidia.com/gpu" not in json.dumps(spec["containers"][0]["resources"])
