@@ -19,10 +19,11 @@ from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.core.speed.predict import speed, speed_context
 from vmn.core.speed.workload import Workload
 
-FILE = DATA / "served-h200.csv"
-"""The rows of aiconfigurator's ``silicon_sample.csv`` at 095f58a51c4ca8e61b66ec108d86f223f8d559ce with vLLM on H200."""
+FILE = DATA / "served.csv"
+"""The rows of aiconfigurator's ``silicon_sample.csv`` at 095f58a51c4ca8e61b66ec108d86f223f8d559ce with vLLM."""
+PEER_GPU = "h200"
 PEERS = {"aiconfigurator 0.12.0": (0.251, 0.295)}
-"""Median errors of the time to the first token and per further token on the same rows."""
+"""Median errors of the time to the first token and per further token on the rows of that GPU."""
 UNQUANTIZED = {
     "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Llama-3.1-8B-Instruct",
     "meta-llama/Llama-3.1-70B": "meta-llama/Meta-Llama-3.1-70B",
@@ -39,6 +40,7 @@ class Row:
     """A measured server.
 
     Attributes:
+        gpu: the GPU.
         model: the model.
         layout: its layout.
         version: version of vLLM.
@@ -47,6 +49,7 @@ class Row:
         each: measured seconds per further token.
     """
 
+    gpu: str
     model: str
     layout: Layout
     version: str
@@ -59,7 +62,7 @@ class Row:
         cluster = Cluster(1, self.layout.gpus, "nvlink")
         length = self.workload.prompt + self.workload.answer + ROOM
         options = VllmOptions(max_model_len=length, version=self.version)
-        plan = plan_context(architecture(self.model), find_gpu("h200"), cluster, options)
+        plan = plan_context(architecture(self.model), find_gpu(self.gpu), cluster, options)
         prediction, context = predict(plan, self.layout), speed_context(plan)
         if prediction.rejected or context is None:
             return None
@@ -84,31 +87,49 @@ def rows() -> Iterator[Row]:
             prompt, answer, count = (int(entry[name]) for name in ("prompt", "answer", "concurrency"))
             first, each = (float(entry[name]) / 1000 for name in ("ttft_ms", "tpot_ms"))
             version = entry["version"] or VERSION
-            yield Row(entry["model"], layout, version, Workload(prompt, answer, concurrency=count), first, each)
+            asked = Workload(prompt, answer, concurrency=count)
+            yield Row(entry["gpu"], entry["model"], layout, version, asked, first, each)
+
+
+Errors = Sequence[tuple[float, float]]
+"""Relative errors of the time to the first token and per further token."""
+
+
+@cache
+def errors_by_kind() -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Return the errors by GPU and model."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows():
+        if errors := row.errors():
+            found.setdefault((row.gpu, row.model), []).append(errors)
+    return dict(sorted(found.items()))
+
+
+def errors_of(gpu: str) -> list[tuple[float, float]]:
+    """Return the errors of all servers with a GPU."""
+    return [error for (own, _), errors in errors_by_kind().items() if own == gpu for error in errors]
 
 
 def table() -> str:
-    """Return a row for each model, and one for each peer."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for row in rows():
-        if errors := row.errors():
-            found.setdefault(row.model, []).append(errors)
+    """Return a row for each GPU and model, and one for each peer."""
     lines = [
-        "| Servers | Measurements | Time to first token: median error | Time per token: median error |",
-        "| --- | --- | --- | --- |",
-        *(_line(name, errors) for name, errors in found.items()),
-        _line("**all**", [error for errors in found.values() for error in errors]),
+        "| GPU | Model | Measurements | Time to first token: median error | Time per token: median error |",
+        "| --- | --- | --- | --- | --- |",
+        *(_line(gpu, name, errors) for (gpu, name), errors in errors_by_kind().items()),
     ]
-    lines += [f"| all, {name} | | {first:.1%} | {each:.1%} |" for name, (first, each) in PEERS.items()]
+    for gpu in dict.fromkeys(gpu for gpu, _ in errors_by_kind()):
+        lines.append(_line(gpu, "**all**", errors_of(gpu)))
+    for name, (first, each) in PEERS.items():
+        lines.append(f"| {PEER_GPU} | all, by {name} | {len(errors_of(PEER_GPU))} | {first:.1%} | {each:.1%} |")
     return "\n".join(lines)
 
 
-def _line(name: str, errors: Sequence[tuple[float, float]]) -> str:
+def _line(gpu: str, name: str, errors: Errors) -> str:
     first, each = medians(errors)
-    return f"| {name} | {len(errors)} | {first:.1%} | {each:.1%} |"
+    return f"| {gpu} | {name} | {len(errors)} | {first:.1%} | {each:.1%} |"
 
 
-def medians(errors: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def medians(errors: Errors) -> tuple[float, float]:
     """Return the medians of the errors' sizes."""
     first, each = (statistics.median(abs(error[index]) for error in errors) for index in (0, 1))
     return first, each

@@ -126,12 +126,19 @@ def test_a_rate_is_served_until_it_is_too_high() -> None:
     assert not fast.holds()
 
 
-@pytest.mark.parametrize("gpu", ["h100", "l40s", "b200", "a100"])
+@pytest.mark.parametrize("gpu", ["l40s", "a100", "mi300x", "gb300"])
 def test_gpu_that_was_not_measured_has_a_wider_band(gpu: str) -> None:
     known, other = ask(DENSE, CALL, Layout()), ask(DENSE, CALL, Layout(), gpu)
     assert known.calibrated
     assert not other.calibrated
     assert other.each.high / other.each.expected > 1.3 > known.each.high / known.each.expected
+
+
+def test_gpu_on_which_only_servers_were_measured_has_a_band_between() -> None:
+    own, served, never = (ask(DENSE, CALL, Layout(), gpu) for gpu in ("h200", "h100", "a100"))
+    widths = [found.each.high / found.each.expected for found in (own, served, never)]
+    assert widths == sorted(widths)
+    assert served.calibrated
 
 
 @pytest.mark.parametrize("model", [DENSE, EXPERTS, LATENT, "openai/gpt-oss-20b", "Qwen/Qwen3-Next-80B-A3B-Instruct"])

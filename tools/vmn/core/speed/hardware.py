@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from vmn.core.planning.gpus import Gpu
 
+TIMED, SERVERS, NEVER = "timed calls", "servers", ""
+
 
 @dataclass(frozen=True)
 class Chip:
@@ -16,14 +18,15 @@ class Chip:
         flops: FLOP/s by the bytes of an element, 2 (BF16), 1 (FP8), or 0.5 (FP4); what is missing computes in BF16.
         nvlink: bytes per second to its peers in each direction, None for PCIe.
         source: where the numbers are from.
-        measured: whether the factors of the formula were fitted on this GPU.
+        measured: what the formula was compared with on this GPU: ``TIMED`` calls, to which its factors were fitted,
+            public ``SERVERS``, or ``NEVER``.
     """
 
     bandwidth: float
     flops: dict[float, float]
     nvlink: float | None
     source: str
-    measured: bool = False
+    measured: str = NEVER
 
 
 def _chip(
@@ -33,7 +36,7 @@ def _chip(
     fp4: float | None,
     nvlink: float | None,
     sheet: str,
-    measured: bool = False,
+    measured: str = NEVER,
 ) -> Chip:
     flops = {2.0: bf16, 1.0: fp8, 0.5: fp4}
     return Chip(
@@ -46,15 +49,15 @@ def _chip(
 
 
 CHIPS = {
-    "h100-80gb": _chip(3.35, 989, 1979, None, 450, "H100 SXM"),
+    "h100-80gb": _chip(3.35, 989, 1979, None, 450, "H100 SXM", SERVERS),
     "h100-94gb": _chip(3.9, 835, 1671, None, 300, "H100 NVL"),
-    "h200-141gb": _chip(4.8, 989, 1979, None, 450, "H200 SXM", measured=True),
+    "h200-141gb": _chip(4.8, 989, 1979, None, 450, "H200 SXM", TIMED),
     "h20-96gb": _chip(4.0, 148, 296, None, 450, "H20"),
     "h20-141gb": _chip(4.8, 148, 296, None, 450, "H20"),
     "gh200-96gb": _chip(4.0, 989, 1979, None, 450, "GH200"),
-    "b200": _chip(8.0, 2250, 4500, 9000, 900, "HGX B200"),
+    "b200": _chip(8.0, 2250, 4500, 9000, 900, "HGX B200", SERVERS),
     "gb200": _chip(8.0, 2500, 5000, 10000, 900, "GB200 NVL72"),
-    "b300": _chip(8.0, 2250, 4500, 13500, 900, "HGX B300"),
+    "b300": _chip(8.0, 2250, 4500, 13500, 900, "HGX B300", SERVERS),
     "gb300": _chip(8.0, 2500, 5000, 15000, 900, "GB300 NVL72"),
     "a100-80gb": _chip(2.039, 312, None, None, 300, "A100 SXM"),
     "a100-40gb": _chip(1.555, 312, None, None, 300, "A100 SXM"),
@@ -120,16 +123,17 @@ def link_inside(chip: Chip) -> Link:
     """Return the link between the GPUs of a node."""
     if chip.nvlink is None:
         return PCIE
-    source = "vLLM 0.33 on two H200, 2026-11-28" if chip.measured else "as on two H200, by NVLink's bandwidth"
+    source = "vLLM 0.33 on two H200, 2026-11-28" if chip.measured == TIMED else "as on two H200, by NVLink's bandwidth"
     nvlink = chip.nvlink
-    return Link(5e-6, 15e-6, 20e-6, NVLINK_SHARE * nvlink, source, chip.measured, NVLINK_RING_SHARE * nvlink)
+    return Link(5e-6, 15e-6, 20e-6, NVLINK_SHARE * nvlink, source, bool(chip.measured), NVLINK_RING_SHARE * nvlink)
 
 
 NVLINK_SHARE = 0.4
 """Share of NVLink's bandwidth that an all-reduce between two H200 reaches (150 to 215 of 450 GB/s)."""
 
 NVLINK_RING_SHARE = 0.7
-"""The same over more GPUs, whose rings use all links of a switch: about 320 of 450 GB/s; not measured."""
+"""The same over more GPUs, whose rings use all links of a switch: about 320 of 450 GB/s. Servers with 4 and 8
+H100, H200, and B200 agree (docs/speed.md)."""
 
 
 def link_between(chip: Chip, network: str) -> Link:

@@ -14,8 +14,9 @@ QUEUED = 0.28
 requests come one by one, and all, if they begin together. Fitted on 336 public measurements of servers on H200
 (aiconfigurator's ``silicon_sample.csv`` at 095f58a)."""
 ACCURACY = 0.01
+"""Share to which the number of running requests is found."""
 ROUNDS = 8
-"""Rounds in which the number of running requests is found; each divides the error by about 4."""
+"""Most rounds in which it is found; near the highest rate each of them changes little."""
 NEARLY_FULL = 0.97
 """Share of the highest rate from which the queue is too long to predict."""
 
@@ -50,7 +51,7 @@ def _running(replica: Replica, workload: Workload, rate: float, most: float) -> 
         if abs(wanted - running) <= ACCURACY * running:
             break
         running = min(most, wanted)
-    return max(running, rate * workload.answer * 1e-9)
+    return running
 
 
 @dataclass(frozen=True)
