@@ -25,6 +25,8 @@ COUNTERS = (
     "request_queue_time_seconds_count",
 )
 LINE = re.compile(r"^vllm:([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
+WARMUPS = 8
+"""Most requests that are sent before the measurement, which do not count."""
 TIMEOUT = 10
 TAIL = 2000
 """Characters of vLLM's output that are shown when it fails."""
@@ -73,6 +75,7 @@ def command(settings: Mapping[str, Any], point: Mapping[str, Any], folder: str) 
         "random-output-len": point["answer"],
         "num-prompts": point["requests"],
         "max-concurrency": point["concurrency"],
+        "num-warmups": min(point["concurrency"], WARMUPS),
         "seed": point["seed"],
         "percentile-metrics": "ttft,tpot,itl,e2el",
         "metric-percentiles": "50,90,99",

@@ -108,7 +108,7 @@ def _with_bands(
     running = times.running * layout.data
     return Speed(
         workload,
-        _band(times.first, doubt.width * (1.5 if workload.requests else 2.0)),
+        _band(times.first, doubt.width * (1.5 if workload.requests else 2.5)),
         _band(times.each, doubt.width),
         _band(rate, doubt.width if not workload.rate or overloaded else 0.0),
         _band(makespan, doubt.width) if makespan is not None else None,
