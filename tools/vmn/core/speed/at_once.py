@@ -8,6 +8,9 @@ from vmn.core.speed.passes import Parts
 from vmn.core.speed.replica import Replica, integral, whole_passes
 from vmn.core.speed.workload import Workload
 
+ARRIVED = 8
+"""Requests that have arrived when the second pass of a pipeline begins, fitted on 14 calls of two stages."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -67,15 +70,19 @@ def _wave(replica: Replica, workload: Workload, running: float) -> Times:
 def _chunks(replica: Replica, workload: Workload, running: float) -> list[float]:
     """Return the tokens of the passes that compute prompts.
 
-    The first request is scheduled before the others have arrived.
+    The first request is scheduled before the others have arrived. A pipeline takes the second pass at once, too, with
+    the few that have arrived by then.
     """
-    new = float(workload.new_prompt)
-    alone = min(new, float(replica.tokens))
-    rest = running * new - alone
-    if rest <= 0:
-        return [alone]
-    count = whole_passes(rest, replica.tokens)
-    return [alone, *[float(replica.tokens)] * (count - 1), rest - (count - 1) * replica.tokens]
+    new, most = float(workload.new_prompt), float(replica.tokens)
+    found = [min(new, most)]
+    left = running * new - found[0]
+    if replica.stages.count > 1 and left > 0:
+        found.append(min(left, most, ARRIVED * new))
+        left -= found[-1]
+    if left <= 0:
+        return found
+    count = whole_passes(left, most)
+    return [*found, *[most] * (count - 1), left - (count - 1) * most]
 
 
 def _prompts(
