@@ -14,7 +14,7 @@ from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
-from vmn.core.planning.model.quantization import with_quantization
+from vmn.core.planning.model.quantization.online import with_quantization
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
 from vmn.core.speed.predict import speed, speed_context
 from vmn.core.speed.workload import Workload

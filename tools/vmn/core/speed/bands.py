@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmn.core.planning.blocks.compressed import CompressedAttention
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.model.architecture import Quantization
+from vmn.core.planning.model.quantization.format import Quantization
 from vmn.core.speed.hardware import SERVERS
 from vmn.core.speed.workload import Workload
 
@@ -59,6 +60,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
         (cluster.nodes > 1 and cluster.network != "tcp", f"{cluster.network} between nodes"),
         (layout.decode_context > 1, "decode context parallelism"),
         (model.is_hybrid, "linear attention"),
+        (any(isinstance(block, CompressedAttention) for block in model.blocks), "compressed attention"),
         (not _is_measured(model.quantization), "this format of weights"),
         (workload.drafts > 0, "multi-token prediction"),
         (workload.prompt > LONGEST_MEASURED, f"prompts over {LONGEST_MEASURED:,} tokens"),

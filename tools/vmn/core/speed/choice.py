@@ -188,7 +188,7 @@ class _Search:
     def try_drafts(self, asked: Workload) -> None:
         """Try multi-token prediction, where the checkpoint has layers for it and the user says what is accepted."""
         plan, mine = self.best.context.plan, self.best.prediction
-        if not plan.model.mtp_layers or not asked.acceptance or self.goal == "context":
+        if not (plan.model.draft_layers or plan.model.drafts) or not asked.acceptance or self.goal == "context":
             return
         if draft_gib(plan, mine.layout) > min(rank.available.low for rank in mine.ranks) / 2:
             return

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmn.core.planning.blocks.compressed import CompressedAttention
+from vmn.core.planning.blocks.feed_forward import Dense, Experts
+from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.latent import LatentAttention
+from vmn.core.planning.blocks.states import KimiDeltaAttention, LightningAttention, LinearAttention, Mamba2
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import cache_is_fp8
-from vmn.core.planning.memory.weight_matrices import layer_matrices
-from vmn.core.planning.memory.weights import CHECKPOINT, Formats
-from vmn.core.planning.model.architecture import (
-    Architecture,
-    Attention,
-    Dense,
-    Experts,
-    Format,
-    KimiDeltaAttention,
-    LatentAttention,
-    Layer,
-    LinearAttention,
-    Mamba2,
-)
+from vmn.core.planning.memory.weights import CHECKPOINT, Formats, layer_matrices
+from vmn.core.planning.model.architecture import Architecture, Layer
+from vmn.core.planning.model.quantization.format import Format
 
 STATE_FLOPS = 6
 """Operations for each element of a recurrent state and token of a prompt: decay, update, and read, each a multiply and
@@ -159,11 +153,13 @@ def _mixer(mixer: object, layout: Layout, element: int) -> MixerWork:
         case LatentAttention():
             return _latent(mixer, layout, element)
         case LinearAttention():
-            return _state(mixer.value_heads * mixer.key_size * mixer.value_size / tensor, mixer.state_bytes)
+            return _state(mixer.value_heads * mixer.key_size * mixer.value_size / tensor, mixer.recurrent_bytes)
         case Mamba2():
-            return _state(mixer.heads * mixer.size * mixer.state / tensor, mixer.state_bytes)
-        case KimiDeltaAttention():
-            return _state(mixer.heads * mixer.size**2 / tensor, mixer.state_bytes)
+            return _state(mixer.heads * mixer.size * mixer.state / tensor, mixer.recurrent_bytes)
+        case KimiDeltaAttention() | LightningAttention():
+            return _state(mixer.heads * mixer.size**2 / tensor, mixer.recurrent_bytes)
+        case CompressedAttention():
+            return _compressed(mixer, layout, element)
         case _:
             return MixerWork()
 
@@ -189,4 +185,20 @@ def _latent(mixer: LatentAttention, layout: Layout, element: int) -> MixerWork:
         decode_flops=absorbed / share,
         index_bytes=index / share,
         index_flops=2.0 * mixer.index_heads * index,
+    )
+
+
+def _compressed(mixer: CompressedAttention, layout: Layout, element: int) -> MixerWork:
+    """Return the work of compressed attention: one key and value for ``ratio`` tokens, of which an indexer picks."""
+    ratio = max(1, mixer.ratio)
+    pair = 4.0 * mixer.heads / layout.tensor * mixer.size / ratio
+    index = mixer.index_size if mixer.index_heads else 0
+    return MixerWork(
+        "latent",
+        kv_bytes=mixer.size * element / ratio,
+        window=mixer.index_top * ratio if mixer.index_top else (None if mixer.ratio else mixer.window),
+        pair_flops=pair,
+        decode_flops=pair,
+        index_bytes=index / ratio,
+        index_flops=2.0 * mixer.index_heads * index / ratio,
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vmn.core.planning.layout.constraints import spans_nodes
-from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
-from vmn.core.planning.memory.weights import VOCABULARY_STEP, Formats, layer_formats, stored_kinds
+from vmn.core.planning.memory.weights import VOCABULARY_STEP, Formats, layer_formats
 from vmn.core.planning.model.architecture import Layer
 from vmn.core.planning.model.module_names import head_format
 from vmn.core.planning.prediction import PlanContext, Prediction
@@ -61,8 +61,8 @@ class SpeedContext:
     def kinds(self) -> tuple[tuple[Layer, Formats, int], ...]:
         """The different layers with their formats and number."""
         model = self.plan.model
-        counted = Counter(zip(model.layers, layer_formats(model), strict=True))
-        return tuple((*kind, counted[kind]) for kind in stored_kinds(model))
+        counted = Counter(list(zip(model.layers, layer_formats(model), strict=True))[: model.depth])
+        return tuple((*kind, count) for kind, count in counted.items())
 
 
 def speed_context(plan: PlanContext) -> SpeedContext | None:
@@ -146,7 +146,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
     ]
     graph = context.largest_graph
     head = _head(context, layout)
-    counts = stage_layers(len(model.layers), layout.pipeline)
+    stages = model.stages(layout.pipeline)
     inside, between = link_inside(context.chip), link_between(context.chip, plan.cluster.network)
     formula = Formula(context.chip, context.factors, _exchange(plan, layout, inside, between))
     return Replica(
@@ -155,7 +155,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
         _draft(layers, head, graph),
         Stages(
             layout.pipeline,
-            max(counts) / len(model.layers),
+            max(end - begin for begin, end in stages) / len(model.layers),
             between if plan.cluster.nodes > 1 else inside,
             float(model.dtype_bytes * model.hidden),
             batches_in_flight(model, layout, plan.vllm) if layout.pipeline > 1 else 1,
