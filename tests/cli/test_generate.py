@@ -114,3 +114,34 @@ def test_name_of_the_model_is_asked_for_when_only_its_shapes_are_given(tmp_path:
 def test_requests_of_a_step_are_limited_to_the_blocks_of_states() -> None:
     text = generate("Qwen/Qwen3.5-27B", "--gpu", "h100", "--gpus-per-node", "1")
     assert 1 <= yaml.safe_load(text)["engine"]["args"]["max-num-seqs"] <= 420
+
+
+GOAL = ["--prompt-tokens", "2000", "--answer-tokens", "500", "--concurrency", "64"]
+
+
+@pytest.mark.parametrize("goal", ["throughput", "latency", "context"])
+def test_file_for_a_goal_installs_and_says_why(goal: str, tmp_path: Path) -> None:
+    text = generate(*R1, "--for", goal, *GOAL, "--speculative-tokens", "1", "--acceptance-rate", "0.8")
+    file = tmp_path / "values.yaml"
+    file.write_text(text, encoding="utf-8")
+    argv = render(None, file).templates()["leader"]["spec"]["containers"][0]["args"]
+    assert f"# Chosen for {goal}, with 2,000 prompt tokens" in text
+    arguments = (yaml.safe_load(text).get("engine") or {}).get("args") or {}
+    for flag, value in arguments.items():
+        given = argv[argv.index(f"--{flag}") + 1]
+        assert json.loads(given) == value if isinstance(value, dict) else given == str(value)
+        assert f"{flag}: " in text
+        assert " # " in next(line for line in text.splitlines() if line.strip().startswith(f"{flag}:"))
+
+
+def test_command_of_a_file_for_a_goal_writes_the_same_file() -> None:
+    text = generate(*R1, "--for", "context", *GOAL, "--tpot", "0.05")
+    command = next(line for line in text.splitlines() if line.startswith("# Written by: "))
+    assert generate(*shlex.split(command.removeprefix("# Written by: "))[2:]) == text
+
+
+@pytest.mark.parametrize("options", [["--for", "latency"], GOAL])
+def test_goal_and_workload_need_each_other(options: list[str]) -> None:
+    result = CliRunner().invoke(main, ["generate", *R1, *options])
+    assert result.exit_code == 2
+    assert "need each other" in result.stderr

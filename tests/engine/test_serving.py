@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.benchmarking import bench, interrupted, left
 from engine.reference import ANSWER, PRESET, USAGE, ask, curl
+from kit.paths import CHECKOUT
 from kit.progress import say, step
 from kit.release import Release
 
@@ -122,3 +126,33 @@ def test_helm_test_asks_the_server(serving: Serving) -> None:
     before = serving.completions()
     assert "Succeeded" in serving.release.test().stdout
     assert serving.completions() == before + 1
+
+
+def test_bench_measures_beside_the_plan_and_leaves_nothing(serving: Serving, tmp_path: Path) -> None:
+    if serving.layout.name != "one-node":
+        pytest.skip("one layout is enough: the Job only knows the Service")
+    report, picture = tmp_path / "report.json", tmp_path / "report.svg"
+    namespace, shapes = serving.release.namespace, CHECKOUT / "tools/localcluster/engine/tiny/config.json"
+    options = ("--gpu", "l4", "--config", shapes, "--at-least", "0.8", "--write", report, "--plot", picture)
+    with step("vmn bench"):
+        done = bench(namespace, *options)
+    assert "measurement 1 of 1: 4 requests of 32 + 8 tokens, 2 at once" in done.stderr, done.stderr
+    assert done.returncode == 1, "a CPU is slower than the plan of a GPU"
+    assert "of the predicted tokens per second, less than 80%" in done.stderr
+    (point,) = json.loads(report.read_text(encoding="utf-8"))["points"]
+    assert point["result"]["completed"] == 4
+    assert point["result"]["total_output_tokens"] == 32
+    assert 0 < point["share_of_prediction"] < 0.8
+    assert point["counters"]["prefix_cache_queries_total"] > 0
+    assert "<svg" in picture.read_text(encoding="utf-8")
+    assert left(namespace) == ""
+
+
+def test_bench_that_is_interrupted_leaves_nothing(serving: Serving) -> None:
+    if serving.layout.name != "one-node":
+        pytest.skip("one layout is enough: the Job only knows the Service")
+    with step("vmn bench, interrupted"):
+        status, said = interrupted(serving.release.namespace)
+    assert status == 1, said
+    assert "removing Job vmn-bench-" in said
+    assert left(serving.release.namespace) == ""

@@ -44,7 +44,9 @@ def program() -> dict[str, str]:
     return {file.name: file.read_text(encoding="utf-8") for file in sorted(PROGRAM.glob("*.py"))}
 
 
-def run_probe(client: ApiClient, run: ProbeRun, seconds: float, say: Say) -> Watch | str:
+def run_probe(
+    client: ApiClient, run: ProbeRun, seconds: float, say: Say, heard: Callable[[str], None] | None = None
+) -> Watch | str:
     """Create the objects, wait for the pods, and remove the objects, however it ends.
 
     Args:
@@ -52,6 +54,7 @@ def run_probe(client: ApiClient, run: ProbeRun, seconds: float, say: Say) -> Wat
         run: the objects to create.
         seconds: how long to wait at most.
         say: takes lines about progress.
+        heard: takes the log of the first pod whenever it has grown.
 
     Returns:
         What was seen of the pods, or why the API server refuses an object.
@@ -62,7 +65,7 @@ def run_probe(client: ApiClient, run: ProbeRun, seconds: float, say: Say) -> Wat
     """
     with _sigterm_like_interrupt():
         try:
-            return _create(client, run) or Watch(client, run, say).until(seconds)
+            return _create(client, run) or Watch(client, run, say, heard=heard).until(seconds)
         finally:
             _remove(client, run, say)
 
@@ -109,6 +112,7 @@ class Watch:
         refused: why there are no pods.
         logs: the longest log seen of each pod, by rank: a failed Job deletes its pods.
         seconds: how long the probe took.
+        heard: takes the log of the first pod whenever it has grown.
     """
 
     client: ApiClient
@@ -118,6 +122,7 @@ class Watch:
     refused: str = ""
     logs: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
+    heard: Callable[[str], None] | None = None
 
     def until(self, seconds: float) -> Watch:
         """Watch until all pods have ended, or waiting longer is pointless."""
@@ -147,9 +152,12 @@ class Watch:
 
     def _read_log(self, rank: int, pod: str) -> None:
         path = f"/api/v1/namespaces/{self.run.namespace}/pods/{pod}/log"
-        status, log = ask_text(self.client, path, [("container", "preflight")])
-        if status == 200 and len(log) >= len(self.logs.get(rank, "")):
+        status, log = ask_text(self.client, path, [("container", self.run.container)])
+        known = len(self.logs.get(rank, ""))
+        if status == 200 and len(log) >= known:
             self.logs[rank] = log
+            if self.heard and rank == 0 and len(log) > known:
+                self.heard(log)
 
     def _events(self) -> list[Object]:
         found = [item for item in self._list("events", []) if item["involvedObject"]["name"].startswith(self.run.name)]

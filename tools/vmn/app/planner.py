@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, p
 from vmn.core.planning.startup_log.compare import Comparison, calibrate, check, layout_of, options_of
 from vmn.core.planning.startup_log.parse import StartupLog, parse_log
 from vmn.core.planning.vllm.versions import LATEST, UnknownVersion, behaviour
+from vmn.core.speed.calibration import SpeedCalibration
+from vmn.core.speed.ranking import Enough
+from vmn.core.speed.workload import Speed, Workload
 
 
 class PlanError(Exception):
@@ -38,6 +41,10 @@ class Plan:
         options: vLLM's flags as requested.
         layouts: a prediction for each layout, the best first.
         comparisons: numbers of the log that the plan was calibrated with, next to the prediction without it.
+        workload: what is asked of the group, None without a workload.
+        speeds: how fast each layout that fits does the workload.
+        calibration: the machine's own factors, None without timed calls.
+        enough: the fewest GPUs with which the workload's targets hold, None without targets or if all are too few.
     """
 
     model: Model
@@ -45,6 +52,10 @@ class Plan:
     options: VllmOptions
     layouts: Sequence[Prediction]
     comparisons: Sequence[Comparison] = ()
+    workload: Workload | None = None
+    speeds: Mapping[Layout, Speed] = field(default_factory=dict)
+    calibration: SpeedCalibration | None = None
+    enough: Enough | None = None
 
     @property
     def best(self) -> Prediction:

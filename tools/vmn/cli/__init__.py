@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vmn import __version__
+from vmn.cli.bench import bench
 from vmn.cli.cache import cache
 from vmn.cli.doctor import doctor
 from vmn.cli.generate import generate
@@ -36,5 +37,6 @@ main.add_command(validate)
 main.add_command(images)
 main.add_command(preflight)
 main.add_command(doctor)
+main.add_command(bench)
 main.add_command(cache)
 main.add_command(install_test)

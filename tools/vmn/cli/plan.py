@@ -13,9 +13,12 @@ import click
 
 from vmn.app.plan_request import KV_DTYPES, NETWORKS, PlanRequest
 from vmn.cli.options import FILE, FINDINGS, NEW_FILE, Command, ends_with_status, note, output_option, use_colour
+from vmn.cli.workload import NAMES as WORKLOAD
+from vmn.cli.workload import workload_options
 
 if TYPE_CHECKING:
     from vmn.app.planner import Plan
+    from vmn.core.speed.workload import Workload
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +40,7 @@ GROUPS = {
         "speculative_config",
         "vllm_version",
     ),
+    "Workload": (*WORKLOAD, "calibrate_speed"),
     "Startup logs": ("calibrate", "check"),
 }
 """Headings of the help, and the options under them."""
@@ -156,11 +160,18 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
     groups=GROUPS,
 )
 @request_options
+@workload_options
 @click.option(
     "--calibrate",
     type=FILE,
     metavar="LOG",
     help="Correct the plan with a startup log of the same model on the same type of GPU.",
+)
+@click.option(
+    "--calibrate-speed",
+    type=FILE,
+    metavar="FILE",
+    help="Correct the speed with timed calls of this machine, such as a report of `vmn bench`.",
 )
 @click.option("--check", type=FILE, metavar="LOG", help="Only report where a startup log contradicts the plan.")
 @click.option(
@@ -179,7 +190,9 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
 @ends_with_status
 def plan(
     request: PlanRequest,
+    workload: Workload | None,
     calibrate: Path | None,
+    calibrate_speed: Path | None,
     check: Path | None,
     everything: bool,
     explain: bool,
@@ -194,6 +207,8 @@ def plan(
     Hugging Face Hub and --hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
     fits.
 
+    With --prompt-tokens and --answer-tokens, the plan also says how fast each layout is, and the fastest comes first.
+
     If you set --tensor, --pipeline, or --data, the plan contains a single layout, for which the command derives the
     sizes that you leave out.
 
@@ -202,12 +217,18 @@ def plan(
     """
     from vmn.app import planner
 
+    if calibrate_speed and not workload:
+        raise click.UsageError("--calibrate-speed needs a workload, such as --prompt-tokens and --answer-tokens.")
     if plot and plot.suffix.lower() != ".svg":
         raise click.BadParameter(f"{plot.name} must end with .svg.", param_hint="--plot")
     try:
         if check:
             _print_contradictions(planner.contradictions(request, check), check)
         found = planner.plan(request, calibrate)
+        if workload:
+            from vmn.app.plan_speed import with_speed
+
+            found = with_speed(found, workload, calibrate_speed)
     except planner.PlanError as error:
         raise click.UsageError(str(error)) from error
     for comparison in found.comparisons:
@@ -232,6 +253,10 @@ def _shown(found: Plan, output: str, explain: bool, everything: bool) -> str:
         from vmn.report.plan_explain import explanation
 
         return explanation(found)
+    if found.workload:
+        from vmn.report.plan_speed import text as speed_text
+
+        return speed_text(found, found.workload, everything=everything, colour=use_colour())
     from vmn.report.plan import text
 
     return text(found, everything=everything, colour=use_colour())

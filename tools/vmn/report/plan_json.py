@@ -12,6 +12,7 @@ from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction, Rank
 from vmn.core.planning.startup_log.expected import log_lines
 from vmn.report.plan import reason
+from vmn.report.plan_speed_json import calibration_of, enough_of, speed_of
 
 Json = dict[str, Any]
 
@@ -19,7 +20,7 @@ Json = dict[str, Any]
 def as_json(plan: Plan) -> str:
     """Return the plan; GiB have two decimals, and counts are whole numbers."""
     context = plan.context
-    content = {
+    content: Json = {
         "model": plan.model.name,
         "source": plan.model.source,
         "source_date": plan.model.date or None,
@@ -33,8 +34,12 @@ def as_json(plan: Plan) -> str:
         "asked_max_model_len": context.batch.length,
         "max_num_batched_tokens": context.batch.tokens,
         "max_num_seqs": context.batch.requests,
-        "layouts": [layout(prediction) for prediction in plan.layouts],
+        "layouts": [{**layout(prediction), **speed_of(plan, prediction)} for prediction in plan.layouts],
     }
+    if plan.workload and plan.workload.has_targets:
+        content["enough"] = enough_of(plan)
+    if plan.calibration:
+        content["speed_calibration"] = calibration_of(plan.calibration)
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 

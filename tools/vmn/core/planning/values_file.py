@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout, derived_layout
@@ -37,6 +38,8 @@ class ValuesFileSpec:
         checkpoint_bytes: size of the model's files; None derives it from the shapes.
         load_gbps: bandwidth of a node's download in Gbit/s.
         flags: vLLM's flags that the user asks for.
+        reasons: why flags differ from vLLM's defaults, by flag.
+        goal: lines about what the layout was chosen for.
         is_open: whether the model is known to be on the Hub, under its name.
         nodes: the chart's default.
         gpus_per_node: the chart's default.
@@ -51,6 +54,8 @@ class ValuesFileSpec:
     nodes: int
     gpus_per_node: int
     is_open: bool = True
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    goal: Sequence[str] = ()
 
 
 def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence[Prediction]) -> str:
@@ -69,7 +74,7 @@ def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence
     best = found[0]
     other = next((item for item in found[1:] if item.fits and _shape(item.layout) != _shape(best.layout)), None)
     parts = [*_header(spec, context, best, other), *_model(spec, context, best)]
-    parts += [*_group(spec, context.cluster), *_parallelism(context.cluster, best.layout), *_engine(spec.flags)]
+    parts += [*_group(spec, context.cluster), *_parallelism(context.cluster, best.layout), *_engine(spec)]
     parts += [*_weights(spec, context), *_startup(spec, context), *_token(spec)]
     return "\n".join(parts) + "\n"
 
@@ -88,6 +93,7 @@ def _header(spec: ValuesFileSpec, context: PlanContext, best: Prediction, other:
         f"#   {full.available.low:.1f} to {full.available.high:.1f} GiB remain for the KV cache: {_tokens(best)}.",
     ]
     lines += ["# Expected log lines of vLLM:", *(f"#   {line}" for line in log_lines(best))]
+    lines += [f"# {line}" for line in spec.goal]
     if other:
         lines.append(f"# Next best layout: {describe(other.layout)}: {_tokens(other)}.")
     return lines
@@ -149,9 +155,14 @@ def _parallelism(cluster: Cluster, layout: Layout) -> list[str]:
     return ["parallelism:", *lines] if lines else []
 
 
-def _engine(flags: Mapping[str, object]) -> list[str]:
-    given = [f"    {flag}: {str(value).lower()}" for flag, value in flags.items() if value]
+def _engine(spec: ValuesFileSpec) -> list[str]:
+    given = [_flag(flag, value, spec.reasons.get(flag, "")) for flag, value in spec.flags.items() if value]
     return ["engine:", "  args:", *given] if given else []
+
+
+def _flag(flag: str, value: object, reason: str) -> str:
+    words = json.dumps(value) if isinstance(value, Mapping) else str(value).lower()
+    return f"    {flag}: {words}" + (f" # {reason}" if reason else "")
 
 
 def checkpoint_gib(spec: ValuesFileSpec, context: PlanContext) -> float:

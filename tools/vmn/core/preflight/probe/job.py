@@ -38,17 +38,21 @@ class ProbeRun:
         namespace: namespace of the release.
         objects: objects in the order of their creation; the first one is the Job, which owns the others.
         nodes: number of pods.
+        container: name of the container whose log is read.
+        marker: label whose value is the run's name.
     """
 
     name: str
     namespace: str
     objects: tuple[Object, ...]
     nodes: int
+    container: str = "preflight"
+    marker: str = INSTANCE
 
     @property
     def selector(self) -> str:
         """A label selector that matches its objects and no others."""
-        return f"{INSTANCE}={self.name}"
+        return f"{self.marker}={self.name}"
 
 
 def probe_run(

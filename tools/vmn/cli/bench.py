@@ -1,0 +1,173 @@
+"""``vmn bench``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmn.app.plan_request import NETWORKS
+from vmn.cli.options import (
+    FILE,
+    FINDINGS,
+    MISSING,
+    NEW_FILE,
+    Command,
+    cluster_options,
+    ends_with_status,
+    note,
+    output_option,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from vmn.core.bench.results import Measured
+
+COUNT = click.IntRange(min=1)
+PRESETS = ("chat", "long-prompts", "long-answers", "batch")
+"""The presets of ``core.bench.points``, which help does not import."""
+
+
+@click.command(
+    cls=Command,
+    short_help="Measure how fast a release is, and compare it with the plan.",
+    example="vmn bench vllm --namespace serving --preset chat --write report.json --plot report.svg",
+    groups={
+        "Requests": ("preset", "prompt_tokens", "answer_tokens", "concurrency", "requests", "repeats", "timeout"),
+        "Prediction": ("gpu", "config", "network", "at_least"),
+        "Cluster": ("namespace", "kubeconfig", "context"),
+    },
+)
+@click.argument("release", default="vllm")
+@click.option("--preset", type=click.Choice(PRESETS), default="chat", show_default=True, help="Kind of requests.")
+@click.option("--prompt-tokens", type=COUNT, help="Tokens of each prompt.  [default: the preset's]")
+@click.option("--answer-tokens", type=COUNT, help="Tokens of each answer.  [default: the preset's]")
+@click.option(
+    "--concurrency",
+    type=COUNT,
+    multiple=True,
+    help="Number of requests that are kept running. Repeat this option for a sweep.  [default: the preset's]",
+)
+@click.option("--requests", type=COUNT, help="Number of requests of each measurement.")
+@click.option("--repeats", type=COUNT, default=1, show_default=True, help="Number of times to measure everything.")
+@click.option(
+    "--timeout", type=click.IntRange(min=30), default=1800, show_default=True, help="Maximum time in seconds."
+)
+@click.option("--gpu", metavar="NAME", help="Type of GPU.  [default: from the labels of the nodes]")
+@click.option(
+    "--config", type=click.Path(exists=True, path_type=Path), help="The model's config.json, if vmn does not know it."
+)
+@click.option(
+    "--network", type=click.Choice(NETWORKS), default="tcp", show_default=True, help="Network between the nodes."
+)
+@click.option(
+    "--at-least",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SHARE",
+    help="Exit with status 1 if a measurement has less than this share of the predicted tokens per second.",
+)
+@click.option("-w", "--write", type=NEW_FILE, metavar="FILE.json", help="Write the report.")
+@click.option("--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw tokens per second over time per token.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=FILE,
+    metavar="A.json B.json",
+    help="Only say what differs between two reports by more than noise.",
+)
+@cluster_options
+@output_option
+@ends_with_status
+def bench(release: str, compare: tuple[Path, Path] | None, **options: Any) -> None:
+    """Measure how fast RELEASE (default: vllm) answers, beside what the plan predicts for exactly the same.
+
+    The command runs `vllm bench serve` in a Job with the image of the release. It asks through the Service, as clients
+    do, with random prompts. The Job is removed at the end, even if you interrupt the command. Other requests to the
+    release at the same time are slowed down, and disturb the measurement.
+
+    The exit status is 1 with --at-least if a measurement is too slow, and with --compare if the second one is slower.
+    """
+    if compare:
+        _compare(*compare)
+    _check(options)
+    _measure(release, options)
+
+
+def _check(options: dict[str, Any]) -> None:
+    if options["plot"] and options["plot"].suffix.lower() != ".svg":
+        raise click.BadParameter(f"{options['plot'].name} must end with .svg.", param_hint="--plot")
+
+
+def _compare(one: Path, other: Path) -> None:
+    import json
+
+    from vmn.core.bench.compare import NotComparable, differences
+    from vmn.report.bench import comparison
+
+    try:
+        found = differences(*(json.loads(file.read_text(encoding="utf-8")) for file in (one, other)))
+    except (NotComparable, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(comparison(found))
+    sys.exit(FINDINGS if any(each.is_worse for each in found) else 0)
+
+
+def _measure(release: str, options: dict[str, Any]) -> None:
+    from datetime import UTC, datetime
+
+    from vmn.adapters.cluster import connect
+    from vmn.adapters.leaders import read_leaders
+    from vmn.app import bench as app
+    from vmn.core.bench.points import PRESETS as KINDS
+    from vmn.core.bench.points import points
+    from vmn.report.bench import as_json, text
+
+    client, default = connect(options["kubeconfig"], options["context"])
+    leaders = read_leaders(client, options["namespace"] or default, release)
+    expected = app.expectation(leaders, options["gpu"], options["config"], options["network"])
+    without = expected if isinstance(expected, str) else ""
+    if without and options["at_least"]:
+        note(f"vmn: --at-least needs a prediction, but {without}.")
+        sys.exit(MISSING)
+    asked = points(
+        KINDS[options["preset"]],
+        options["prompt_tokens"],
+        options["answer_tokens"],
+        options["concurrency"],
+        options["requests"],
+        options["repeats"],
+    )
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        found = app.measure(client, leaders, asked, options["timeout"], progress)
+    except app.BenchError as error:
+        note(f"vmn: {error}")
+        sys.exit(FINDINGS)
+    measured = app.beside_prediction(asked, found, None if isinstance(expected, str) else expected)
+    report = as_json(leaders.served, measured, without, began)
+    click.echo(report if options["output"] == "json" else text(leaders.served, measured, without))
+    if options["write"]:
+        options["write"].write_text(report + "\n", encoding="utf-8")
+        note(f"vmn: wrote {options['write']}")
+    if options["plot"]:
+        _draw(release, measured, options["plot"])
+    sys.exit(_status(measured, options["at_least"]))
+
+
+def _draw(release: str, measured: list[Measured], file: Path) -> None:
+    from vmn.report.bench_plot import svg
+
+    file.write_text(svg(f"{release}: tokens per second over time per token", measured), encoding="utf-8")
+    note(f"vmn: wrote {file}")
+
+
+def _status(measured: list[Measured], floor: float | None) -> int:
+    from vmn.core.bench.results import slowest_share
+
+    least = slowest_share(measured)
+    if floor is None or least is None or least >= floor:
+        return 0
+    note(f"vmn: the slowest measurement has {least:.0%} of the predicted tokens per second, less than {floor:.0%}.")
+    return FINDINGS
