@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     type=FILE,
     help="Values file to add to every installation, such as one with tolerations. You can repeat this option.",
 )
-@click.option("--upgrade", is_flag=True, help="Also test upgrades from the previous chart.")
+@click.option("--upgrade", is_flag=True, help="Also test upgrades from the previous version of the chart.")
 @click.option(
     "--previous",
     type=click.Path(exists=True, path_type=Path),
-    help="Directory or archive of the previous chart.  [default: the archive in the repository]",
+    help="Directory or archive of the previous version of the chart.  [default: the archive in the repository]",
 )
 @click.option("-n", "--namespace", help="Existing namespace to use.  [default: a new one, which is deleted at the end]")
 @click.option(
@@ -64,14 +64,15 @@ def install_test(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Install the chart with its ci values and with every preset on the test cluster in KUBECONFIG.
+    """Install the chart on a test cluster, with each of its ci values files and each preset.
 
-    The command runs chart-testing (ct) to lint the chart and to install it with its ci values. Then, for each preset,
+    The cluster is the one of KUBECONFIG. The command runs chart-testing (ct) to lint the chart and to install it with
+    the values files in the chart's ci directory. Then, for each preset (or each file given with -f), separately,
     it lints and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover
     objects.
 
-    With --upgrade, the command also installs the previous chart with its ci values and presets, and upgrades each
-    release to this chart. In addition, ct tests upgrades from the chart on the target branch that ct.yaml names, if
+    With --upgrade, the command also installs the previous version of the chart with that version's ci values and
+    presets, and upgrades each release to the current version. In addition, ct tests upgrades from the chart on the target branch that ct.yaml names, if
     that branch exists in the git repository.
     """
     from vmn.adapters.files import default_chart, presets_of

@@ -201,7 +201,7 @@ def plan(
 ) -> None:
     """Show which layouts of MODEL fit on the given GPUs, and how much context each allows.
 
-    The command also prints the lines that vLLM will log with the best layout.
+    The command also predicts what vLLM will log about memory with the best layout, so that you can compare.
 
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
     Hugging Face Hub and --hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
