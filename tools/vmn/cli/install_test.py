@@ -72,8 +72,8 @@ def install_test(
     objects.
 
     With --upgrade, the command also installs the previous version of the chart with that version's ci values and
-    presets, and upgrades each release to the current version. In addition, ct tests upgrades from the chart on the target branch that ct.yaml names, if
-    that branch exists in the git repository.
+    presets, and upgrades each release to the current version. In addition, ct tests upgrades from the chart on the
+    target branch that ct.yaml names, if that branch exists in the git repository.
     """
     from vmn.adapters.files import default_chart, presets_of
     from vmn.app.install_test import with_previous_chart
