@@ -45,7 +45,7 @@ def missing(*, tests: bool = False) -> list[Need]:
     if programs.tasks():
         found.append(Need("Go modules, and programs built from them", 0.5 * GB, 4.5 * GB))
     if packages.expected():
-        found.append(Need("vLLM's CPU build and its packages", 1.3 * GB, 5 * GB))
+        found.append(Need("vLLM's CPU build and its packages", 1.1 * GB, 4 * GB))
     if rootfs.expected():
         found.append(Need("a slim Debian", 0.05 * GB, 0.6 * GB))
     if tests and not all(map(programs.is_built, ON_DEMAND)):
