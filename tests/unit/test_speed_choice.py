@@ -9,7 +9,7 @@ import pytest
 from vmn.adapters.models import registered_model
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster
-from vmn.core.planning.prediction import VllmOptions, plan_context, predict_all
+from vmn.core.planning.prediction import VllmOptions, plan_context, predict, predict_all
 from vmn.core.speed.choice import GOALS, Choice, choose, merit
 from vmn.core.speed.predict import speed_context
 from vmn.core.speed.workload import Workload
@@ -88,3 +88,21 @@ def test_nothing_is_chosen_when_nothing_fits() -> None:
     context = speed_context(plan)
     assert context
     assert choose(context, predict_all(plan), MANY, "throughput") is None
+
+
+def test_layers_for_drafts_take_memory_from_the_cache() -> None:
+    asked = Workload(500, 500, concurrency=1, drafts=1, acceptance=0.9)
+    found = choice(R1, "latency", asked, Cluster(2, 8, "roce"))
+    assert "speculative-config" in flags(found)
+    plan, layout = found.variant.context.plan, found.variant.prediction.layout
+    plain = dataclasses.replace(
+        plan, model=registered_model(R1).architecture, batch=dataclasses.replace(plan.batch, drafted=0)
+    )
+    assert found.variant.prediction.tokens.expected < predict(plain, layout).tokens.expected
+
+
+def test_drafts_that_the_user_sets_stay() -> None:
+    asked = Workload(500, 500, concurrency=1, drafts=1, acceptance=0.9)
+    found = choice(R1, "latency", asked, Cluster(2, 8, "roce"), drafted=1)
+    assert "speculative-config" not in flags(found)
+    assert found.variant.speed.workload.drafts == 1

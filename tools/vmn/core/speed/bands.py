@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmn.core.planning.blocks.compressed import CompressedAttention
+from vmn.core.planning.blocks.block import Block
+from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.quantization.format import Quantization
 from vmn.core.speed.hardware import SERVERS
@@ -60,7 +61,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
         (cluster.nodes > 1 and cluster.network != "tcp", f"{cluster.network} between nodes"),
         (layout.decode_context > 1, "decode context parallelism"),
         (model.is_hybrid, "linear attention"),
-        (any(isinstance(block, CompressedAttention) for block in model.blocks), "compressed attention"),
+        (model.is_sparse or any(_is_indexed(block) for block in model.blocks), "sparse attention"),
         (not _is_measured(model.quantization), "this format of weights"),
         (workload.drafts > 0, "multi-token prediction"),
         (workload.prompt > LONGEST_MEASURED, f"prompts over {LONGEST_MEASURED:,} tokens"),
@@ -82,3 +83,7 @@ LONGEST_MEASURED = 8192
 
 def _is_measured(quantization: Quantization | None) -> bool:
     return quantization is None or any(part in quantization.method for part in MEASURED_FORMATS)
+
+
+def _is_indexed(block: Block) -> bool:
+    return isinstance(block, Attention) and block.index is not None

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.memory.activation import GIB
-from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.memory.kv_cache import cache_is_fp8
 from vmn.core.planning.prediction import PlanContext, Prediction, predict
 from vmn.core.speed.predict import SpeedContext, speed
 from vmn.core.speed.workload import Speed, Workload
@@ -89,7 +87,7 @@ def choose(context: SpeedContext, predictions: Sequence[Prediction], workload: W
         goal: one of ``GOALS``.
     """
     fitting = [item for item in predictions if item.is_sure] or [item for item in predictions if item.fits]
-    plain = replace(workload, drafts=0, acceptance=0.0)
+    plain = workload if context.plan.batch.drafted else replace(workload, drafts=0, acceptance=0.0)
     variants = [Variant(context, item, speed(context, item, plain)) for item in fitting]
     if not variants:
         return None
@@ -180,21 +178,22 @@ class _Search:
     def try_small_cache(self) -> None:
         """Try a KV cache in 8 bits, where the GPU computes in it and nothing else is asked."""
         plan = self.best.context.plan
-        if plan.kv_dtype != "auto" or plan.model.kv_dtype or not plan.gpu.fp8 or self.goal == "latency":
+        if plan.kv_dtype != "auto" or not plan.gpu.fp8 or self.goal == "latency":
+            return
+        if cache_is_fp8(plan.model, plan.kv_dtype, plan.gpu.capability):
             return
         tried = (("fp8", self._variant(replace(plan, kv_dtype="fp8"))),)
         self._keep_best(iter(tried), "kv-cache-dtype", "half the bytes, answers can differ a little", WORTH_8_BITS)
 
     def try_drafts(self, asked: Workload) -> None:
         """Try multi-token prediction, where the checkpoint has layers for it and the user says what is accepted."""
-        plan, mine = self.best.context.plan, self.best.prediction
-        if not (plan.model.draft_layers or plan.model.drafts) or not asked.acceptance or self.goal == "context":
-            return
-        if draft_gib(plan, mine.layout) > min(rank.available.low for rank in mine.ranks) / 2:
+        plan = self.best.context.plan
+        if not plan.model.draft_layers or plan.batch.drafted or not asked.acceptance or self.goal == "context":
             return
         value = {"method": "mtp", "num_speculative_tokens": asked.drafts}
         why = f"{asked.acceptance:.0%} of the drafts are accepted, as you say"
-        tried = ((value, replace(self.best, speed=speed(self.best.context, mine, asked))),)
+        drafting = replace(plan, model=plan.model.with_drafts(), batch=replace(plan.batch, drafted=asked.drafts))
+        tried = ((value, self._variant(drafting, asked)),)
         if self._keep_best(iter(tried), "speculative-config", why):
             self.workload = asked
 
@@ -224,11 +223,3 @@ class _Search:
             each = speed(self.best.context, self.best.prediction, asked).each.expected
             low, high = (middle, high) if each <= target else (low, middle - 1)
         return low
-
-
-def draft_gib(plan: PlanContext, layout: Layout) -> float:
-    """Return about the GiB of a layer for multi-token prediction on a rank: one of the last kind, and a projection."""
-    last = replace(plan.model, layers=plan.model.layers[-1:], stored=None)
-    one = Layout(layout.tensor, 1, layout.data, layout.expert)
-    sizes = stage_weights(last, one, 0)
-    return sum(sizes.values()) / GIB + 2 * plan.model.hidden**2 * plan.model.dtype_bytes / GIB

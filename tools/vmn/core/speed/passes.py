@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from vmn.core.speed.factors import LARGE_PASS, Factors
 from vmn.core.speed.hardware import Chip, Link
-from vmn.core.speed.layer_work import Gemm, LayerWork, MixerWork
+from vmn.core.speed.layer_work import Gemm, LayerWork
+from vmn.core.speed.mixer_work import MixerWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Formula:
         memory = compute = exchange = host = launches = 0.0
         for work, count in model.layers:
             times = [self._gemm(gemm, tokens, share) for gemm in work.gemms]
-            times += [self._experts(work, tokens), self._decoding(work.mixer, batch)]
+            times += [self._experts(work, tokens), *(self._decoding(mixer, batch) for mixer in work.mixers)]
             for read, computed in times:
                 both = (read**3 + computed**3) ** (1 / 3)
                 if read >= computed:
@@ -152,10 +153,10 @@ class Formula:
                 else:
                     compute += count * both
             memory += count * factors.elementwise * work.state_bytes * tokens / self.chip.bandwidth
-            compute += count * self._prompts(work.mixer, batch)
+            compute += count * sum(self._prompts(mixer, batch) for mixer in work.mixers)
             exchange += count * self._exchange(work, tokens, in_graph)
             host += count * self._fixed(work)
-            launches += count * (factors.host_expert if work.mlp == "experts" else factors.host_dense)
+            launches += count * (factors.host_expert if work.experts else factors.host_dense)
             launches += count * factors.host_tensor * (self.exchange.tensor > 1)
         read, computed = self._gemm(model.head, sampled, factors.flops * factors.small_pass)
         memory += max(read, computed)
@@ -165,11 +166,15 @@ class Formula:
 
     def _fixed(self, work: LayerWork) -> float:
         """Return the seconds that a layer's kernels take however small the batch is."""
-        factors, mixer = self.factors, work.mixer
-        seconds = factors.attention_fixed * (mixer.kind != "none") + factors.state_fixed * (mixer.kind == "state")
+        factors = self.factors
+        mixers = sum(self._mixer_fixed(mixer) for mixer in work.mixers)
+        return mixers + factors.mlp_fixed * work.parts + factors.expert_fixed * bool(work.experts)
+
+    def _mixer_fixed(self, mixer: MixerWork) -> float:
+        factors = self.factors
+        seconds = factors.attention_fixed * (mixer.kind != "rows") + factors.state_fixed * (mixer.kind == "state")
         seconds += factors.norm_fixed * mixer.normed + factors.latent_fixed * (mixer.kind == "latent")
-        seconds += factors.index_fixed * bool(mixer.index_flops)
-        return seconds + factors.mlp_fixed * (work.mlp != "none") + factors.expert_fixed * (work.mlp == "experts")
+        return seconds + factors.index_fixed * bool(mixer.index_flops)
 
     def _gemm(self, gemm: Gemm, tokens: float, share: float, touched: float = 1.0) -> tuple[float, float]:
         """Return the seconds to read matrices, and those to compute with them."""
@@ -208,11 +213,12 @@ class Formula:
         exchange, size = self.exchange, tokens * work.state_bytes
         seconds = 0.0
         if exchange.tensor > 1:
-            reduces = (work.mixer.kind != "none") + (work.mlp != "none")
+            reduces = sum(mixer.kind != "rows" for mixer in work.mixers) + work.parts
             seconds += reduces * all_reduce(exchange.link, exchange.tensor, size, in_graph)
-        if exchange.context > 1 and work.mixer.kind in ("grouped", "latent"):
+        if exchange.context > 1:
             # queries are gathered, and outputs reduced: two exchanges of about a token's state
-            seconds += 2 * all_reduce(exchange.link, exchange.context, size / exchange.tensor, in_graph)
+            shared = sum(mixer.kind in ("grouped", "latent") for mixer in work.mixers)
+            seconds += 2 * shared * all_reduce(exchange.link, exchange.context, size / exchange.tensor, in_graph)
         if exchange.replicas > 1 and work.experts and exchange.experts_link:
             # all replicas' tokens are gathered before the experts, and reduced after them
             seconds += all_reduce(exchange.experts_link, exchange.replicas, size * exchange.replicas, in_graph)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vmn.core.planning.layout.constraints import spans_nodes
-from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.layout.sizes import Layout, stage_layers
 from vmn.core.planning.memory.activation import Band
+from vmn.core.planning.memory.kv_cache import cache_is_fp8
 from vmn.core.planning.memory.weights import VOCABULARY_STEP, Formats, layer_formats
 from vmn.core.planning.model.architecture import Layer
 from vmn.core.planning.model.module_names import head_format
@@ -141,12 +142,10 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
     """Return one data-parallel replica of a layout."""
     plan, layout = context.plan, prediction.layout
     model = plan.model
-    layers = [
-        (layer_work(model, layer, formats, layout, plan.kv_dtype), count) for layer, formats, count in context.kinds
-    ]
+    fp8_cache = cache_is_fp8(model, plan.kv_dtype, plan.gpu.capability)
+    layers = [(layer_work(model, layer, formats, layout, fp8_cache), count) for layer, formats, count in context.kinds]
     graph = context.largest_graph
     head = _head(context, layout)
-    stages = model.stages(layout.pipeline)
     inside, between = link_inside(context.chip), link_between(context.chip, plan.cluster.network)
     formula = Formula(context.chip, context.factors, _exchange(plan, layout, inside, between))
     return Replica(
@@ -155,7 +154,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
         _draft(layers, head, graph),
         Stages(
             layout.pipeline,
-            max(end - begin for begin, end in stages) / len(model.layers),
+            max(stage_layers(model.depth, layout.pipeline)) / model.depth,
             between if plan.cluster.nodes > 1 else inside,
             float(model.dtype_bytes * model.hidden),
             batches_in_flight(model, layout, plan.vllm) if layout.pipeline > 1 else 1,
@@ -170,7 +169,7 @@ def _head(context: SpeedContext, layout: Layout) -> Gemm:
     model = context.plan.model
     form = head_format(model.quantization)
     elements = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor * model.hidden
-    each = form.weight_bytes + form.scale_bytes if form else float(model.dtype_bytes)
+    each = form.weight_bytes + form.scale_bytes if form else float(model.head_bytes or model.dtype_bytes)
     return Gemm(elements * each, 2 * elements, element_of(form))
 
 
