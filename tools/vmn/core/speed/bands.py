@@ -57,6 +57,7 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
     model, cluster = context.plan.model, context.plan.cluster
     unmeasured = [
         (layout.tensor > 2 and not context.chip.measured, "tensor parallelism over more than 2 GPUs"),
+        (layout.pipeline > 2, "more than 2 pipeline stages"),
         (layout.data > 1, "data parallelism"),
         (cluster.nodes > 1 and cluster.network != "tcp", f"{cluster.network} between nodes"),
         (layout.decode_context > 1, "decode context parallelism"),
