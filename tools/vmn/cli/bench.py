@@ -42,22 +42,26 @@ PRESETS = ("chat", "long-prompts", "long-answers", "batch")
 )
 @click.argument("release", default="vllm")
 @click.option("--preset", type=click.Choice(PRESETS), default="chat", show_default=True, help="Kind of requests.")
-@click.option("--prompt-tokens", type=COUNT, help="Tokens of each prompt.  [default: the preset's]")
-@click.option("--answer-tokens", type=COUNT, help="Tokens of each answer.  [default: the preset's]")
+@click.option("--prompt-tokens", type=COUNT, help="Number of tokens in each prompt.  [default: the preset's]")
+@click.option("--answer-tokens", type=COUNT, help="Number of tokens in each answer.  [default: the preset's]")
 @click.option(
     "--concurrency",
     type=COUNT,
     multiple=True,
     help="Number of requests that are kept running. Repeat this option for a sweep.  [default: the preset's]",
 )
-@click.option("--requests", type=COUNT, help="Number of requests of each measurement.")
+@click.option("--requests", type=COUNT, help="Number of requests in each measurement.")
 @click.option("--repeats", type=COUNT, default=1, show_default=True, help="Number of times to measure everything.")
 @click.option(
-    "--timeout", type=click.IntRange(min=30), default=1800, show_default=True, help="Maximum time in seconds."
+    "--timeout",
+    type=click.IntRange(min=30),
+    default=1800,
+    show_default=True,
+    help="Maximum time for all measurements, in seconds.",
 )
 @click.option("--gpu", metavar="NAME", help="Type of GPU.  [default: from the labels of the nodes]")
 @click.option(
-    "--config", type=click.Path(exists=True, path_type=Path), help="The model's config.json, if vmn does not know it."
+    "--config", type=click.Path(exists=True, path_type=Path), help="The config.json of a model that isn't built in."
 )
 @click.option(
     "--network", type=click.Choice(NETWORKS), default="tcp", show_default=True, help="Network between the nodes."
@@ -69,25 +73,28 @@ PRESETS = ("chat", "long-prompts", "long-answers", "batch")
     help="Exit with status 1 if a measurement has less than this share of the predicted tokens per second.",
 )
 @click.option("-w", "--write", type=NEW_FILE, metavar="FILE.json", help="Write the report.")
-@click.option("--plot", type=NEW_FILE, metavar="FILE.svg", help="Draw tokens per second over time per token.")
+@click.option(
+    "--plot", type=NEW_FILE, metavar="FILE.svg", help="Plot tokens per second against time per token, as an SVG file."
+)
 @click.option(
     "--compare",
     nargs=2,
     type=FILE,
     metavar="A.json B.json",
-    help="Only say what differs between two reports by more than noise.",
+    help="Compare two reports instead of measuring, and show only differences that exceed the noise.",
 )
 @cluster_options
 @output_option
 @ends_with_status
 def bench(release: str, compare: tuple[Path, Path] | None, **options: Any) -> None:
-    """Measure how fast RELEASE (default: vllm) answers, beside what the plan predicts for exactly the same.
+    """Measure the speed of RELEASE (default: vllm), and compare it with the speed that the plan predicts.
 
-    The command runs `vllm bench serve` in a Job with the image of the release. It asks through the Service, as clients
-    do, with random prompts. The Job is removed at the end, even if you interrupt the command. Other requests to the
-    release at the same time are slowed down, and disturb the measurement.
+    The command runs `vllm bench serve` in a Job with the image of the release. The Job sends random prompts through the
+    Service, as clients do. It is removed at the end, even if you interrupt the command. A benchmark slows down any other
+    requests to the release, and those requests distort the measurement.
 
-    The exit status is 1 with --at-least if a measurement is too slow, and with --compare if the second one is slower.
+    The exit status is 1 if a measurement is below the share given with --at-least, or if --compare finds that report B
+    is slower than report A.
     """
     if compare:
         _compare(*compare)

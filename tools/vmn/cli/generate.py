@@ -27,7 +27,9 @@ GOALS = ("throughput", "latency", "context")
     groups={**GROUPS, "Workload": ("goal", *GROUPS["Workload"])},
 )
 @request_options
-@click.option("--for", "goal", type=click.Choice(GOALS), help="Choose the layout and the flags for this workload.")
+@click.option(
+    "--for", "goal", type=click.Choice(GOALS), help="What to optimize the layout and the flags for, with a workload."
+)
 @workload_options
 @click.option(
     "--load-gbps",
@@ -52,8 +54,8 @@ def generate(
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
     Hugging Face Hub and --hub, or use --config.
 
-    With --for and a workload, the layout and vLLM's flags are those that are predicted to serve it best: with the most
-    tokens per second, with the earliest answers, or with the most context.
+    With --for and a workload, the command chooses the layout and vLLM's flags that are predicted to serve the workload
+    best: with the most tokens per second, with the lowest latency, or with the most context.
 
     The file contains only values that differ from the chart's defaults, with comments that explain them. The exit
     status is 1 if no layout fits.

@@ -66,7 +66,7 @@ def install_test(
 ) -> None:
     """Install the chart on a test cluster, with each of its ci values files and each preset.
 
-    The cluster is the one of KUBECONFIG. The command runs chart-testing (ct) to lint the chart and to install it with
+    The command uses the cluster that KUBECONFIG points to. It runs chart-testing (ct) to lint the chart and to install it with
     the values files in the chart's ci directory. Then, for each preset (or each file given with -f), separately,
     it lints and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover
     objects.

@@ -171,7 +171,7 @@ def request_options(command: Callable[Concatenate[PlanRequest, P], R]) -> Callab
     "--calibrate-speed",
     type=FILE,
     metavar="FILE",
-    help="Correct the speed with timed calls of this machine, such as a report of `vmn bench`.",
+    help="Correct the predicted speed with measurements, such as a report that `vmn bench` wrote.",
 )
 @click.option("--check", type=FILE, metavar="LOG", help="Only report where a startup log contradicts the plan.")
 @click.option(

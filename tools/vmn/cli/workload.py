@@ -48,16 +48,21 @@ NAMES = (
 )
 """Names of the options, for a heading of the help."""
 OPTIONS = (
-    click.option("--prompt-tokens", type=COUNT, help="Predict the speed: tokens of each prompt."),
-    click.option("--answer-tokens", type=COUNT, help="Tokens of each answer."),
+    click.option("--prompt-tokens", type=COUNT, help="Number of tokens in each prompt."),
+    click.option("--answer-tokens", type=COUNT, help="Number of tokens in each answer."),
     click.option("--requests", type=COUNT, help="Number of requests that are sent at once."),
     click.option("--concurrency", type=COUNT, help="Number of requests that are kept running."),
     click.option("--rate", type=POSITIVE, help="Requests per second."),
     click.option("--ttft", type=POSITIVE, metavar="SECONDS", help="Target for the time to the first token."),
-    click.option("--tpot", type=POSITIVE, metavar="SECONDS", help="Target for the time per further token."),
+    click.option(
+        "--tpot", type=POSITIVE, metavar="SECONDS", help="Target for the time per output token after the first."
+    ),
     click.option("--prefix-hits", type=SHARE, default=0.0, help="Share of each prompt that the prefix cache holds."),
     click.option(
-        "--speculative-tokens", type=click.IntRange(0), default=0, help="Tokens that multi-token prediction drafts."
+        "--speculative-tokens",
+        type=click.IntRange(0),
+        default=0,
+        help="Number of tokens that multi-token prediction drafts.",
     ),
     click.option("--acceptance-rate", type=SHARE, default=0.0, help="Share of the drafted tokens that are accepted."),
 )
