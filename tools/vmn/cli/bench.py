@@ -90,8 +90,8 @@ def bench(release: str, compare: tuple[Path, Path] | None, **options: Any) -> No
     """Measure the speed of RELEASE (default: vllm), and compare it with the speed that the plan predicts.
 
     The command runs `vllm bench serve` in a Job with the image of the release. The Job sends random prompts through the
-    Service, as clients do. It is removed at the end, even if you interrupt the command. A benchmark slows down any other
-    requests to the release, and those requests distort the measurement.
+    Service, as clients do. It is removed at the end, even if you interrupt the command. A benchmark slows down any
+    other requests to the release, and those requests distort the measurement.
 
     The exit status is 1 if a measurement is below the share given with --at-least, or if --compare finds that report B
     is slower than report A.

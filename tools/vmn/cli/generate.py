@@ -27,9 +27,7 @@ GOALS = ("throughput", "latency", "context")
     groups={**GROUPS, "Workload": ("goal", *GROUPS["Workload"])},
 )
 @request_options
-@click.option(
-    "--for", "goal", type=click.Choice(GOALS), help="What to optimize the layout and the flags for, with a workload."
-)
+@click.option("--for", "goal", type=click.Choice(GOALS), help="What to optimize the layout and the flags for.")
 @workload_options
 @click.option(
     "--load-gbps",

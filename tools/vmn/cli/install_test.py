@@ -66,10 +66,9 @@ def install_test(
 ) -> None:
     """Install the chart on a test cluster, with each of its ci values files and each preset.
 
-    The command uses the cluster that KUBECONFIG points to. It runs chart-testing (ct) to lint the chart and to install it with
-    the values files in the chart's ci directory. Then, for each preset (or each file given with -f), separately,
-    it lints and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover
-    objects.
+    The command uses the cluster that KUBECONFIG points to. It runs chart-testing (ct) to lint the chart and to install
+    it with the values files in the chart's ci directory. Then, for each preset (or each file given with -f), it lints
+    and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover objects.
 
     With --upgrade, the command also installs the previous version of the chart with that version's ci values and
     presets, and upgrades each release to the current version. In addition, ct tests upgrades from the chart on the

@@ -54,9 +54,7 @@ OPTIONS = (
     click.option("--concurrency", type=COUNT, help="Number of requests that are kept running."),
     click.option("--rate", type=POSITIVE, help="Requests per second."),
     click.option("--ttft", type=POSITIVE, metavar="SECONDS", help="Target for the time to the first token."),
-    click.option(
-        "--tpot", type=POSITIVE, metavar="SECONDS", help="Target for the time per output token after the first."
-    ),
+    click.option("--tpot", type=POSITIVE, metavar="SECONDS", help="Target for the time per token after the first."),
     click.option("--prefix-hits", type=SHARE, default=0.0, help="Share of each prompt that the prefix cache holds."),
     click.option(
         "--speculative-tokens",
