@@ -13,7 +13,7 @@ from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.prediction import PlanContext, Prediction, Rank
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, graph_sizes
 
-UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "unused", "activations", "NCCL and CUDA", "CUDA graphs", "KV cache"
+UNUSED, ACTIVATION, OTHER, GRAPHS, CACHE = "unused", "activations", "NCCL, CUDA, sampler", "CUDA graphs", "KV cache"
 PARTS = (
     "embedding",
     "attention",
