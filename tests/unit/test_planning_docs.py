@@ -23,5 +23,5 @@ def test_document_has_the_table_of_bands_as_it_is() -> None:
 
 
 def test_document_is_short_and_names_no_place_of_a_machine() -> None:
-    assert len(DOCUMENT.splitlines()) <= 270
+    assert len([line for line in DOCUMENT.splitlines() if not line.startswith("|")]) <= 170  # tables grow by starts
     assert [word for word in ("/work", "/tmp", "/root", "/home") if word in DOCUMENT] == []

@@ -45,7 +45,7 @@ def point(entry: Mapping[str, Any], configs: Path, version: str = "0.33.0") -> d
         "options": options,
         "measured": {
             "weights": entry["weights_gib"],
-            "available": entry["available_kv_gib"][:1],
+            "available": entry["available_kv_gib"][: args.get("pipeline_parallel_size", 1)],
             "tokens": entry["kv_tokens"],
             "concurrency": entry["concurrency"],
         },

@@ -76,7 +76,7 @@ def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]
         "other": "image encoder, estimated from its shapes; first stage",
         "rounding": "unused rest of PyTorch's blocks of 2 MiB",
         ACTIVATION: f"at the peak: {batch.tokens:,} tokens and {batch.requests:,} requests per step",
-        OTHER: "allocated after vLLM first measures the free memory",
+        OTHER: "libraries, and what the sampler keeps per request",
         GRAPHS: _graphs(context, prediction),
         CACHE: "the rest",
     }

@@ -18,6 +18,7 @@ from vmn.core.planning.memory.activation import (
     RankContext,
     fixed_buffers,
     peak_activation,
+    staying_activation,
 )
 from vmn.core.planning.memory.allocator import MxForm, Storage
 from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache
@@ -63,12 +64,13 @@ class Rank:
         layers: number of decoder layers.
         weights: weights by purpose.
         activation: peak activations.
-        non_torch: memory of NCCL and CUDA.
+        non_torch: memory of NCCL and CUDA, and buffers of the model runner.
         graphs: memory reserved for CUDA graphs.
         available: memory for the KV cache.
         blocks: number of blocks of the KV cache.
         block_bytes: bytes of a block of all layers of the stage.
         longest: tokens of the longest request that fits into the expected blocks, up to the model's or user's limit.
+        staying: GiB of the activations that stay allocated; logs since 0.32 count them with the weights.
     """
 
     stage: int
@@ -81,6 +83,7 @@ class Rank:
     blocks: Band
     block_bytes: int = 0
     longest: int = 0
+    staying: float = 0.0
 
     @property
     def weights_gib(self) -> float:
@@ -303,7 +306,10 @@ def _rank(context: PlanContext, layout: Layout, cache: KVCache, stage: int, boun
     )
     most = max(context.model.max_length, context.batch.length)
     longest = cache.longest_request(max(0, int(blocks.expected) - 1), most)
-    return Rank(stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest)
+    staying = staying_activation(_rank_context(context, layout, stage))
+    return Rank(
+        stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest, staying
+    )
 
 
 def _weights(context: PlanContext, layout: Layout, stage: int) -> dict[str, float]:

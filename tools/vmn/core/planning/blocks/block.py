@@ -70,6 +70,7 @@ class ProfileStep:
         fp8_cache: whether the KV cache has 8 bits.
         packed: whether routed experts are stored in MXFP4.
         capability: first number of the GPU's compute capability, None when it is not known.
+        eager: ``--enforce-eager``.
     """
 
     tokens: int
@@ -81,6 +82,7 @@ class ProfileStep:
     fp8_cache: bool = False
     packed: bool = False
     capability: int | None = None
+    eager: bool = False
 
 
 @dataclass(frozen=True)

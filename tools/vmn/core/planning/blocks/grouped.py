@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, Kind, aligned
 
+GATED_QUERIES = 7
+"""Tensors of the size of all queries at the peak of attention with a gate (``Qwen3NextAttention.forward`` of 0.33): the
+projection of queries and gates, both of them separately, the output, the gate's sigmoid, and their product."""
+FUSED_QUERIES = 2
+"""Those of them that compiled code does not keep: the sigmoid, and the product."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -116,6 +122,9 @@ class Attention(Mixer):
     def peak(self, step: ProfileStep) -> float:
         kv_heads = max(self.kv_heads, step.layout.tensor)
         rows = step.tokens * 2 / step.layout.tensor
+        if self.gated:
+            copies = GATED_QUERIES + (0 if step.eager else -FUSED_QUERIES)
+            return rows * (copies * self.heads + 3 * kv_heads) * self.key_size
         return rows * ((self.heads + kv_heads) * (self.key_size + self.value_size) + self.gate)
 
     def buffers(self, step: ProfileStep) -> float:

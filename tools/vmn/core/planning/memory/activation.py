@@ -26,11 +26,11 @@ LOGITS_BYTES = 2.0
 STATES = 3
 """States of all tokens in addition to what a part of a layer computes: the residual, its input, and its output."""
 FOUR_NORM_STATES = 15
-"""The same with norms before and after each part, which compute in 32 bits: two starts of Gemma 3 27B took 2.22 GiB
-(0.33, eager) and 2.79 GiB (0.26, compiled)."""
-STREAM_STATES = 4.6
+"""The same with norms before and after each part in compiled code: a start of Gemma 3 27B took 2.79 GiB (0.26), but
+only what its sampler needs without the compiler (0.33)."""
+STREAM_STATES = 4.8
 """States of all tokens for each further residual stream (hyper-connections): the stream itself, and what is made of it
-while streams are mixed. Two starts of 0.33 have 4.9 (DeepSeek-V4-Flash) and 4.4 (GLM-5.3-Flash)."""
+while streams are mixed. Two starts of 0.33 have 5.3 (DeepSeek-V4-Flash) and 4.3 (GLM-5.3-Flash)."""
 UNREAD_VERSION_FACTOR = 1.6
 """Factor by which versions before 0.19 may need more, as their source was not read: Kimi K2 on a version of November
 2025 had 2.5 GiB less than the terms here predict."""
@@ -112,6 +112,7 @@ class RankContext:
             fp8_cache=self.fp8_cache,
             packed=model.has_packed_experts,
             capability=self.capability,
+            eager=batch.eager,
         )
 
     @property
@@ -156,6 +157,13 @@ def peak_activation(rank: RankContext) -> Band:
     )
 
 
+def staying_activation(rank: RankContext) -> float:
+    """Return the GiB of the activations that stay allocated: the workspace, and rows of the sampler."""
+    moments = _moments(rank)
+    is_last = rank.stage == rank.layout.pipeline - 1
+    return max(one.workspace for one in moments) + (_top_rows(rank) if is_last else 0.0)
+
+
 def _moments(rank: RankContext) -> list[_Moment]:
     """Return the moments at which most is alive: one for each kind of block, and that of the sampler.
 
@@ -164,7 +172,8 @@ def _moments(rank: RankContext) -> list[_Moment]:
     """
     step, early = rank.step, _early_workspace(rank)
     begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
-    states = (_states(rank) + (1 if rank.stage else 0)) * rank.states_gib
+    received = 1 if rank.stage and not rank.vllm.counts_kept else 0  # otherwise they are kept, see overhead.py
+    states = (_states(rank) + received) * rank.states_gib
     needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
     workspace = early
     found: dict[Block | None, _Moment] = {}
@@ -195,16 +204,21 @@ def _sampler(rank: RankContext) -> float:
     states = rank.states_gib
     logits = min(rank.batch.requests, rank.batch.tokens) * rank.model.vocabulary / GIB
     if rank.vllm.logits_bytes:
-        return logits * rank.vllm.logits_bytes + states
+        return logits * rank.vllm.logits_bytes + _top_rows(rank) + states
     if not on_second_runner(rank.model, rank.vllm):
         return logits * SAMPLER_BYTES + states
     parts = 2 + 1 / rank.layout.tensor if rank.layout.tensor > 1 else 1  # gathered, put in order, and its own part
     return logits * LOGITS_BYTES * parts + 3 * states
 
 
+def _top_rows(rank: RankContext) -> float:
+    """Return the GiB that the sampler keeps for the most likely tokens."""
+    return min(rank.vllm.top_rows, rank.batch.requests) * rank.model.vocabulary * 4 / GIB
+
+
 def _states(rank: RankContext) -> float:
     """Return how many states of all tokens are alive in addition to what a part of a layer computes."""
-    if rank.model.has_four_norms:
+    if rank.model.has_four_norms and not rank.batch.eager:
         return FOUR_NORM_STATES
     return STATES + STREAM_STATES * (rank.model.streams - 1)
 

@@ -1,8 +1,8 @@
-"""What a rank needs outside PyTorch's tensors: memory of NCCL and of CUDA's libraries, and CUDA graphs."""
+"""What a rank keeps next to the model: memory of NCCL and CUDA's libraries, the runner's buffers, and CUDA graphs."""
 
 from __future__ import annotations
 
-from vmn.core.planning.memory.activation import Band, RankContext
+from vmn.core.planning.memory.activation import GIB, Band, RankContext
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import full_graph_sizes, graph_sizes
 
@@ -18,8 +18,38 @@ GROUP_NON_TORCH_EARLY = 2.1
 """GiB with tensor parallelism before 0.26, which allocated them later (0.19 on H100: 2.07 to 2.21)."""
 
 
+COUNT_BYTES = 4.0
+"""Bytes per request and token of the vocabulary of how often a request has used the token (``PenaltiesState``)."""
+MASK_BYTES = 1 / 8
+"""The same of a mask of tokens: those of the prompt (``PenaltiesState``), and for each token of a step those that
+structured outputs allow (``StructuredOutputsWorker``)."""
+STAGE_STATES = 2
+"""States of all tokens that a later stage keeps for what it receives (``make_empty_intermediate_tensors``)."""
+
+
 def non_torch(rank: RankContext) -> Band:
-    """Return the GiB that NCCL and the CUDA libraries take after vLLM first measures the free memory."""
+    """Return the GiB that stay allocated next to the model.
+
+    NCCL and the CUDA libraries take memory after vLLM first measures the free memory. Since 0.32, what the model runner
+    keeps is counted with it.
+    """
+    kept = _kept(rank)
+    return _libraries(rank) + Band(kept, kept, kept)
+
+
+def _kept(rank: RankContext) -> float:
+    """Return the GiB of the buffers of the second model runner: those of the sampler, and the inputs of a stage."""
+    if not rank.vllm.counts_kept:
+        return 0.0
+    found = STAGE_STATES * rank.states_gib if rank.stage else 0.0
+    if rank.stage == rank.layout.pipeline - 1:
+        batch = rank.batch
+        each = COUNT_BYTES + MASK_BYTES * (2 + batch.drafted)
+        found += batch.requests * rank.model.vocabulary * each / GIB
+    return found
+
+
+def _libraries(rank: RankContext) -> Band:
     grouped = rank.layout.tensor > 1 or rank.layout.data > 1
     if rank.vllm.since < (0, 8):  # 0.16 to 0.39 on one GPU, 0.24 to 2.53 on several, in logs of 0.6.6 to 0.7.3
         return Band(0.15, 1.3, 2.7) if grouped else Band(0.05, 0.2, 0.5)
@@ -37,16 +67,18 @@ def non_torch(rank: RankContext) -> Band:
 
 
 def _non_torch_of_today(rank: RankContext, single: float, group: float) -> Band:
-    """Return the GiB since 0.33: libraries of the sampler on the last stage, and a workspace of tensor parallelism.
+    """Return the GiB since 0.33: CUDA's libraries, or a workspace of tensor parallelism.
 
     Between nodes, or with data parallelism, there may be less or more.
     """
     below, above = rank.vllm.spread.non_torch
-    is_last = rank.stage == rank.layout.pipeline - 1
-    expected = single if is_last else 0.0
-    if rank.layout.tensor > 1 or rank.layout.data > 1:
-        expected += group - single
+    if rank.layout.gpus == 1:
+        expected = single
+    elif rank.layout.tensor > 1 or rank.layout.data > 1:
+        expected = group
         below, above = 0.5, above + (0.25 if rank.layout.data == 1 else 1.0)
+    else:
+        expected = rank.vllm.stage_non_torch if rank.stage == rank.layout.pipeline - 1 else 0.0
     return Band(max(0.0, expected - below), expected, expected + above)
 
 
@@ -64,8 +96,7 @@ def graphs(rank: RankContext) -> Band:
         return Band(0.0, 0.0, 0.0)
     sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
     layers = len(rank.model.layers) / rank.layout.pipeline
-    group = rank.vllm.graph_group_mib if rank.layout.tensor > 1 else 0.0
-    expected = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib + group) / 1024
+    expected = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib) / 1024
     least, most_factor = rank.vllm.spread.graphs
     high = expected * most_factor
     if rank.model.is_sparse:

@@ -142,7 +142,7 @@ def calibrate(context: PlanContext, layout: Layout, log: StartupLog) -> Calibrat
             _ratio(_activation(before, rank, workers), rank.activation.expected) for rank, workers in pairs
         ),
         graphs=tuple(_ratio(_most(workers, "graphs_estimate_gib"), rank.graphs.expected) for rank, workers in pairs),
-        non_torch=tuple(_non_torch(workers) for _, workers in pairs),
+        non_torch=tuple(_non_torch(rank, workers) for rank, workers in pairs),
     )
     return Calibration(before, compare(before, log), dataclasses.replace(context, correction=correction))
 
@@ -159,10 +159,10 @@ def _least(workers: Sequence[WorkerLog], name: str) -> float | None:
     return min((value for worker in workers if (value := getattr(worker, name)) is not None), default=None)
 
 
-def _non_torch(workers: Sequence[WorkerLog]) -> float | None:
-    """Return the memory outside PyTorch: as the log says, or its sum of both without the weights."""
+def _non_torch(rank: Rank, workers: Sequence[WorkerLog]) -> float | None:
+    """Return the memory outside PyTorch: as the log says, or its sum without the weights and what else stays."""
     logged, both, weights = (_most(workers, name) for name in ("non_torch_gib", "consumed_gib", "weights_gib"))
-    return logged if logged is not None or both is None or weights is None else both - weights
+    return logged if logged is not None or both is None or weights is None else max(0.0, both - weights - rank.staying)
 
 
 def _activation(prediction: Prediction, rank: Rank, workers: Sequence[WorkerLog]) -> float | None:
@@ -170,12 +170,12 @@ def _activation(prediction: Prediction, rank: Rank, workers: Sequence[WorkerLog]
     logged = _most(workers, "activation_gib")
     graphs = _most(workers, "graphs_estimate_gib")
     if logged is not None:
-        return logged - (graphs or 0.0) if _most(workers, "consumed_gib") is not None else logged
+        return logged - (graphs or 0.0) + rank.staying if _most(workers, "consumed_gib") is not None else logged
     available = _least(workers, "available_gib")
     if available is None:
         return None
     weights = _most(workers, "weights_gib") or rank.weights_gib
-    other = _non_torch(workers)
+    other = _non_torch(rank, workers)
     rest = rank.graphs.expected if graphs is None else graphs
     rest += rank.non_torch.expected if other is None else other
     return max(0.0, (_most(workers, "budget_gib") or prediction.budget) - weights - available - rest)
@@ -212,13 +212,14 @@ def _token_slack(prediction: Prediction) -> float:
 def _compare_stage(rank: Rank, workers: Sequence[WorkerLog]) -> Iterator[Comparison]:
     weights = Band(rank.weights_gib * (1 - EXACT), rank.weights_gib, rank.weights_gib * (1 + EXACT))
     together = _most(workers, "consumed_gib") is not None
+    stays, passes = (Band(size, size, size) for size in (rank.staying, -rank.staying))
     entries = [
         ("GiB of weights", weights, _most(workers, "weights_gib")),
-        ("GiB of weights and outside of PyTorch", weights + rank.non_torch, _most(workers, "consumed_gib")),
+        ("GiB of weights and outside of PyTorch", weights + rank.non_torch + stays, _most(workers, "consumed_gib")),
         ("GiB of peak activation", rank.activation, None if together else _most(workers, "activation_gib")),
         (
             "GiB of peak activation and CUDA graphs",
-            rank.activation + rank.graphs,
+            rank.activation + rank.graphs + passes,
             _most(workers, "activation_gib") if together else None,
         ),
         ("GiB outside of PyTorch", rank.non_torch, _most(workers, "non_torch_gib")),
