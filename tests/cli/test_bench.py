@@ -52,16 +52,19 @@ class BenchCluster(JobCluster):
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BenchCluster]:
     """Serve a release of DeepSeek-R1 on two nodes, with its kubeconfig in KUBECONFIG."""
-    documents = render(None, CHECKOUT / "values/deepseek-r1.yaml", namespace=NAMESPACE).documents
-    lws = next(item for item in documents if item["kind"] == "LeaderWorkerSet")
-    lws["metadata"]["namespace"] = NAMESPACE
+    rendered = render(None, CHECKOUT / "values/deepseek-r1.yaml", namespace=NAMESPACE).as_installed(NAMESPACE)
+    lws = rendered.one("LeaderWorkerSet")
     leader = {
         "metadata": {"name": "vllm-0", "labels": {NAME: "vllm", GROUP: "0", WORKER: "0"}},
         "spec": {**lws["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"], "nodeName": "node-0"},
         "status": {"podIP": "10.0.0.1", "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
-    services = [item for item in documents if item["kind"] == "Service"]
-    objects = {"leaderworkersets": [lws], "services": services, "pods": [leader], "nodes": [node("node-0")]}
+    objects = {
+        "leaderworkersets": [lws],
+        "services": rendered.all("Service"),
+        "pods": [leader],
+        "nodes": [node("node-0")],
+    }
     monkeypatch.setattr(probe_job, "PERIOD", 0.02)
     file = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(file))

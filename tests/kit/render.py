@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -56,6 +57,13 @@ class Manifests:
         found = [document for document in self.all(kind) if name in (None, document["metadata"]["name"])]
         assert len(found) == 1, f"wanted one {kind} {name or ''}, got {len(found)} of {sorted(self.inventory())}"
         return found[0]
+
+    def as_installed(self, namespace: str) -> Manifests:
+        """Return copies of all objects that name their namespace, as an API server returns them."""
+        copies = copy.deepcopy(list(self.documents))
+        for document in copies:
+            document["metadata"]["namespace"] = namespace
+        return Manifests(copies)
 
     def inventory(self) -> set[tuple[str, str]]:
         """Return kind and name of every object."""

@@ -35,11 +35,8 @@ KEY = {"auth": {"apiKey": {"existingSecret": "vllm-key"}}}
 
 
 def of_chart(values: dict[str, Any] | None = None) -> Served:
-    documents = render(values or {}, CHECKOUT / "values/deepseek-r1.yaml", namespace="serving").documents
-    kinds = {kind: [item for item in documents if item["kind"] == kind] for kind in ("LeaderWorkerSet", "Service")}
-    for item in kinds["LeaderWorkerSet"]:
-        item["metadata"]["namespace"] = "serving"
-    return served(kinds["LeaderWorkerSet"][0], kinds["Service"])
+    rendered = render(values or {}, CHECKOUT / "values/deepseek-r1.yaml", namespace="serving").as_installed("serving")
+    return served(rendered.one("LeaderWorkerSet"), rendered.all("Service"))
 
 
 def job(found: Served, **more: Any) -> dict[str, Any]:
@@ -72,9 +69,7 @@ def test_release_of_the_chart_is_understood() -> None:
 
 
 def test_set_without_a_service_is_no_release() -> None:
-    documents = render(None, CHECKOUT / "values/deepseek-r1.yaml").documents
-    lws = next(item for item in documents if item["kind"] == "LeaderWorkerSet")
-    lws["metadata"]["namespace"] = "serving"
+    lws = render(None, CHECKOUT / "values/deepseek-r1.yaml").as_installed("serving").one("LeaderWorkerSet")
     with pytest.raises(NotServed, match="Service is missing"):
         served(lws, [])
 
