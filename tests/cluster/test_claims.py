@@ -56,7 +56,7 @@ def settled(release: Release) -> bool:
 
 
 def causes(release: Release) -> list[str]:
-    """Return what the doctor calls a cause; a group whose claims nobody provides has another one, too."""
+    """Return what the doctor calls a cause; a group whose claims no provisioner fills has another one, too."""
     return [item.id for item in ask(release.namespace).findings if item.severity is Severity.CAUSE]
 
 

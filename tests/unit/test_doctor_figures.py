@@ -25,7 +25,7 @@ from vmn.adapters.signatures import load_signatures
 ALL = [log for half in HALVES for log in public_logs(half)]
 PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w|hf_[A-Za-z0-9]{20}|/home/(?!ray/)\w")
 FIRST, WRONG = 0.8, 0.03
-"""What the doctor promises on logs that nobody looked at: the least share of right causes, the most of wrong ones."""
+"""What the doctor promises on logs that were kept apart: the least share of right causes, the most of wrong ones."""
 
 
 def test_guide_has_the_figures_of_today() -> None:

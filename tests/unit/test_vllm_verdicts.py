@@ -32,7 +32,7 @@ DIFFERENT = {
     "pooler-config.logit_sigma": "only 0 is refused",
     "structured-outputs-config.reasoning_parser": "a plugin may add the name",
     "long-prefill-token-threshold": "its negative form abbreviates another flag",
-    "speculative-config": "what is no map ends vLLM later",
+    "speculative-config": "a value that isn't a map ends vLLM later",
     "tool-call-parser": "vLLM reads it only with enable-auto-tool-choice",
 }
 """Flags and keys where vmn may differ from vLLM, and why."""
