@@ -109,3 +109,11 @@ def test_examples_install_the_version_of_this_tree() -> None:
 def test_page_names_the_versions_of_the_code_that_is_asked() -> None:
     for project in ("argocd", "flux", "kstatus"):
         assert version_of(project).removeprefix("v") in PAGE, project
+
+
+def test_no_command_of_a_guide_prunes_by_label_and_the_page_says_why() -> None:
+    """LeaderWorkerSet 0.10 gives its StatefulSets the labels of the release, which kubectl then deletes (lws#896)."""
+    guides = [CHECKOUT / "README.md", CHART / "UPGRADING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+    lines = [line for guide in guides for line in guide.read_text(encoding="utf-8").splitlines()]
+    assert [line for line in lines if line.startswith("kubectl ") and "--prune" in line] == []
+    assert "restarts every group at each apply" in PAGE.partition("## Do not prune by label")[2]
