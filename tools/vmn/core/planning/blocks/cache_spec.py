@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from vmn.core.planning.layout.sizes import Layout
@@ -92,16 +93,13 @@ class CacheSpec:
 
     def is_like(self, other: CacheSpec) -> bool:
         """Return whether both always take the same number of blocks, so that they can share a table of blocks."""
-        mine, theirs = (
-            replace(
-                spec,
-                page=spec.page if spec.kind == "state" else 0,
-                stride=1,
-                latent=spec.latent and spec.is_local,
-            )
-            for spec in (self, other)
-        )
-        return mine == theirs
+        return self._blocks_alone == other._blocks_alone
+
+    @cached_property
+    def _blocks_alone(self) -> CacheSpec:
+        """Return what its number of blocks depends on, with fixed values for the rest."""
+        page = self.page if self.kind == "state" else 0
+        return replace(self, page=page, stride=1, latent=self.latent and self.is_local)
 
     @property
     def is_local(self) -> bool:

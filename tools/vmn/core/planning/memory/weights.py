@@ -52,14 +52,14 @@ def stage_weights(
     begin, end = model.stages(layout.pipeline)[stage]
     if split:
         begin, end = sum(split[:stage]), sum(split[: stage + 1])
-    shares, parts, formats = stored_shares(model), stored_part_shares(model), layer_formats(model)
+    shares, parts, kinds = stored_shares(model), stored_part_shares(model), layer_kinds(model)
     total: dict[str, float] = {}
-    known: dict[tuple[object, ...], dict[str, float]] = {}
+    known: dict[int, dict[str, float]] = {}
     for index in range(begin, end):
-        layer, forms = model.layers[index], formats[index]
-        if (layer, forms) not in known:
-            known[layer, forms] = _layer_bytes(model, layer, layout, forms, storage)
-        for group, size in known[layer, forms].items():
+        kind = kinds[index]
+        if kind not in known:
+            known[kind] = _layer_bytes(model, model.layers[index], layout, layer_formats(model)[index], storage)
+        for group, size in known[kind].items():
             total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else parts[index][part_of(group)])
     for group, size in _ends(model, layout, stage, storage).items():
         total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
@@ -124,6 +124,13 @@ def layer_formats(model: Architecture) -> tuple[Formats, ...]:
 def stored_kinds(model: Architecture) -> tuple[tuple[Layer, Formats], ...]:
     """Return the layers that differ in their shapes or formats, in their order."""
     return tuple(dict.fromkeys(zip(model.layers, layer_formats(model), strict=True)))
+
+
+@lru_cache(maxsize=64)
+def layer_kinds(model: Architecture) -> tuple[int, ...]:
+    """Return for each layer the index of its kind in ``stored_kinds``: layers of the same kind have the same size."""
+    kinds = {kind: number for number, kind in enumerate(stored_kinds(model))}
+    return tuple(kinds[pair] for pair in zip(model.layers, layer_formats(model), strict=True))
 
 
 def _formats(model: Architecture, index: int) -> Formats:

@@ -30,6 +30,14 @@ class Layer:
 
     blocks: tuple[Block, ...]
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.blocks)
+
+    def __hash__(self) -> int:
+        """Hash once: layers are keys of what is known of their kind, and their blocks are nested."""
+        return self._hash
+
     @classmethod
     def of(cls, *blocks: Block | None) -> Layer:
         """Return a layer of the blocks that it has."""
