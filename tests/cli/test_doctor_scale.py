@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 from kit.fakecluster import FakeCluster
 from kit.paths import CHECKOUT
 from unit.test_doctor_scale import GROUPS, LIMIT_SECONDS, healthy
@@ -21,6 +23,7 @@ RUNS = 3
 """The best counts, because other tests run at the same time and slow the processor down."""
 
 
+@pytest.mark.slow
 def test_command_is_done_in_time_on_a_large_healthy_release(tmp_path: Path) -> None:
     world = healthy()
     texts = {f"{log.pod}/{log.container}": log.raw for log in world.logs}

@@ -81,6 +81,7 @@ def test_recipe_is_judged_as_vllm_judges_it() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_recipe_with_one_word_changed_is_refused_when_vllm_refuses_it() -> None:
     refused = [verdict for verdict in verdicts(VERSION) if verdict.changed >= 0 and verdict.message]
     assert len(refused) > 1000
@@ -88,6 +89,7 @@ def test_recipe_with_one_word_changed_is_refused_when_vllm_refuses_it() -> None:
     assert missed == []
 
 
+@pytest.mark.slow
 def test_recipe_with_one_word_changed_is_taken_when_vllm_takes_it() -> None:
     taken = [verdict for verdict in verdicts(VERSION) if verdict.changed >= 0 and not verdict.message]
     assert len(taken) > 300
