@@ -5,11 +5,14 @@ After ``models/deepseek_v4`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.compressed import STATE_BLOCKS, CompressedAttention
 from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 
@@ -54,13 +57,9 @@ def head_bytes(config: Config) -> float:
 
 def experts(config: Config, index: int) -> Experts:
     """Return the experts; the first layers route by a table of tokens instead of a bias."""
-    width = int(config["moe_intermediate_size"])
     is_hashed = index < int(config.get("num_hash_layers") or 0)
-    return Experts(
-        count=int(config["n_routed_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=width,
-        shared=width * int(config.get("n_shared_experts") or 0),
+    return replace(
+        equal_experts(config, "n_routed_experts", "n_shared_experts"),
         router_bias=not is_hashed,
         hashed=int(config["vocab_size"]) if is_hashed else 0,
     )

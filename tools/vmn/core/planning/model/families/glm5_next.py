@@ -5,6 +5,8 @@ After ``models/glm5next`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.block import Mixer
 from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
@@ -12,6 +14,7 @@ from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.families.deepseek_v4 import head_bytes, hyper_connections
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 DATA_CENTER_BLACKWELL = (10,)
@@ -70,12 +73,8 @@ def _latent(config: Config) -> LatentAttention:
 
 
 def _experts(config: Config) -> Experts:
-    width = int(config["moe_intermediate_size"])
-    return Experts(
-        count=int(config["n_routed_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=width,
-        shared=width * int(config.get("n_shared_experts") or 0),
+    return replace(
+        equal_experts(config, "n_routed_experts", "n_shared_experts"),
         router_bias=True,
         router_bytes=4.0 if config.get("moe_router_dtype") == "float32" else None,
     )

@@ -5,12 +5,15 @@ After ``models/hy_v4`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.families.deepseek_v4 import head_bytes
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 GATES = {"headwise": 1, "elementwise": 0}
@@ -70,12 +73,4 @@ def _latent(config: Config, has_indexer: bool) -> LatentAttention:
 
 
 def _experts(config: Config) -> Experts:
-    width = int(config["moe_intermediate_size"])
-    return Experts(
-        count=int(config["n_routed_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=width,
-        shared=width * int(config.get("n_shared_experts") or 0),
-        router_bias=True,
-        router_bytes=4.0,
-    )
+    return replace(equal_experts(config, "n_routed_experts", "n_shared_experts"), router_bias=True, router_bytes=4.0)

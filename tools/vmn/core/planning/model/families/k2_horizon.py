@@ -5,9 +5,12 @@ After ``k2_horizon.py`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 
@@ -42,11 +45,6 @@ def _attention(config: Config, values: int) -> Attention:
 
 
 def _experts(config: Config) -> Experts:
-    width = int(config["moe_intermediate_size"])
-    return Experts(
-        count=int(config["num_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=width,
-        shared=width * int(config.get("num_shared_experts") or 0),
-        router_bias=bool(config.get("moe_gate_bias")),
+    return replace(
+        equal_experts(config, "num_experts", "num_shared_experts"), router_bias=bool(config.get("moe_gate_bias"))
     )

@@ -5,10 +5,13 @@ After ``models/kimi_k3`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 
@@ -52,12 +55,8 @@ def _latent(config: Config) -> LatentAttention:
 
 
 def _experts(config: Config) -> Experts:
-    width = int(config["moe_intermediate_size"])
-    return Experts(
-        count=int(config["num_experts"]),
-        active=int(config["num_experts_per_token"]),
-        intermediate=width,
-        shared=width * int(config.get("num_shared_experts") or 0),
+    return replace(
+        equal_experts(config, "num_experts", "num_shared_experts", "num_experts_per_token"),
         router_bias=True,
         latent=int(config.get("routed_expert_hidden_size") or 0),
     )

@@ -5,9 +5,12 @@ After ``mimo_v2.py`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.model.architecture import Config, Layer, Rule
+from vmn.core.planning.model.families.equal_experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 
@@ -44,15 +47,7 @@ def _attention(config: Config, is_local: bool) -> Attention:
 
 
 def _experts(config: Config) -> Experts:
-    width = int(config["moe_intermediate_size"])
-    return Experts(
-        count=int(config["n_routed_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=width,
-        shared=width * int(config.get("n_shared_experts") or 0),
-        router_bias=True,
-        router_bytes=4.0,
-    )
+    return replace(equal_experts(config, "n_routed_experts", "n_shared_experts"), router_bias=True, router_bytes=4.0)
 
 
 def _rules(config: Config) -> tuple[Rule, ...]:
