@@ -32,16 +32,10 @@ _END = b"\x0f\x0b"
 """The instruction ud2, which ends the process."""
 
 
-def wanted_functions(library: Path, prefix: str) -> list[str]:
-    """Return the names of the functions that a library takes from others.
-
-    Args:
-        library: an ELF shared object.
-        prefix: with what the names begin, such as ``cublas``.
-    """
+def wanted_functions(library: Path) -> set[str]:
+    """Return the names of what a library, an ELF shared object, takes from others."""
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        begin = prefix.encode("ascii")
-        return sorted({name.decode("ascii") for name in _undefined(data) if name.startswith(begin)})
+        return {name.decode("ascii") for name in _undefined(data)}
 
 
 def empty_library(name: str, functions: Sequence[str] = ()) -> bytes:

@@ -206,10 +206,9 @@ def _link_tree(source: Path, target: Path) -> None:
 
 def _replace_cuda(folder: Path) -> None:
     """Give PyTorch's libraries what they name of CUDA's, without its content."""
-    own = sorted(folder.glob("libtorch*.so"))
+    wanted = sorted(set().union(*map(wanted_functions, folder.glob("libtorch*.so"))))
     for name, prefix in (pair for libraries in CUDA.values() for pair in libraries.items()):
-        functions = {function for file in own for function in wanted_functions(file, prefix)}
-        (folder / name).write_bytes(empty_library(name, sorted(functions)))
+        (folder / name).write_bytes(empty_library(name, [each for each in wanted if each.startswith(prefix)]))
 
 
 def _import(target: Path) -> None:
