@@ -10,6 +10,10 @@ CLUSTER_PY = venv=$$($(PYTHON) tools/bootstrap.py --cluster) && $(IN)
 ANNOUNCED = venv=$$($(PYTHON) tools/bootstrap.py --cluster --announce cluster) && $(IN)
 TIERS = $(PY) tests/run.py
 CODE = tools tests benchmarks charts
+# Other versions of Kubernetes, Helm, and Kueue than the pinned ones: docs/clusters.md.
+ifeq ($(origin VERSIONS),command line)
+export LOCALCLUSTER_VERSIONS := $(VERSIONS)
+endif
 
 .PHONY: help demo env cluster-up cluster-down cluster-status generate verify lint format \
 	test test-fast test-cluster test-engine test-faults lock release release-check release-upload previous upgrading
@@ -55,7 +59,7 @@ test: ## everything: lint, verify, and all three tiers of tests
 test-fast: ## the offline tier (under two minutes, no cluster)
 	@$(TIERS) fast
 
-test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else a local one
+test-cluster: ## the tier on a real API server; the cluster of KUBECONFIG, else a local one; VERSIONS=newest for others
 	@$(TIERS) cluster
 
 test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else a local one

@@ -29,11 +29,16 @@ SECONDS_TO_CLEAN_UP = 60
 CODE = ("tools", "tests", "benchmarks", "charts")
 """Directories with Python code."""
 
-WORKERS = ("-n", "2", "-p", "no:anyio", "--dist")
-OFFLINE = ("tests/unit", "tests/cli", "tests/chart", *WORKERS, "worksteal")
+OFFLINE = ("tests/unit", "tests/cli", "tests/chart")
 """Each worker collects all tests, which takes seconds, so it gets only the directories and plugins this tier needs."""
-SIMULATED_NODES = 12
-"""Two groups of two nodes for each of two files of tests, and as many for ``vmn install-test`` again."""
+ONCE = ("env", "GOGC=off")
+"""Keeps Go from collecting garbage in programs that end soon, 29 % of the time of ``helm template``, for 10 MB more."""
+SLOW_WORKERS = 4
+"""More than processors, as these tests mostly wait: with two workers they used 36 % of two processors."""
+CLUSTER_WORKERS = 3
+"""One more than processors: about a third of the time of a test on a cluster is waiting."""
+SIMULATED_NODES = 28
+"""Two groups of two nodes for each of two other files of tests, and those of ``vmn install-test``."""
 
 SLOW_PROGRAMS = ("argocd-health", "flux-health", "registry", "cosign")
 """Programs of the slow tier that take minutes to build at first: before the tests, which would be silent meanwhile."""
@@ -56,14 +61,25 @@ def pytest(*arguments: str) -> list[str]:
     return [PYTHON, "-m", "pytest", "-q", *arguments]
 
 
+def workers(count: int, *, by: str) -> list[str]:
+    """Return pytest's options that run tests side by side.
+
+    Args:
+        count: number of workers.
+        by: how tests are distributed, ``worksteal`` or ``loadfile``.
+    """
+    order = ["--no-loadscope-reorder"] if by == "loadfile" else []  # that of tests/conftest.py
+    return ["-n", str(count), "-p", "no:anyio", "--dist", by, *order]
+
+
 def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
-    """Return pytest's command lines for a tier on a cluster: the files that can run two at a time, then the others.
+    """Return pytest's command lines for a tier on a cluster: the files that can run beside others, then the rest.
 
     Args:
         tier: the tier's mark and directory.
-        own: whether the cluster is the tests' own, which has nodes for two files at a time.
+        own: whether the cluster is the tests' own, which has nodes for several files at a time.
     """
-    beside = (*WORKERS, "loadfile") if own else ()
+    beside = workers(CLUSTER_WORKERS, by="loadfile") if own else []
     directory = f"tests/{tier}"
     return [
         pytest(directory, *beside, "-m", f"{tier} and not alone"),
@@ -115,6 +131,8 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         ["shellcheck", "--external-sources", *shell_scripts()],
         [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]
+    fast = [*ONCE, *pytest(*OFFLINE, *workers(2, by="worksteal"), "-m", "not slow and not cluster and not engine")]
+    slow = pytest(*OFFLINE, *workers(SLOW_WORKERS, by="worksteal"), "-m", "slow")
     built = [PYTHON, "-m", "localcluster", "programs", *SLOW_PROGRAMS]
     faults = [
         [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],
@@ -124,8 +142,8 @@ def parts(*, own: bool = True) -> dict[str, Part]:
     every = [
         Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
-        Part("fast", "offline tests", [pytest(*OFFLINE, "-m", "not slow and not cluster and not engine")], 900),
-        Part("slow", "offline tests that wait for many processes", [built, pytest(*OFFLINE, "-m", "slow")], 1800),
+        Part("fast", "offline tests", [fast], 900),
+        Part("slow", "offline tests that wait for many processes", [built, slow], 1800),
         Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True),
         Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),

@@ -116,7 +116,12 @@ def make_environment(lock: Path = DEVELOPMENT) -> Path:
         print(f"==> Python packages of requirements/{lock.name} into {target}", file=sys.stderr)
         call([sys.executable, "-m", "venv", str(target)])
         pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        call([*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "--requirement", str(lock)])
+        whole = [
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary=:all:",
+        ]  # the lock has all but what is overridden
+        call([*pip, "install", "--quiet", *whole, "--requirement", str(lock)])
         complete.touch()
         print(f"    done in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return target

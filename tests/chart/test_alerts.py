@@ -18,7 +18,7 @@ from kit.schemas import Document
 pytestmark = pytest.mark.slow
 VALUES = {
     "model": {"name": "deepseek-ai/DeepSeek-R1"},
-    "group": {"replicas": 2},
+    "group": {"replicas": 2, "inPlaceRestart": {"enabled": True}},
     "startup": {"budgetSeconds": 600},
     "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True, "alertLabels": {"team": "inference"}}},
 }
@@ -51,6 +51,28 @@ def first_tokens(count: str, in_time: str) -> dict[str, str]:
     }
 
 
+def gpu(metric: str, number: int = 0, pod: str = "vllm-0", **labels: str) -> str:
+    """Return the name of a series of the DCGM exporter, whose labels Prometheus has renamed."""
+    own = {"exported_namespace": "default", "exported_pod": pod, "gpu": str(number), **labels}
+    known = {"namespace": "gpu-operator", "pod": "nvidia-dcgm-exporter-x", **own}
+    matchers = ",".join(f'{name}="{value}"' for name, value in known.items())
+    return f"DCGM_{metric}{{{matchers}}}"
+
+
+def honored(name: str) -> str:
+    """Return the name of such a series with the exporter's own labels."""
+    return name.replace('namespace="gpu-operator",pod="nvidia-dcgm-exporter-x",', "").replace("exported_", "")
+
+
+def clocks(slow: str, *, busy: str = "99", pod: str = "vllm-0-1") -> dict[str, str]:
+    """Return the series of a group's eight busy GPUs, of which one has a clock and a utilization of its own."""
+    pods = [(one, number) for one in ("vllm-0", "vllm-0-1") for number in range(4)]
+    found = {gpu("FI_DEV_SM_CLOCK", number, one): "1980x60" for one, number in pods}
+    found |= {gpu("FI_DEV_GPU_UTIL", number, one): "99x60" for one, number in pods}
+    return found | {gpu("FI_DEV_SM_CLOCK", 3, pod): f"{slow}x60", gpu("FI_DEV_GPU_UTIL", 3, pod): f"{busy}x60"}
+
+
+EVENTS = "EXP_CLOCK_EVENTS_COUNT"
 TOKENS, PROMPTS = engine("generation_tokens_total"), engine("prompt_tokens_total")
 RUNNING = engine("num_requests_running")
 
@@ -88,6 +110,16 @@ CASES = [
     Case("VllmGroupRecreated", "long ago", {created(uid): f"{n}x4" for n, uid in enumerate("abcde")}, "65m"),
     Case("VllmGroupRecreated", "workers", {created(uid, "vllm-0-1"): "1x30" for uid in "abcde"}, "10m"),
     Case("VllmGroupRecreated", "one pod, told by many", {created("a", instance=one): "1x30" for one in "abcde"}, "10m"),
+    Case("VllmRestartedInPlace", "twice", {of("process_start_time_seconds"): "10x9 _x4 90x9 _x4 170x9"}, "16m", WARNS),
+    Case("VllmRestartedInPlace", "once", {of("process_start_time_seconds"): "10x9 _x4 90x9"}, "8m"),
+    Case("VllmRestartedInPlace", "long ago", {of("process_start_time_seconds"): "10x9 90x9 170x300"}, "90m"),
+    Case("VllmRestartedInPlace", "several API servers", {TOKENS: "9+9x9 _x4 0+9x9 _x4 0+9x9"}, "16m", WARNS),
+    Case(
+        "VllmRestartedInPlace",
+        "recreated",
+        {of("process_start_time_seconds", instance=one): f"{n}x4" for n, one in enumerate("abcd")},
+        "8m",
+    ),
     Case("VllmLoadingTooLong", "0.8 of 600 s", {of("up"): "0x30"}, "9m", WARNS),
     Case("VllmLoadingTooLong", "recreated in between", {of("up"): "0x9 _x12 0x9"}, "14m"),
     Case("VllmLoadingTooLong", "serves in time", {of("up"): "0x12 1x20"}, "9m"),
@@ -99,6 +131,19 @@ CASES = [
     Case("VllmKvCacheFull", "a peak", {engine("kv_cache_usage_perc"): "0.96x10 0.5x2 0.96x30"}, "12m"),
     Case("VllmQueue", "51 wait", {engine("num_requests_waiting"): "51x40"}, "12m", WARNS),
     Case("VllmQueue", "50 wait", {engine("num_requests_waiting"): "50x40"}, "12m"),
+    Case("VllmGpuSlow", "one at half the clock", clocks("990"), "20m", WARNS),
+    Case("VllmGpuSlow", "with the exporter's labels", {honored(k): v for k, v in clocks("990").items()}, "20m", WARNS),
+    Case("VllmGpuSlow", "at the power cap", clocks("1455"), "20m"),
+    Case("VllmGpuSlow", "idle", clocks("345", busy="0"), "20m"),
+    Case("VllmGpuSlow", "not for long", clocks("990"), "9m"),
+    Case("VllmGpuSlow", "of another release", clocks("990", pod="other-0"), "20m"),
+    Case("VllmGpuThrottled", "too hot", {gpu(EVENTS, clock_event="hw_thermal"): "9x60"}, "12m", WARNS),
+    Case("VllmGpuThrottled", "the power cap", {gpu(EVENTS, clock_event="power_cap"): "9x60"}, "12m"),
+    Case("VllmGpuThrottled", "over", {gpu(EVENTS, clock_event="hw_thermal"): "9x8 0x60"}, "12m"),
+    Case("VllmGpuError", "off the bus", {gpu("FI_DEV_XID_ERRORS"): "0x5 79x20"}, "6m", CRIES),
+    Case("VllmGpuError", "with the exporter's labels", {honored(gpu("FI_DEV_XID_ERRORS")): "79x20"}, "6m", CRIES),
+    Case("VllmGpuError", "a program's error", {gpu("FI_DEV_XID_ERRORS"): "0x5 43x20"}, "6m"),
+    Case("VllmGpuError", "none", {gpu("FI_DEV_XID_ERRORS"): "0x20"}, "6m"),
     Case("VllmFirstTokenLate", "all late", first_tokens("0+10x800", "0x800"), "65m", CRIES | WARNS),
     Case("VllmFirstTokenLate", "40 of 100 late", first_tokens("0+10x800", "0+6x800"), "65m", WARNS),
     Case("VllmFirstTokenLate", "1 of 100 late", first_tokens("0+100x800", "0+99x800"), "65m"),
@@ -145,6 +190,18 @@ def test_alert_names_release_group_and_runbook(rule: Document, tmp_path: Path) -
     assert "something else" in told(tmp_path, rule, "VllmStalled", series, "6m", expected)
 
 
+def test_alert_names_the_slow_gpu(rule: Document, tmp_path: Path) -> None:
+    where = {"namespace": "default", "job": "vllm", "group": "0", "pod": "vllm-0-1", "gpu": "3"}
+    expected = {
+        "labels": {**where, "severity": "warning", "team": "inference"},
+        "annotations": {
+            "summary": "default/vllm: GPU 3 of vllm-0-1 runs at 990 MHz, below the others of its group.",
+            "runbook_url": "https://github.com/vllm-multinode/vllm-multinode/blob/main/docs/observability.md#vllmgpuslow",
+        },
+    }
+    assert told(tmp_path, rule, "VllmGpuSlow", clocks("990"), "20m", expected) == ""
+
+
 def test_promtool_accepts_the_rules(rule: Document, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(yaml_of(rule["spec"]), encoding="utf-8")
@@ -179,10 +236,19 @@ def test_group_down_alert_is_left_out_when_an_autoscaler_sets_the_number() -> No
     assert names(0) == names(None) - {"VllmDown"}
 
 
+@pytest.mark.parametrize(("most", "limit"), [(3, 1), (1, 0), (None, None)])
+def test_alert_about_restarts_in_place_can_fire_if_they_are_enabled(most: int | None, limit: int | None) -> None:
+    group = {"inPlaceRestart": {"enabled": most is not None, "maxRestarts": most or 3, "windowSeconds": 7200}}
+    rendered = render({**VALUES, "group": group}).one("PrometheusRule")
+    found = [entry["expr"] for entry in alerts(rendered) if entry["alert"] == "VllmRestartedInPlace"]
+    assert [text.endswith(f") > {limit}") and "[7200s]" in text for text in found] == [True] * (most is not None)
+
+
 def test_expressions_select_only_this_release(rule: Document) -> None:
     text = yaml_of(rule["spec"])
     selectors = re.findall(
-        r"\b(?:vllm:\w+|vllm_multinode:[\w:]+|up|kube_pod_created)\{([^}]*)\}", text.replace('\\"', '"')
+        r"\b(?:vllm:\w+|vllm_multinode:[\w:]+|up|process_start_time_seconds|kube_pod_created|DCGM_\w+)\{([^}]*)\}",
+        text.replace('\\"', '"'),
     )
     assert selectors
     assert [

@@ -14,7 +14,7 @@ from chartfiles.dashboard import dashboard_json
 from kit.dashboardlint import problems
 from kit.paths import CHART
 from kit.prometheus import dashboard_of, queries
-from kit.promtool import syntax_errors
+from kit.promtool import evaluated, syntax_errors
 from kit.render import render
 from kit.schemas import Document
 
@@ -59,6 +59,24 @@ def test_prometheus_parses_every_query(dashboard: Document, tmp_path: Path) -> N
     assert "parse error" in syntax_errors(tmp_path, [*texts, "sum(up"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("second", "serving"), [(1, 2), (0, 1)], ids=["all respond", "one does not"])
+def test_group_serves_while_all_of_its_servers_respond(
+    dashboard: Document, tmp_path: Path, second: int, serving: int
+) -> None:
+    up = 'up{{namespace="default",job="vllm",group="{group}",pod="{pod}"}}'
+    series = {
+        up.format(group=0, pod="vllm-0"): "1x4",
+        up.format(group=0, pod="vllm-0-1"): f"{second}x4",
+        up.format(group=1, pod="vllm-1"): "1x4",
+    }
+    asked = queries(dashboard, **VARIABLES)
+    assert evaluated(tmp_path, asked["Serving groups A"], series, "1m", {"{}": serving}) == ""
+    groups = {'{group="0"}': second, '{group="1"}': 1}
+    assert evaluated(tmp_path, asked["Serving A"], series, "1m", groups) == ""
+    assert "exp:" in evaluated(tmp_path, asked["Serving A"], series, "1m", {**groups, '{group="2"}': 1})
+
+
 def _drop(*path: str) -> Callable[[Document], None]:
     def spoil(dashboard: Document) -> None:
         here: Any = graphics(dashboard)[-1]
@@ -97,6 +115,7 @@ JOB = '{job=~"$job"}'
         ("target-promql-rule", _expression(" ")),
         ("target-rate-interval-rule", _expression(f"rate(vllm:x_total{JOB}[5m])")),
         ("target-job-rule", _expression("vllm:num_requests_running")),
+        ("target-job-rule", _expression('DCGM_FI_DEV_GPU_UTIL{namespace="$namespace"}')),
         ("target-counter-agg-rule", _expression(f"vllm:prompt_tokens_total{JOB}")),
         ("template-datasource-rule", _variable("datasource", query="loki")),
         ("template-datasource-rule", _variable("group", datasource={"uid": "mine"})),

@@ -18,7 +18,7 @@ from kit.paths import CHART, CHECKOUT, MAIN_PRESETS, name_of
 from kit.render import HelmFailed, helm_program, render
 from vmn.core.values.yaml import parse_values
 
-NEEDS_A_RELEASE = ("reliability", "weights", "caches", "disaggregation")
+NEEDS_A_RELEASE = ("reliability", "weights", "caches")
 """Guides whose commands need a release, nodes, or files of the reader. Only their keys and links are checked."""
 TELL_OF_REMOVED = (CHART / "UPGRADING.md", CHECKOUT / "CHANGELOG.md")
 """Documents that may name values which were removed."""

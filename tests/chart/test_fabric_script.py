@@ -53,6 +53,13 @@ def test_interface_is_that_of_the_narrowest_route_to_the_leader(tmp_path: Path, 
     assert f"the way to the leader at {leader} is {interface}" in started.told
 
 
+def test_another_program_starts_with_the_settings_when_the_pod_names_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import os; print(os.environ['NCCL_SOCKET_IFNAME'])", encoding="utf-8")
+    started = Started(tmp_path, MULTINODE_INTERFACE="auto", VLLM_HOST_IP="10.0.0.9", MULTINODE_PROGRAM=str(program))
+    assert (started.code, started.said) == (0, ["=eth0"])
+
+
 def test_interface_of_the_user_is_kept(tmp_path: Path) -> None:
     started = Started(tmp_path, MULTINODE_INTERFACE="auto", VLLM_HOST_IP="10.0.0.9", GLOO_SOCKET_IFNAME="bond0")
     assert "GLOO_SOCKET_IFNAME=bond0" in started.said

@@ -233,3 +233,23 @@ def test_users_variables_take_precedence_over_a_profiles() -> None:
     manifests = render({**MODEL, "fabric": {"profile": "efa"}, "engine": {"env": {"NCCL_NET": "Socket"}}})
     env = {item["name"]: item.get("value") for item in container(manifests, "leader")["env"]}
     assert env["NCCL_NET"] == "Socket"
+
+
+@pytest.mark.parametrize(
+    ("fabric", "nodes", "streams"),
+    [
+        ({}, 2, "8"),
+        ({"tcpStreams": 32}, 2, "32"),
+        ({"tcpStreams": None}, 2, ""),
+        ({}, 1, ""),
+        ({"profile": "efa"}, 2, ""),
+    ],
+    ids=["default", "more", "NCCL's own", "one node", "another fabric"],
+)
+def test_nccl_opens_several_connections_only_over_tcp_between_nodes(
+    fabric: dict[str, Any], nodes: int, streams: str
+) -> None:
+    manifests = render({**MODEL, "fabric": fabric, "group": {"nodes": nodes}})
+    env = {item["name"]: item.get("value") for item in container(manifests, "leader")["env"]}
+    threads, each = env.get("NCCL_SOCKET_NTHREADS"), env.get("NCCL_NSOCKS_PERTHREAD")
+    assert (str(int(threads) * int(each)) if threads and each else "") == streams

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from kit import smallserver
-from kit.scripts import Pod, inside, may_have_mounts, terminate
+from kit.scripts import Pod, inside, may_have_mounts, terminate, until
 
 pytestmark = pytest.mark.slow
-LIMIT = 6
-"""Seconds of both limits."""
+LIMIT = 7
+"""Seconds of both limits; stall.sh tries an idle engine after a seventh of its limit, in whole seconds."""
 LATE = 6
 """Seconds that the end of vLLM may take after a limit, on a busy machine."""
 KILLED = 128 + signal.SIGKILL
@@ -72,11 +72,11 @@ class Leader:
 
     def says(self, pattern: str, limit: float = 20) -> bool:
         """Return whether a line comes within some seconds."""
-        return _until(lambda: any(re.search(pattern, line) for line in list(self.said)), limit)
+        return until(lambda: any(re.search(pattern, line) for line in list(self.said)), limit)
 
     def ends(self, limit: float) -> int | None:
         """Return the exit status, nothing when it does not end within some seconds."""
-        _until(lambda: self.process.poll() is not None, limit)
+        until(lambda: self.process.poll() is not None, limit)
         return self.process.poll()
 
 
@@ -85,15 +85,6 @@ def _post(address: str) -> None:
         urllib.request.urlopen(address, data=b"{}").close()
     except OSError:  # the server was killed
         return
-
-
-def _until(true: Callable[[], bool], limit: float) -> bool:
-    end = time.monotonic() + limit
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @contextmanager
@@ -138,6 +129,27 @@ def test_server_is_drained_unless_it_hangs(tmp_path: Path, frozen: bool) -> None
         assert one.ends(8 + LATE) == (KILLED if frozen else 0)
 
 
+@pytest.mark.parametrize("first", [2, None], ids=["ended", "there"])
+def test_server_is_killed_when_its_engine_has_ended_and_it_waits_for_connections(
+    tmp_path: Path, first: int | None
+) -> None:
+    settings = {"MULTINODE_DRAIN_SECONDS": 60, "MULTINODE_LAST_ANSWERS": 3, "DRAINS": 12}
+    with leader(tmp_path, **settings, **({"ENGINE_DRAINS": first} if first else {})) as one:
+        begun = time.monotonic()
+        terminate(one.process)
+        assert one.ends(12 + LATE) == (KILLED if first else 0)
+        assert (time.monotonic() - begun < 12) is bool(first)
+
+
+def test_server_that_is_stopping_gets_no_request_of_the_watch(tmp_path: Path) -> None:
+    with leader(tmp_path, **STALLED, MULTINODE_DRAIN_SECONDS=60, DRAINS=LIMIT) as one:
+        assert until(lambda: one.requests() > 0, LIMIT)
+        terminate(one.process)
+        before = one.requests()
+        assert one.ends(LIMIT + LATE) == 0
+        assert one.requests() - before <= 1  # one that was about to be sent
+
+
 @pytest.mark.parametrize("idle", [False, True], ids=["busy", "idle"])
 def test_engine_that_is_frozen_is_ended(tmp_path: Path, idle: bool) -> None:
     with leader(tmp_path, **STALLED, STEPS=9, VLLM_API_KEY="secret") as one:
@@ -145,11 +157,20 @@ def test_engine_that_is_frozen_is_ended(tmp_path: Path, idle: bool) -> None:
             one.ask()
             time.sleep(1)
         one.signal(signal.SIGSTOP, engine=True)
-        assert one.ends(LIMIT + LIMIT / 6 + LATE) == KILLED
-        assert one.says(r"requests run, and the engine has done no step for \d+ s: this leader exits after 6 s")
+        assert one.ends(LIMIT + LIMIT / 7 + LATE) == KILLED
+        assert one.says(rf"requests run, and the engine has done no step for \d+ s: this leader exits after {LIMIT} s")
         assert one.says(r"error: requests run, and the engine has done no step for \d+ s: it hangs")
         if idle:
             assert "completion asked for by Bearer secret\n" in one.said
+
+
+def test_engine_is_watched_after_its_server_gave_no_numbers_for_a_while(tmp_path: Path) -> None:
+    with leader(tmp_path, **STALLED, MULTINODE_ANSWER_LIMIT=1, BUSY=4) as one:
+        one.signal(signal.SIGUSR1)
+        assert one.says("computed", 4 + LATE)
+        one.signal(signal.SIGSTOP, engine=True)
+        one.ask()
+        assert one.ends(2 * LIMIT + LATE) == KILLED
 
 
 @pytest.mark.parametrize("settings", [{**STALLED, "STEPS": 30}, {}], ids=["a long prefill", "off"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chartfiles.schema import generated_schema, schema_leaves
+from kit.eitherhelm import either_helm
 from kit.paths import CHART
 from kit.previous import previous
 from kit.render import Helm, HelmFailed, helm_program, render, yaml_of
@@ -64,7 +65,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 @pytest.mark.parametrize("old", REFUSED)
 def test_helm_names_the_new_value_when_an_old_one_is_set(chart: Path, old: str, helm: Helm) -> None:
     value, message = REFUSED[old]
@@ -101,12 +102,12 @@ def test_vmn_reports_old_values_together_with_schema_problems(chart: Path, tmp_p
     assert "maxTokens" not in found["model.typo"].fix, "an old key is not offered"
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 def test_new_keys_render(chart: Path, helm: Helm) -> None:
     assert render(NEW, chart=chart, helm=helm).one("LeaderWorkerSet")
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 def test_old_key_is_accepted_when_it_is_null(chart: Path, helm: Helm) -> None:
     assert render(merged(NEW, {"engine": {"legacy": None}}), chart=chart, helm=helm).one("LeaderWorkerSet")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.cases import valid_cases
 from kit.diff import changed_paths
+from kit.eitherhelm import either_helm
 from kit.paths import CHART, CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import Helm, helm_template, render
 
@@ -27,12 +29,13 @@ def test_presets_and_ci_values_exist() -> None:
 
 
 @every_file
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 def test_chart_renders_valid_objects_with_either_helm(file: Path, helm: Helm) -> None:
     assert list(render(None, file, helm=helm))
 
 
 @every_file
+@pytest.mark.slow
 def test_chart_renders_the_same_with_either_helm(file: Path) -> None:
     four, three = list(render(None, file)), list(render(None, file, helm="helm3"))
     assert changed_paths(four, three) == []
@@ -65,3 +68,20 @@ def test_selectors_contain_no_version(file: Path) -> None:
         selectors += [document["spec"][key].get("matchLabels", {}) for document in manifests.all(kind)]
     for selector in selectors:
         assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(selector), selector
+
+
+@pytest.mark.parametrize(
+    ("values", "forks"),
+    [
+        ({}, True),
+        ({"group": {"gpuResource": "nvidia.com/mig-7g.141gb"}}, True),
+        ({"group": {"gpuResource": "amd.com/gpu"}}, False),
+        ({"group": {"gpuResource": None}}, False),
+        ({"engine": {"args": {"mm-tensor-ipc": "torch_shm"}}}, False),
+    ],
+    ids=["NVIDIA", "MIG", "AMD", "CPU", "what vLLM refuses to fork with"],
+)
+def test_vllm_forks_its_processes_where_it_may(values: dict[str, Any], forks: bool) -> None:
+    manifests = render({"model": {"name": "deepseek-ai/DeepSeek-R1"}, **values})
+    env = {item["name"]: item.get("value") for item in manifests.templates()["leader"]["spec"]["containers"][0]["env"]}
+    assert (env.get("VLLM_WORKER_MULTIPROC_METHOD") == "fork") is forks

@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 
 from chartfiles.__main__ import generated
 from chartfiles.schema import closed_objects, schema_leaves
+from kit.eitherhelm import either_helm
 from kit.paths import CHART, CHECKOUT
 from kit.render import Helm, HelmFailed, render
 from vmn.core.values.schema import known_keys, nearest, schema_problems
@@ -127,7 +128,7 @@ def test_typos_of_one_character_are_refused_and_most_get_a_suggestion(schema: di
     assert understood / tried > 0.9, f"{understood} of {tried}"
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 @pytest.mark.parametrize("path", ["", "group", "weights.volume"])
 def test_helm_names_an_unknown_key_and_its_place(path: str, helm: Helm) -> None:
     with pytest.raises(HelmFailed) as failed:
@@ -138,7 +139,7 @@ def test_helm_names_an_unknown_key_and_its_place(path: str, helm: Helm) -> None:
     )
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm3"])
+@either_helm
 def test_helm_names_key_and_type_when_a_type_is_wrong(helm: Helm) -> None:
     with pytest.raises(HelmFailed) as failed:
         render({"group": {"nodes": "two"}, "engine": {"backend": "rya"}}, *_base(), helm=helm)

@@ -92,8 +92,26 @@ def command_line(said: str) -> str:
             " --data-parallel-size-local 8 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501"
             " --headless --data-parallel-start-rank 8",
         ),
+        (
+            {"MULTINODE_DATA_PARALLEL_LOCAL": 8, "MULTINODE_LOAD_BALANCER": "external", "LWS_WORKER_INDEX": 1},
+            " --data-parallel-size-local 8 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501"
+            " --data-parallel-start-rank 8",
+        ),
+        (
+            {"MULTINODE_DATA_PARALLEL_LOCAL": 4, "MULTINODE_LOAD_BALANCER": "hybrid"},
+            " --data-parallel-size-local 4 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501"
+            " --data-parallel-start-rank 0",
+        ),
+        (
+            {"MULTINODE_DATA_PARALLEL_LOCAL": 1, "MULTINODE_LOAD_BALANCER": "external", "LWS_WORKER_INDEX": 1},
+            " --data-parallel-size-local 1 --data-parallel-address 127.0.0.1 --data-parallel-rpc-port 29501"
+            " --data-parallel-rank 1",
+        ),
     ],
-    ids=["one node", "leader", "worker", "data-parallel leader", "data-parallel worker"],
+    ids=[
+        *("one node", "leader", "worker", "data-parallel leader", "data-parallel worker"),
+        *("a port per replica", "a server per node", "a replica per node"),
+    ],
 )
 def test_start_adds_what_differs_between_pods(tmp_path: Path, settings: dict[str, Any], added: str) -> None:
     pod = Pod(tmp_path, **settings)
@@ -149,23 +167,29 @@ def test_start_runs_only_a_ray_worker_when_the_backend_is_ray(tmp_path: Path) ->
     assert said.endswith("ray-cluster worker --address 10.0.0.7:29501\n")
 
 
-@pytest.mark.parametrize("status", [0, 7])
-def test_entrypoint_keeps_and_reports_the_exit_status(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize(("status", "seen"), [(7, 7), (0, 1)])
+def test_entrypoint_reports_the_exit_status_and_never_ends_a_failure_with_0(
+    tmp_path: Path, status: int, seen: int
+) -> None:
     code, said = Pod(tmp_path, f"exit {status}", LWS_GROUP_SIZE=1).run("entrypoint.sh", "m")
-    assert code == status
+    assert code == seen
     assert f"vllm serve ended with exit status {status} after" in said
     assert "(served: no)" in said
 
 
-def test_entrypoint_writes_the_first_error_to_the_termination_message(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    ["core.py ValueError: the cause", "ERROR Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting"],
+)
+def test_entrypoint_writes_the_first_error_to_the_termination_message(tmp_path: Path, error: str) -> None:
     noise = "for i in $(seq 2000); do echo INFO line $i; done"
-    pod = Pod(tmp_path, f"echo 'core.py ValueError: the cause'; {noise}; echo last words; exit 3", LWS_GROUP_SIZE=1)
+    pod = Pod(tmp_path, f"echo '{error}'; {noise}; echo last words; exit 3", LWS_GROUP_SIZE=1)
     code, said = pod.run("entrypoint.sh", "m")
     message = pod.message.read_text(encoding="utf-8")
     assert code == 3
     assert "INFO line 2000\nlast words\n" in said
     assert "exit status 3" in message
-    assert "core.py ValueError: the cause" in message
+    assert error in message
     assert "last words" in message
     assert len(message.encode()) < 4096
 
@@ -299,6 +323,20 @@ def test_entrypoint_ends_a_leader_whose_worker_has_ended(tmp_path: Path, leaves:
             terminate(process)
 
 
+def test_worker_that_ends_before_a_leader_has_drained_is_not_an_error(tmp_path: Path) -> None:
+    with (
+        listening_leader(tmp_path, DRAINS, drain=30) as (process, port),
+        socket.create_connection(("127.0.0.1", port)) as worker,
+    ):
+        time.sleep(2)  # the watch has seen that the group serves, and with whom
+        terminate(process)
+        worker.close()
+        said, _ = process.communicate(timeout=10)
+        assert process.returncode == 128 + signal.SIGKILL
+        assert "error:" not in said
+        assert not (tmp_path / "failures").exists()
+
+
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_entrypoint_ends_a_server_that_has_closed_its_port_by_itself(tmp_path: Path, by_itself: bool) -> None:
     pod = Pod(tmp_path, CLOSES, LWS_GROUP_SIZE=1, CLOSES_AFTER=3 if by_itself else 60, MULTINODE_DRAIN_SECONDS=5)
@@ -333,11 +371,11 @@ def test_worker_exits_without_a_failure_when_its_leader_has_drained(tmp_path: Pa
 
 
 @contextmanager
-def listening_leader(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def listening_leader(folder: Path, vllm: str = SERVES, drain: int = 1) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a serving leader, and return the socket of its master port."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
-        pod = Pod(folder, SERVES, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=1)
+        pod = Pod(folder, vllm, MULTINODE_MASTER_PORT=port, MULTINODE_DRAIN_SECONDS=drain)
         with pod.start("entrypoint.sh", "m") as process:
             wait_for(process, "started")
             yield process, port

@@ -109,9 +109,9 @@ def test_changelog_says_when_pods_restart() -> None:
             Change("LeaderWorkerSet", "pods: spec.containers[vllm].args.--seed", True, "-", "`0`"),
         ),
         (
-            "templates/engine/service.yaml",
-            "name: http",
-            "name: api",
+            "templates/_helpers/_servers.tpl",
+            '"http" [(]gt',
+            '"api" (gt',
             Change("Service", "spec.ports[http]", False, '`{"name": "http", "port": 8080, "targetP…`', "-"),
         ),
         (

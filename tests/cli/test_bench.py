@@ -109,6 +109,61 @@ def test_report_can_be_compared_and_calibrates_a_plan(fake: BenchCluster, tmp_pa
     assert "Calibrated: " in CliRunner().invoke(main, [*asked, *more]).stdout
 
 
+def test_rates_are_measured_beside_the_plan_and_left_out_of_calibrations(fake: BenchCluster, tmp_path: Path) -> None:
+    report, picture = tmp_path / "a.json", tmp_path / "a.svg"
+    done = bench("--rate", "0.5", "--rate", "100000", "--write", report, "--plot", picture)
+    assert done.exit_code == 0, done.output
+    header, first, second = done.stdout.splitlines()[3:6]
+    assert header.split()[:3] == ["per", "second", "requests"]
+    assert first.split()[:2] == ["0.5", "30"]
+    assert "grows" in second
+    assert "measurement 1 of 2: 30 requests of 1024 + 256 tokens, 0.5 per second" in done.stderr
+    assert ">0.5/s</text>" in picture.read_text()
+    content = json.loads(report.read_text())
+    assert [entry["predicted"]["workload"]["rate"] for entry in content["points"]] == [0.5, 100000]
+    assert content["calls"] == []
+    loads = [entry["scenario"]["load"]["standardized"] for entry in content["reports"]]
+    assert [(load["rate_qps"], load["concurrency"]) for load in loads] == [(0.5, None), (100000, None)]
+    assert bench("--compare", report, report).exit_code == 0
+    settings = fake.most["jobs"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    asked = json.loads(next(item["value"] for item in settings if item["name"] == "VMN_BENCH"))["points"]
+    assert [(point["rate"], point["concurrency"]) for point in asked] == [(0.5, None), (100000.0, None)]
+
+
+def test_shared_beginning_is_measured_beside_the_plan(fake: BenchCluster, tmp_path: Path) -> None:
+    report = tmp_path / "a.json"
+    hits = {"prefix_cache_queries_total": 1000.0, "prefix_cache_hits_total": 400.0}
+    fake.said = [line.replace('"counters": {}', f'"counters": {json.dumps(hits)}') for line in fake.said]
+    done = bench(*POINTS, "--prefix-tokens", "512", "--write", report)
+    assert done.exit_code == 0, done.output
+    assert "answer tokens per request; all prompts share the first 512 tokens" in done.stdout
+    header, row = done.stdout.splitlines()[3:5]
+    assert header.split()[-2:] == ["cached", "predicted"]
+    assert row.split()[-2] == "40%"
+    assert "1 at once: 40% of the prompts' tokens were in the prefix cache, not 5" in done.stdout
+    content = json.loads(report.read_text())
+    assert content["points"][0]["cached_share"]["measured"] == 0.4
+    assert content["calls"] == []
+    prefix = content["reports"][0]["scenario"]["load"]["standardized"]["prefix"]
+    assert prefix["prefix_len"] == {"distribution": "fixed", "value": 512}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--rate", "2", "--concurrency", "4", "--concurrency", "8"), "there can be only one (got 4, 8)"),
+        (("--rate", "0"), "0 is not in the range x>0"),
+        (("--rate", "inf"), "inf is not a finite number"),
+        (("--prefix-tokens", "1024"), "must leave some of the 1024 prompt tokens"),
+        (("--prefix-tokens", "64", "--prompt-tokens", "64"), "must leave some of the 64 prompt tokens"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(options: tuple[str, ...], words: str) -> None:
+    done = bench(*options)
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(("floor", "status"), [("0.001", 0), ("100", 1)])
 def test_floor_decides_the_exit_status(fake: BenchCluster, floor: str, status: int) -> None:
     done = bench(*POINTS, "--at-least", floor)
@@ -158,6 +213,7 @@ def test_files_that_are_no_reports_are_not_compared(tmp_path: Path) -> None:
     assert bench("--compare", file, file).exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_removes_the_job(fake: BenchCluster, sign: signal.Signals) -> None:
     fake.statuses, fake.said = [RUNNING], fake.said[:1]

@@ -166,6 +166,25 @@ def test_requests_that_hang_are_seen_in_the_leader_s_counters(served: Served, mo
     assert json.loads(done.stdout)["findings"][0]["id"] == "requests-hang"
 
 
+def test_requests_that_hang_are_seen_in_the_counters_of_every_server(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmn.adapters.engine_metrics.PULSE_SECONDS", 0.05)
+    world = World()
+    ports = [
+        {"name": name, "containerPort": port} for name, port in (("http", 8080), ("http-1", 8081), ("health", 9256))
+    ]
+    for name in ("vllm-0", "vllm-0-1"):
+        world.pod(name)["spec"]["containers"][0]["ports"] = ports
+    fake, run = served(world)
+    idle = 'vllm:num_requests_running{engine="0"} 0.0\nvllm:generation_tokens_total{engine="0"} 77.0\n'
+    hangs = 'vllm:num_requests_running{engine="3"} 2.0\nvllm:generation_tokens_total{engine="3"} 9.0\n'
+    own = {f"{pod}:{port}/metrics": idle for pod in ("vllm-0", "vllm-0-1") for port in (8080, 8081)}
+    fake.texts = {**fake.texts, **own, "vllm-0-1:8081/metrics": hangs}
+    (found,) = json.loads(run("-o", "json").stdout)["findings"]
+    assert (found["id"], found["pod"]) == ("requests-hang", "vllm-0-1")
+
+
 @pytest.mark.parametrize(("answers", "verdict"), [(False, "server-hangs"), (True, "started-not-ready")])
 def test_server_of_a_leader_that_is_not_ready_is_asked(
     served: Served, monkeypatch: pytest.MonkeyPatch, answers: bool, verdict: str

@@ -16,7 +16,7 @@ from vmn.cli import main
 Run = Callable[..., Result]
 VALID = CASES / "valid"
 COMMIT = "56d4cbbb4d29f4355bab4b9a39ccb717a14ad5ad"
-STOCK = "vllm/vllm-openai:v0.32.0"
+STOCK = "vllm/vllm-openai:v0.33.0"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         (
             VALID / "weights-in-an-image.yaml",
             [
-                "quay.io/vllm/vllm-openai:v0.32.0 registry.local:5000/ai/vllm/vllm-openai:v0.32.0",
+                "quay.io/vllm/vllm-openai:v0.33.0 registry.local:5000/ai/vllm/vllm-openai:v0.33.0",
                 "registry.local:5000/ai/busybox:1.37",
                 "registry.example.com/models/deepseek-r1:1 registry.local:5000/ai/models/deepseek-r1:1",
             ],
@@ -62,8 +62,8 @@ def test_images_prints_every_field_when_json_is_asked_for(run: Run) -> None:
     found = json.loads(run(VALID / "weights-in-an-image.yaml", options=("-o", "json")).stdout)
     assert found[0] == {
         "kind": "image",
-        "source": "quay.io/vllm/vllm-openai:v0.32.0",
-        "target": "registry.local:5000/ai/vllm/vllm-openai:v0.32.0",
+        "source": "quay.io/vllm/vllm-openai:v0.33.0",
+        "target": "registry.local:5000/ai/vllm/vllm-openai:v0.33.0",
     }
     downloaded = json.loads(run(VALID / "download-to-a-claim.yaml", options=("-o", "json")).stdout)
     assert [item["source"] for item in downloaded if item["kind"] == "model"] == [f"deepseek-ai/DeepSeek-R1@{COMMIT}"]

@@ -54,7 +54,7 @@ def test_install_test_prints_the_exact_commands_and_runs_none_when_dry(run: Run,
         f"ct install --charts {chart} --helm-extra-args=--timeout=60s",
     ]
     assert (
-        f"helm install install-test {chart} --namespace vmn-install-test --create-namespace {preset} "
+        f"helm install install-test-1 {chart} --namespace vmn-install-test --create-namespace {preset} "
         "--wait --timeout=60s" in lines
     )
     assert lines[-1] == "kubectl delete namespace vmn-install-test --ignore-not-found --timeout=60s  # always"
@@ -65,7 +65,39 @@ def test_install_test_ends_with_0_when_all_is_well(run: Run) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "all 3 passed"
-    assert "$ helm install install-test" in result.stderr
+    assert "$ helm install install-test-1" in result.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_install_test_has_a_release_for_each_preset_and_shows_their_lines_together(run: Run, jobs: int) -> None:
+    Path("values/two.yaml").write_text("tensor: 2\n")
+    result = run("--jobs", str(jobs))
+    assert result.exit_code == 0, result.output
+    assert [line.partition(" (")[0] for line in result.stdout.splitlines()] == [
+        "passed  ct lint",
+        "passed  ct install",
+        "passed  preset one.yaml",
+        "passed  preset two.yaml",
+        "all 4 passed",
+    ]
+    items = result.stderr.split("==> ")[1:]
+    assert sorted(item.splitlines()[0] for item in items) == [
+        "ct install",
+        "ct lint",
+        "preset one.yaml",
+        "preset two.yaml",
+    ]
+    for number, name in enumerate(("one", "two"), 1):
+        (item,) = [item for item in items if item.startswith(f"preset {name}.yaml")]
+        assert f"helm install install-test-{number} " in item
+        assert f"<== preset {name}.yaml: passed" in item
+
+
+@pytest.mark.parametrize("jobs", [0, 33])
+def test_install_test_refuses_a_number_of_jobs_that_makes_no_sense(run: Run, jobs: int) -> None:
+    result = run("--jobs", str(jobs))
+    assert result.exit_code == 2
+    assert f"{jobs} is not in the range 1<=x<=32" in result.stderr
 
 
 def test_install_test_explains_cleans_up_and_continues_when_an_installation_fails(run: Run, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_upgrade_takes_the_previous_chart_that_it_is_given(run: Run, checkout: P
     shutil.rmtree(checkout / "tests")
     older = write_chart(tmp_path / "older")
     result = run("--dry-run", "--previous", str(older))
-    assert f"helm install install-test {older} --namespace" in result.stdout
+    assert f"helm install install-test-3 {older} --namespace" in result.stdout
     assert "# upgrade new.yaml" in result.stdout, "it came without values files: today's serve for both"
 
 

@@ -91,7 +91,7 @@ def test_plan_prints_header_table_and_log_lines(run: Run) -> None:
     result = run("small-8b", "--gpu", "h100", "--gpus-per-node", "2")
     lines = result.stdout.splitlines()
     assert result.exit_code == 0, result.output
-    assert lines[0] == "some/Small-8B on 2 h100-80gb, vLLM 0.32.0"
+    assert lines[0] == "some/Small-8B on 2 h100-80gb, vLLM 0.33.0"
     assert lines[1].startswith(
         "131,072 tokens per request, up to 8,192 tokens and 1,024 requests per step; 72.85 of 79.18"
     )
@@ -104,6 +104,41 @@ def test_plan_prints_header_table_and_log_lines(run: Run) -> None:
     said = next(index for index, line in enumerate(lines) if line.startswith("  GPU KV cache size: "))
     assert lines[said + 1].startswith("These tokens are stored ones.")
     assert lines[said + 2].strip().startswith("8,192: ")
+
+
+def test_plan_says_what_host_memory_holds_of_the_kv_cache(run: Run, plan: Callable[..., dict[str, Any]]) -> None:
+    asked = ("small-8b", "--gpu", "h100", "--gpus-per-node", "2", "--kv-offloading-per-gpu", "100")
+    text = " ".join(run(*asked).stdout.split())
+    assert "must also hold 200 GiB of offloaded KV cache, 100 GiB per GPU" in text
+    best = plan(*asked)["layouts"][0]
+    # 2 x 32 layers x 8 KV heads x 128 elements x 2 bytes are 128 KiB of a token, whatever the tensor parallel size is.
+    assert best["offloaded_kv_cache_tokens"] == pytest.approx(200 * 2**30 / (128 * 2**10), rel=0.001)
+    assert plan(*asked[:-2])["layouts"][0]["offloaded_kv_cache_tokens"] == 0
+    assert "offloaded" not in run(*asked[:-2]).stdout
+
+
+def test_plan_keeps_latent_caches_once_for_all_ranks_of_a_replica(plan: Callable[..., dict[str, Any]]) -> None:
+    asked = ("large-671b", "--gpu", "h200", "--kv-offloading-per-gpu", "64", "--max-model-len", "32768", "--all")
+    by_layout = {layout(entry): entry for entry in plan(*asked)["layouts"]}
+    shared, split = (by_layout[8, 1, 1, True, 1], by_layout[4, 1, 2, True, 1])
+    # 16 tokens of 61 layers of (512 + 64) elements of 2 bytes, in whole pages: a node holds each once for a replica.
+    block = -(-16 * 61 * 576 * 2 // 4096) * 4096
+    for entry in (shared, split):
+        assert entry["offloaded_kv_cache_tokens"] == pytest.approx(16 * (512 * 2**30 // block), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [(("--tensor", "8", "--pipeline", "2"), "vllm#50653"), (("--tensor", "16", "--force"), "vllm#54415")],
+    ids=["stages", "nodes"],
+)
+def test_plan_refuses_layouts_whose_cache_can_not_be_offloaded(
+    plan: Callable[..., dict[str, Any]], options: tuple[str, ...], why: str
+) -> None:
+    asked = ("large-671b", "--gpu", "h200", "--nodes", "2", *options)
+    assert plan(*asked)["layouts"][0]["fits"]
+    (only,) = plan(*asked, "--kv-offloading-per-gpu", "64")["layouts"]
+    assert why in only["rejected"]
 
 
 def test_plan_says_what_tokens_mean_with_several_kinds_of_cache(run: Run) -> None:
@@ -121,7 +156,7 @@ def test_plan_says_what_tokens_mean_with_several_kinds_of_cache(run: Run) -> Non
     ("config", "words"),
     [
         ('{"method": "eagle3", "model": "some/draft"}', 'asks for the method "eagle3", whose memory the planner'),
-        ('{"method": "mtp", "num_speculative_tokens": 1}', "asks for mtp, but the checkpoint has no layers for it"),
+        ('{"method": "mtp", "num_speculative_tokens": 1}', "asks for mtp, but vLLM has no multi-token prediction"),
         ("{", "--speculative-config is not JSON"),
         ("[1]", "--speculative-config has no fields"),
     ],
@@ -141,6 +176,19 @@ def test_plan_counts_layers_for_multi_token_prediction(plan: Callable[..., dict[
     assert drafting["kv_cache_tokens"]["expected"] < without["kv_cache_tokens"]["expected"] * 61 / 62
 
 
+@pytest.mark.parametrize(("tokens", "words"), [(1, "1 token drafted"), (3, "each request reserves 3 slots")])
+def test_plan_says_what_is_drafted(run: Run, tokens: int, words: str) -> None:
+    Path("config.json").write_text(json.dumps({**LARGE, "num_nextn_predict_layers": 1}))
+    config = json.dumps({"method": "mtp", "num_speculative_tokens": tokens})
+    options = ("--config", "config.json", "--gpu", "h200", "--nodes", "2")
+    assert words in run(*options, "--speculative-config", config).stdout.splitlines()[2]
+    assert "drafted" not in run(*options).stdout
+    explained = run(*options, "--speculative-config", config, "--explain").stdout
+    assert "first stage, and last stage for drafts" in explained
+    content = json.loads(run(*options, "--speculative-config", config, "--output", "json").stdout)
+    assert content["speculative_tokens"] == tokens
+
+
 def test_plan_keeps_to_its_width_when_all_layouts_are_shown(run: Run) -> None:
     result = run("Large-671B", "--gpu", "h100", "--nodes", "8", "--all")
     table = result.stdout.partition("vLLM will print")[0]
@@ -157,7 +205,7 @@ def test_plan_shows_ten_layouts_and_counts_the_rest(run: Run) -> None:
 
 def test_plan_as_json_has_every_layout_the_best_first(plan: Callable[..., dict[str, Any]]) -> None:
     content = plan("some/Large-671B", "--gpu", "h100", "--nodes", "2")
-    assert (content["model"], content["gpu"], content["vllm_version"]) == ("some/Large-671B", "h100-80gb", "0.32.0")
+    assert (content["model"], content["gpu"], content["vllm_version"]) == ("some/Large-671B", "h100-80gb", "0.33.0")
     best = content["layouts"][0]
     assert layout(best) == (8, 2, 1, False, 1)
     assert [rank["layers"] for rank in best["ranks"]] == [31, 30]

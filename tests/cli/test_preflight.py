@@ -85,8 +85,8 @@ def test_skipped_checks_are_printed_when_asked_for() -> None:
     assert "SKIP" in text(FINDINGS, everything=True)
 
 
-def test_statuses_are_coloured_only_when_asked_for() -> None:
-    assert "\x1b[31mFAIL\x1b[0m" in text(FINDINGS, colour=True)
+def test_statuses_are_colored_only_when_asked_for() -> None:
+    assert "\x1b[31mFAIL\x1b[0m" in text(FINDINGS, color=True)
     assert "\x1b" not in text(FINDINGS)
 
 

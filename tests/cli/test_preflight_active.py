@@ -54,8 +54,11 @@ def cluster() -> HealthyCluster:
 @pytest.fixture
 def fake(cluster: HealthyCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobCluster]:
     """Serve that cluster, with its kubeconfig in KUBECONFIG. The interrupted command below renders the chart itself."""
-    documents = render(None, PRESET, namespace=NAMESPACE).documents
-    monkeypatch.setattr("vmn.adapters.helm.manifests", lambda *_: copy.deepcopy(documents))
+    plain = render(None, PRESET, namespace=NAMESPACE).documents
+    measured = render({"fabric": {"bandwidthCheck": {"enabled": True}}}, PRESET, namespace=NAMESPACE).documents
+    monkeypatch.setattr(
+        "vmn.adapters.helm.manifests", lambda *given: copy.deepcopy(measured if len(given) > 4 else plain)
+    )
     monkeypatch.setattr(probe_job, "PERIOD", 0.02)
     monkeypatch.setattr("vmn.core.preflight.probe.progress.STUCK_SECONDS", 0.2)
     monkeypatch.setenv("PATH", str(helm_program().parent), prepend=":")
@@ -285,6 +288,53 @@ def test_names_differ_from_run_to_run(fake: JobCluster) -> None:
     assert len(names) == 2
 
 
-@pytest.mark.parametrize("arguments", [["--dry-run"], ["--active", "--active-timeout", "5"]])
+def test_bandwidth_is_measured_when_it_is_asked_for(fake: JobCluster) -> None:
+    well = {"summary": "16 GPUs on 2 nodes: bus bandwidth 150 GB/s", "problems": []}
+    slow = {"kind": "bandwidth", "node": "node-1", "text": "sends to node-0 at 3 GB/s", "fix": "Check.", "fails": True}
+    kinds = {kind: well for kind in ("bandwidth", "transport", "gpu-health")}
+    fake.facts = [{**facts, **kinds} for facts in FACTS]
+    done, found = actively("--bandwidth")
+    assert done.exit_code == 0
+    assert found["active-bandwidth"] == {
+        **{"check": "active-bandwidth", "status": "PASS", "fix": None},
+        "text": "16 GPUs on 2 nodes: bus bandwidth 150 GB/s",
+    }
+    fake.facts = [fake.facts[0], {**fake.facts[1], "bandwidth": {**well, "problems": [slow]}}]
+    done, found = actively("--bandwidth")
+    assert (done.exit_code, found["active-bandwidth"]["text"]) == (1, "node-1: sends to node-0 at 3 GB/s")
+    assert nothing_left(fake)
+
+
+def test_bandwidth_is_skipped_when_it_is_not_asked_for(fake: JobCluster) -> None:
+    _, found = actively()
+    assert (found["active-bandwidth"]["status"], found["active-bandwidth"]["text"]) == (
+        "SKIP",
+        "--bandwidth was not given",
+    )
+
+
+def test_floor_reaches_the_chart(monkeypatch: pytest.MonkeyPatch, fake: JobCluster) -> None:
+    given: list[Any] = []
+
+    def manifests(*arguments: Any) -> Any:
+        given.append(arguments[4:])
+        return render({"fabric": {"bandwidthCheck": {"enabled": True}}}, PRESET, namespace=NAMESPACE).documents
+
+    monkeypatch.setattr("vmn.adapters.helm.manifests", manifests)
+    assert preflight("--active", "--dry-run", "--bandwidth", "--bandwidth-floor", "42.5").exit_code == 0
+    key = "fabric.bandwidthCheck"
+    assert given == [(), (["--set", f"{key}.enabled=true", "--set-json", f"{key}.floorGBps=42.5"],)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--dry-run"],
+        ["--active", "--active-timeout", "5"],
+        ["--bandwidth"],
+        ["--active", "--bandwidth-floor", "3"],
+        ["--active", "--bandwidth", "--bandwidth-floor", "0"],
+    ],
+)
 def test_options_that_make_no_sense_end_with_2(fake: JobCluster, arguments: list[str]) -> None:
     assert preflight(*arguments).exit_code == 2

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kit.cases import valid_cases
-from kit.cluster import Object, get, present
+from kit.cluster import Object, get, kubectl, present
 from kit.extensions import defined, operator_kinds, present_definitions
-from kit.paths import name_of
+from kit.paths import CHECKOUT, name_of
 from kit.progress import wait_until
 from kit.release import Release
 from kit.render import render
 from kit.subset import lost_paths
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.minutes(2)]
 LIMIT = 60
 """Seconds until LeaderWorkerSet has made the first pod, with others at once."""
 AT_ONCE = 4
@@ -79,3 +82,20 @@ def test_api_server_keeps_all_of_it_and_makes_the_pod(case: Path, tried: Mapping
 
 def test_cases_have_every_kind_of_other_programs() -> None:
     assert {one["kind"] for case in valid_cases() for one in render(None, case)} >= EXTENSIONS
+
+
+TENANTS = list(yaml.safe_load_all((CHECKOUT / "examples" / "tenants" / "envoy-gateway.yaml").read_text()))
+"""The policies of docs/tenants.md."""
+
+
+def test_api_server_keeps_the_policies_for_tenants_and_refuses_a_wrong_one(namespace: str) -> None:
+    kinds = [policy["kind"] for policy in TENANTS]
+    wrong: Object = copy.deepcopy(next(policy for policy in TENANTS if policy["kind"] == "SecurityPolicy"))
+    wrong["spec"]["apiKeyAuth"]["extractFrom"][0]["params"] = ["key"]
+    with defined("envoy-gateway", *kinds), present(TENANTS, namespace):
+        stored = [get(one["kind"], one["metadata"]["name"], namespace) for one in TENANTS]
+        assert [lost_paths(*pair) for pair in zip(TENANTS, stored, strict=True)] == [[], []]
+        done = kubectl(
+            "create", "--dry-run=server", "--filename=-", namespace=namespace, stdin=json.dumps(wrong), check=False
+        )
+        assert "exactly one of headers, params, or cookies must be specified" in done.stderr

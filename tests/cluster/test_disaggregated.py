@@ -22,16 +22,18 @@ pytestmark = [
 ]
 PRESET = CHECKOUT / "values" / "deepseek-r1.yaml"
 ROLE = "disaggregatedset.x-k8s.io/role"
-ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+EXAMPLES = CHECKOUT / "examples" / "disaggregation"
+ROLES = ("prefill", "decode")
+TWO_NODES = {"parallelism": {"data": 2, "expert": True}}
+"""A layout without pipeline stages, as docs/disaggregation.md has it for groups of two nodes."""
 LIMIT = 90
 """Seconds until simulated pods are there."""
 
 
 def role(name: str, namespace: str) -> Object:
-    """Return the role that a release of the chart makes, as docs/disaggregation.md has its values."""
-    transfer = {"kv_connector": "NixlConnector", "kv_role": ROLES[name]}
-    values: dict[str, Any] = {**simulated.VALUES, "engine": {"args": {"kv-transfer-config": transfer}}}
-    rendered = render(values, PRESET, release=name, namespace=namespace)
+    """Return the role that a release of the chart makes, with the values of docs/disaggregation.md."""
+    values: dict[str, Any] = {**simulated.VALUES, **TWO_NODES}
+    rendered = render(values, PRESET, EXAMPLES / f"{name}.yaml", release=name, namespace=namespace)
     spec: Object = copy.deepcopy(rendered.one("LeaderWorkerSet")["spec"])
     spec["rolloutStrategy"]["rollingUpdateConfiguration"].pop("partition")
     for template in ("leaderTemplate", "workerTemplate"):

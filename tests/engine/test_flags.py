@@ -42,7 +42,7 @@ UNKNOWN = "--not-a-flag"
 
 
 def rendered() -> Iterator[tuple[str, Manifests]]:
-    """Yield the rendered chart by a name, for every values file and for more values."""
+    """Yield the rendered chart by a name, for each values file and for more values."""
     for file in [*MAIN_PRESETS, *CI_VALUES, *valid_cases()]:
         yield f"{file.parent.name}/{name_of(file)}", render(None, file)
     for name, values in WITH_VALUES.items():
@@ -86,5 +86,5 @@ def test_cases_have_every_flag_of_the_start_script() -> None:
     assert words >= {
         *("--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless"),
         *("--data-parallel-size-local", "--data-parallel-address", "--data-parallel-rpc-port"),
-        *("--data-parallel-start-rank", "--distributed-executor-backend"),
+        *("--data-parallel-start-rank", "--data-parallel-rank", "--distributed-executor-backend"),
     }

@@ -22,6 +22,7 @@ from kit import nodeprocesses, prometheus
 from kit.cluster import background
 from kit.collector import PATH, Collector, collector
 from kit.dashboardpicture import Span, picture
+from kit.dcgmexporter import exposition, scraped
 from kit.paths import CHECKOUT
 from kit.poddiscovery import discovered
 from kit.progress import say, step, wait_until
@@ -35,7 +36,7 @@ from localcluster.programs import program
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.alone,
+    pytest.mark.minutes(5),
     pytest.mark.skipif(not is_local_cluster(), reason="Prometheus runs on this machine and must reach pods from it"),
 ]
 PERIOD = 2
@@ -116,8 +117,9 @@ def watched(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     release = Chart(namespace)
     with (
         kube_state_metrics(namespace) as state,
+        scraped(exposition([LEADER, WORKER], namespace), honor_labels=False) as gpus,
         discovered(namespace, folder / "pods.json"),
-        prometheus.running(folder, [scrape, state], rules, PERIOD) as server,
+        prometheus.running(folder, [scrape, state, gpus], rules, PERIOD) as server,
         collector(HOST_ADDRESS) as traces,
     ):
         begun = time.time()

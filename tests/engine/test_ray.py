@@ -13,7 +13,7 @@ from kit.paths import CHECKOUT
 from kit.progress import say, wait_until
 from kit.release import Release
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(2)]
 PRESET = CHECKOUT / "values" / "tiny-cpu.yaml"
 BACKOFF_SECONDS = 15
 """How long the container of a failed start stays, and its log with it."""
@@ -41,7 +41,7 @@ def pod_of(name: str, command: str) -> dict[str, Any]:
         "name": "ray",
         "image": f"{values['image']['repository']}:{values['image']['tag']}",
         "command": ["/bin/bash", "-c", command],
-        "env": [address, {"name": "HOME", "value": "/tmp"}],
+        "env": [address, {"name": "HOME", "value": "/tmp"}, {"name": "RAY_raylet_start_wait_time_s", "value": "120"}],
         "volumeMounts": [*values["extraVolumeMounts"], {"name": "shm", "mountPath": "/dev/shm"}],
         "securityContext": {"runAsUser": 2000, "runAsNonRoot": True, "capabilities": {"drop": ["ALL"]}},
     }

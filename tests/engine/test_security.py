@@ -14,7 +14,7 @@ from kit.cluster import background, create, kubectl
 from kit.progress import say
 from kit.release import Release
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(2)]
 LEVEL = "pod-security.kubernetes.io/enforce"
 USER, GROUP = 1000650000, 0
 """As OpenShift gives them: a user of the namespace's range, and root's group."""

@@ -17,7 +17,7 @@ from kit.paths import CHECKOUT
 from kit.progress import say, step
 from kit.release import Release
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(9)]
 START_LIMIT = 300
 """Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 RANK = re.compile(r"world_size=(\d+) rank=(\d+) local_rank=")

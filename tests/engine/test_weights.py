@@ -19,7 +19,7 @@ from kit.release import Release
 from localcluster import images, node
 from localcluster.engine import checkpoint
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(3)]
 START_LIMIT = 420
 """Seconds until a group serves, with the download of 6 MB before."""
 READY_LIMIT = 90

@@ -52,6 +52,17 @@ def kill_rank(name: str) -> Callable[[Style], None]:
     return inject
 
 
+def kill_first(name: str, word: str) -> Callable[[Style], None]:
+    """Kill the oldest process of a pod that has a word in its command line."""
+
+    def inject(style: Style) -> None:
+        found = nodeprocesses.named(pod(style, name), word)
+        assert found, f"{name} has no {word}: {nodeprocesses.of_pod(pod(style, name))}"
+        nodeprocesses.send(signal.SIGKILL, found[0])
+
+    return inject
+
+
 def freeze(name: str, *words: str) -> Callable[[Style], None]:
     """Stop processes of a pod by words of their command lines, so that they neither answer nor end."""
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from kit.schemas import Document
 
-UNITS = frozenset({"none", "s", "reqps", "percentunit"})
+UNITS = frozenset({"none", "s", "reqps", "percentunit", "watt", "hertz", "Bps"})
 """Of Grafana's units those that the chart's panels need."""
 RANGE = re.compile(r"\b(rate|irate|increase)\(([^()]*?)\[([^\]]*)\]")
 SELECTOR = re.compile(r"\b(?:vllm:\w+|up|http_\w+)(\{[^}]*\})?")
+OF_GPUS = re.compile(r"\bDCGM_\w+(\{[^}]*\})?")
 COUNTER = re.compile(r"\b((?:vllm|http)[\w:]*_(?:total|bucket|count|sum))\b")
 
 
@@ -68,7 +69,10 @@ def _query(expression: str, legend: str) -> Iterator[tuple[str, str]]:
     for match in SELECTOR.finditer(expression):
         if 'job=~"$job"' not in (match[1] or ""):
             yield "target-job-rule", f"does not select the release: {match[0]}"
-    ranged = {match[1] for match in re.finditer(r"(?:rate|increase)\(([\w:]+)", expression)}
+    for match in OF_GPUS.finditer(expression):  # its job is the exporter's
+        if not re.search(r'namespace="\$namespace".*pod=~"\$job-', match[1] or ""):
+            yield "target-job-rule", f"does not select the pods of the release: {match[0]}"
+    ranged = {match[1] for match in re.finditer(r"(?:rate|increase|resets)\(([\w:]+)", expression)}
     for counter in COUNTER.findall(expression):
         if counter not in ranged:
             yield "target-counter-agg-rule", f"shows the counter {counter} itself"

@@ -15,9 +15,11 @@ COLUMN, ROW = 46, 22
 """Pixels of a cell of Grafana's grid."""
 GAP, TOP, LEFT, LEGEND = 4, 26, 46, 22
 """Pixels: between panels, for the title, for the scale, for the legend."""
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
+COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
 POINTS = 240
 """Of a line."""
+PREFIXED = {"watt": "W", "hertz": "Hz", "Bps": "B/s"}
+PREFIXES = {1e9: "G", 1e6: "M", 1e3: "k"}
 NOTE = (
     "Drawn from Prometheus' answers to the dashboard's queries while the test of it ran; not a screenshot of Grafana."
 )
@@ -78,6 +80,9 @@ def scaled(value: float, unit: str) -> str:
         return f"{value:.1%}"
     if unit == "s":
         return f"{value * 1000:.0f} ms" if 0 < value < 1 else f"{value:.3g} s"
+    if unit in PREFIXED:
+        size = next((size for size in PREFIXES if value >= size), 1.0)
+        return f"{value / size:.3g} {PREFIXES.get(size, '')}{PREFIXED[unit]}"
     return f"{value:.3g}{'/s' if unit == 'reqps' else ''}"
 
 
@@ -110,16 +115,16 @@ def _graph(box: tuple[float, float, float, float], lines: Sequence[Line], span: 
         yield f'<path d="M{x} {level:.1f}h{width}" stroke="#e9e9e9"/>'
         yield _text(x - 4, level + 3, scaled(top * share, unit), "scale")
     for number, line in enumerate(lines):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         shown = [
             (x + width * (at - span.start) / (span.end - span.start), y + height * (1 - value / top))
             for at, value in line.points
         ]
         for part in _unbroken(shown, width / POINTS * 2.5):
             path = " ".join(f"{across:.1f},{down:.1f}" for across, down in part)
-            yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.3"/>'
+            yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.3"/>'
         at = x + number * width / max(1, len(lines)) - (LEFT - 12 if number == 0 else 0)
-        yield f'<rect x="{at:.0f}" y="{y + height + 14}" width="10" height="3" fill="{colour}"/>'
+        yield f'<rect x="{at:.0f}" y="{y + height + 14}" width="10" height="3" fill="{color}"/>'
         yield _text(at + 14, y + height + 19, line.name, "legend")
 
 

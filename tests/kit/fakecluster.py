@@ -79,7 +79,7 @@ class FakeCluster:
                 content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.send(*cluster.change(self.command, self.path, json.loads(content or "{}")))
 
-            do_POST = do_PATCH = do_DELETE = change  # noqa: N815
+            do_POST = do_PUT = do_PATCH = do_DELETE = change  # noqa: N815
 
             def send(self, status: int, body: str) -> None:
                 self.send_response(status)

@@ -59,9 +59,9 @@ class JobCluster(FakeCluster):
         parts = url.path.strip("/").split("/")
         if parts[-1] == "pods" and "labelSelector" in parse_qs(url.query):
             self.asked.append(address)
-            return 200, json.dumps({"items": self._pods()})
+            return 200, json.dumps({"items": self._pods(), "metadata": {}})
         if parts[-1] == "events":
-            return 200, json.dumps({"items": [self._of_job(event) for event in self.events]})
+            return 200, json.dumps({"items": [self._of_job(event) for event in self.events], "metadata": {}})
         if parts[-1] == "log" and parts[-2].startswith("vmn-preflight"):
             facts = self.facts[int(parts[-2].split("-")[3])]
             return 200, "".join(f"vmn-active {json.dumps({'check': name, **item})}\n" for name, item in facts.items())

@@ -34,7 +34,7 @@ class Metrics:
     """What is answered, and what was asked.
 
     Attributes:
-        per_pod: value of each metric, for every pod that is asked for.
+        per_pod: value of each metric, for each pod that is asked for.
         asked: pairs of a metric and the pods that its question was about.
     """
 

@@ -23,6 +23,12 @@ def named(pod: Object, word: str) -> list[int]:
     return sorted(number for number, command in of_pod(pod).items() if word in command)
 
 
+def parent(number: int) -> int | None:
+    """Return the parent of a process, nothing when it has ended."""
+    fields = _text(PROC / str(number) / "stat").rpartition(")")[2].split()
+    return int(fields[1]) if fields and fields[0] != "Z" else None
+
+
 def send(sign: signal.Signals, *numbers: int) -> None:
     """Send a signal to processes that are there.
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from vmn.adapters.probe_job import program
+from vmn.core.preflight.probe.bandwidth import BandwidthCheck
 from vmn.core.preflight.probe.judge import answers_of
 
 SETTINGS: Mapping[str, Any] = {
     **{"name": "127.0.0.1", "limit": 15, "nodes": 2, "port": 29501, "weights": None, "writable": []},
-    **{"gpus": False, "rdma": False, "gid": None},
+    **{"gpus": False, "rdma": False, "gid": None, "bandwidth": None},
 }
 LIMIT = 40
 """Seconds that a pod may take."""
@@ -23,11 +24,18 @@ LIMIT = 40
 
 def put_program(directory: Path) -> Path:
     """Write the program as its ConfigMap is mounted, and return where it is to be started."""
-    inside = directory / "probe_pod"
-    inside.mkdir(exist_ok=True)
-    for name, text in program().items():
-        (inside / name).write_text(text, encoding="utf-8")
+    for path, text in program().items():
+        (directory / path).parent.mkdir(exist_ok=True)
+        (directory / path).write_text(text, encoding="utf-8")
     return directory
+
+
+def put_bandwidth(directory: Path, check: BandwidthCheck) -> None:
+    """Write the program that measures the bandwidth beside it."""
+    folder = directory / check.settings["folder"]
+    folder.mkdir(exist_ok=True)
+    for name, text in check.files.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def start(directory: Path, rank: int, host: str, **settings: Any) -> subprocess.Popen[str]:

@@ -54,6 +54,18 @@ def told(directory: Path, rule: Document, alert: str, series: Mapping[str, str],
     return done.stdout + done.stderr if done.returncode else ""
 
 
+def evaluated(
+    directory: Path, expression: str, series: Mapping[str, str], at: str, expected: Mapping[str, float]
+) -> str:
+    """Return nothing when an expression has just these values, by their labels, else what promtool says."""
+    directory.joinpath("rules.yaml").write_text(yaml_of({"groups": []}), encoding="utf-8")
+    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+    done = _run(
+        directory, series, {"promql_expr_test": [{"expr": expression, "eval_time": at, "exp_samples": samples}]}
+    )
+    return done.stdout + done.stderr if done.returncode else ""
+
+
 def syntax_errors(directory: Path, expressions: Sequence[str]) -> str:
     """Return nothing when Prometheus can read all expressions, else what promtool says."""
     rules = [{"record": f"number:{number}", "expr": text} for number, text in enumerate(expressions)]

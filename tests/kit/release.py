@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,17 @@ class Release:
 
     def _helm(self, *arguments: str, limit: float = HELM_LIMIT, stdin: str | None = None, check: bool = True) -> Done:
         return run(self.helm, *arguments, "--namespace", self.namespace, limit=limit, stdin=stdin, check=check)
+
+
+@cache
+def helm_version(helm: str = "helm") -> tuple[int, ...]:
+    """Return the version of Helm, such as ``(4, 3, 1)``.
+
+    Raises:
+        ProgramFailed: there is none.
+    """
+    version = run(helm, "version", "--template={{.Version}}").stdout
+    return tuple(map(int, version.removeprefix("v").split("+")[0].split(".")))
 
 
 def as_read(document: Object) -> Object:

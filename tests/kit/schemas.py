@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 import kubernetes_validate
-import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import relevance
 from referencing import Registry, Resource
@@ -17,6 +16,7 @@ from referencing import Registry, Resource
 from localcluster import crds
 from localcluster.monitoring import kinds
 from localcluster.programs import chart_of
+from vmn.core.values.yaml import documents
 
 KUBERNETES = "1.36"
 """Version of Kubernetes in the local cluster."""
@@ -27,6 +27,7 @@ UNCHECKED: Mapping[str, str] = {
 """API groups without a schema here, with the reason why that is acceptable."""
 MONITORING = "monitoring.coreos.com/v1"
 PUBLISHED: Mapping[str, str] = {
+    "gateway.envoyproxy.io/v1alpha1": "envoy-gateway",
     "gateway.networking.k8s.io/v1": "gateway-api",
     "inference.networking.k8s.io/v1": "inference-extension",
     "keda.sh/v1alpha1": "keda",
@@ -110,7 +111,8 @@ def _definition(name: str) -> Any:
 @cache
 def _crd(api: str) -> Any:
     text = (chart_of("lws") / "charts" / "lws" / "crds" / LWS_CRD).read_text(encoding="utf-8")
-    return _validator(yaml.safe_load(text), api)
+    (crd,) = documents(text)
+    return _validator(crd, api)
 
 
 @cache
@@ -122,7 +124,8 @@ def _published(kind: str, api: str) -> Any:
 @cache
 def _monitoring(kind: str) -> Any:
     (file,) = (file for file in kinds() if file.stem.endswith(f"_{kind.lower()}s"))
-    return _validator(yaml.safe_load(file.read_text(encoding="utf-8")), MONITORING)
+    (crd,) = documents(file.read_text(encoding="utf-8"))
+    return _validator(crd, MONITORING)
 
 
 def _validator(crd: Document, api: str) -> Any:

@@ -7,8 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,11 @@ class Pod:
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a script with its own /dev/shm."""
-        inside = ["bash", "-c", OWN_SHARED_MEMORY, "shm", "bash", str(SCRIPTS / script), *arguments]
+        return self.start_program("bash", str(SCRIPTS / script), *arguments)
+
+    def start_program(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command as PID 1 with its own /dev/shm."""
+        inside = ["bash", "-c", OWN_SHARED_MEMORY, "shm", *command]
         return subprocess.Popen(
             [*namespace(), *inside],
             env=self.env,
@@ -122,11 +127,31 @@ def children(number: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{number}/task/{number}/children").read_text(encoding="ascii").split()]
 
 
+def until(true: Callable[[], bool], limit: float) -> bool:
+    """Return whether something becomes true within some seconds."""
+    end = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def free_port() -> int:
     """Return a TCP port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some TCP ports that follow each other, on none of which a process listens."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack, suppress(OSError, OverflowError):
+            for port in range(first + 1, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 @contextmanager

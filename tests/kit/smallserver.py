@@ -3,7 +3,8 @@
 It answers ``/health``, ``/metrics``, and ``/v1/completions`` as vLLM does, as far as the chart's scripts read that. The
 engine works on one request at a time, and tells the server its numbers after each step. Settings are environment
 variables: ``MULTINODE_PORT``, ``STEPS`` of a prefill, ``REFUSES`` (a status for completions), and ``ASLEEP``. SIGUSR1
-keeps the server computing for ``BUSY`` seconds, in which it answers nothing; SIGTERM ends it after ``DRAINS`` seconds.
+keeps the server computing for ``BUSY`` seconds, in which it answers nothing. SIGTERM ends it after ``DRAINS`` seconds,
+and its engine after ``ENGINE_DRAINS`` seconds, if that is set.
 """
 
 from __future__ import annotations
@@ -96,13 +97,20 @@ def compute() -> None:
 
 def drain() -> None:
     """End after a while, in which the server still answers."""
-    time.sleep(float(os.environ.get("DRAINS", "0")))
+    lasts = float(os.environ.get("DRAINS", "0"))
+    if first := os.environ.get("ENGINE_DRAINS"):
+        time.sleep(float(first))
+        Server.core.kill()
+        Server.core.wait()
+        lasts -= float(first)
+    time.sleep(lasts)
     os._exit(0)
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    core = subprocess.Popen([sys.executable, __file__, "engine"], stdin=-1, stdout=-1, text=True)
+    command = ["VLLM::EngineCore", __file__, "engine"]  # the title that vLLM gives it
+    core = subprocess.Popen(command, executable=sys.executable, stdin=-1, stdout=-1, text=True)
     Server.core = core
     threading.Thread(target=listen_to_engine, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=drain).start())

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kit.paths import CHECKOUT
 from kit.render import render
+from vmn.adapters.leaders import Leaders
+from vmn.app.bench import Expectation, expectation
 from vmn.bench_pod import __main__ as pod
+from vmn.cli.measuring import KINDS_SAID
 from vmn.core.bench.compare import NotComparable, differences
 from vmn.core.bench.job import bench_run
 from vmn.core.bench.points import PRESETS, Point, points
-from vmn.core.bench.results import Measured, read_output, slowest_share
+from vmn.core.bench.results import Measured, accepted, read_output, slowest_share
 from vmn.core.bench.served import NotServed, Served, parsed, served
 from vmn.core.planning.memory.activation import Band
 from vmn.core.speed.workload import Speed, Workload
+from vmn.report.bench import comparison
 
 RESULT: dict[str, Any] = {
     "completed": 16,
@@ -54,12 +59,20 @@ def container(of: dict[str, Any]) -> dict[str, Any]:
 def test_sweep_has_a_point_for_each_concurrency(name: str) -> None:
     found = points(PRESETS[name], repeats=2)
     assert [point.index for point in found] == list(range(2 * len(PRESETS[name].concurrency)))
-    assert all(point.requests >= 4 * point.concurrency for point in found)
+    assert all(point.requests >= 4 * (point.concurrency or point.requests) for point in found)
 
 
 def test_sizes_of_the_user_replace_those_of_the_preset() -> None:
     (point,) = points(PRESETS["chat"], 10, 20, (3,), 5)
     assert point == Point(0, 10, 20, 3, 5)
+
+
+def test_rates_take_the_place_of_concurrency_and_of_the_number_of_requests() -> None:
+    slow, fast = points(PRESETS["chat"], rates=(0.05, 2.5))
+    assert (slow.concurrency, slow.requests, slow.load) == (None, 8, "0.05 per second")
+    assert (fast.rate, fast.requests, fast.warmups, fast.most) == (2.5, 150, 8, 150)
+    (limited,) = points(PRESETS["chat"], concurrency=(4,), rates=(2.0,), requests=20)
+    assert (limited.load, limited.requests, limited.warmups) == ("2 per second, 4 at once at most", 20, 4)
 
 
 def test_release_of_the_chart_is_understood() -> None:
@@ -72,6 +85,13 @@ def test_set_without_a_service_is_no_release() -> None:
     lws = render(None, CHECKOUT / "values/deepseek-r1.yaml").as_installed("serving").one("LeaderWorkerSet")
     with pytest.raises(NotServed, match="Service is missing"):
         served(lws, [])
+
+
+def test_release_with_a_port_per_replica_has_no_single_address() -> None:
+    ports = {"data": 16, "tensor": 1, "pipeline": 1, "expert": True, "dataLoadBalancer": "external"}
+    with pytest.raises(NotServed, match="has a port of its own"):
+        of_chart({"parallelism": ports})
+    assert of_chart({"parallelism": {**ports, "dataLoadBalancer": "hybrid"}}).layout.data == 16
 
 
 def test_flags_are_parsed_with_and_without_values() -> None:
@@ -91,6 +111,19 @@ def test_job_asks_with_the_image_and_the_key_of_the_release_and_needs_no_gpu() -
     settings = json.loads(next(item["value"] for item in own["env"] if item["name"] == "VMN_BENCH"))
     assert settings["url"] == found.url
     assert len(settings["points"]) == len(PRESETS["chat"].concurrency)
+
+
+def test_each_measurement_of_each_run_has_prompts_of_its_own() -> None:
+    found = of_chart()
+
+    def seeds(suffix: str) -> set[int]:
+        (made,) = bench_run(found, points(PRESETS["chat"], repeats=2), [], "", suffix, 600).objects
+        settings = next(item["value"] for item in container(dict(made))["env"] if item["name"] == "VMN_BENCH")
+        return {point["seed"] for point in json.loads(settings)["points"]}
+
+    assert len(seeds("x7")) == 2 * len(PRESETS["chat"].concurrency)
+    assert seeds("x7") == seeds("x7")
+    assert seeds("x7").isdisjoint(seeds("x8"))
 
 
 def test_job_has_no_key_when_the_release_has_none() -> None:
@@ -114,7 +147,8 @@ def test_network_policy_of_the_release_lets_the_job_in_and_no_service_selects_it
 
 def test_pod_passes_every_size_to_vllm() -> None:
     settings = {"url": "http://x:1", "model": "m", "tokenizer": "/t", "metrics": [], "trust_remote_code": True}
-    point = {"prompt": 10, "answer": 20, "concurrency": 3, "requests": 5, "seed": 7, "index": 0}
+    numbers = {"requests": 5, "warmups": 3, "seed": 7, "index": 0}
+    point = {"prompt": 10, "answer": 20, "concurrency": 3, "rate": None, "prefix": 0, **numbers}
     words = pod.command(settings, point, "/out")
     given = dict(zip(words[3::2], words[4::2], strict=False))
     assert words[:3] == ["vllm", "bench", "serve"]
@@ -123,6 +157,11 @@ def test_pod_passes_every_size_to_vllm() -> None:
     assert given["--num-prompts"] == "5"
     assert given["--max-concurrency"] == "3"
     assert "--trust-remote-code" in words
+    assert not {"--request-rate", "--random-prefix-len"} & set(words)
+    words = pod.command(settings, {**point, "concurrency": None, "rate": 2.5, "prefix": 4}, "/out")
+    assert [words[words.index(f"--random-{name}-len") + 1] for name in ("prefix", "input")] == ["4", "6"]
+    assert words[words.index("--request-rate") + 1] == "2.5"
+    assert "--max-concurrency" not in words
 
 
 def test_pod_reads_counters_of_all_labels_and_the_tokens_of_the_cache(
@@ -132,8 +171,12 @@ def test_pod_reads_counters_of_all_labels_and_the_tokens_of_the_cache(
     file.write_text(
         'vllm:num_preemptions_total{engine="0"} 2.0\nvllm:num_preemptions_total{engine="1"} 1.0\n'
         'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1.0\nvllm:other{a="b"} 5\n'
+        'vllm:request_success_total{finished_reason="stop"} 7.0\n'
+        'vllm:request_success_total{finished_reason="length"} 9.0\n'
+        'vllm:request_prompt_tokens_bucket{le="1.0"} 6.0\nvllm:request_prompt_tokens_bucket{le="2.0"} 8.0\n'
     )
-    assert pod.counters([file.as_uri()]) == {"num_preemptions_total": 3.0, "kv_cache_tokens": 1600.0}
+    known = {"num_preemptions_total": 3.0, "kv_cache_tokens": 1600.0, "requests_ended": 10.0}
+    assert pod.counters([file.as_uri()]) == known
     assert pod.counters([(tmp_path / "none").as_uri()]) == {}
     assert pod.cache_tokens('block_size="16",num_gpu_blocks="None"') == 0.0
 
@@ -171,10 +214,77 @@ def measured(counters: dict[str, float] | None = None, rate: float = 250.0, **re
         ({"prefix_cache_queries_total": 100.0, "prefix_cache_hits_total": 30.0}, {}, "30% of the prompts"),
         ({"request_queue_time_seconds_sum": 1.6, "request_queue_time_seconds_count": 16.0}, {}, "0.1 s in the queue"),
         ({}, {"failed": 2}, "2 requests failed"),
+        (
+            {"spec_decode_num_draft_tokens_total": 50.0, "spec_decode_num_accepted_tokens_total": 40.0},
+            {},
+            "80% of the drafts were accepted",
+        ),
+        ({"requests_ended": 23.0}, {}, "2 requests from other clients ran at the same time"),
     ],
 )
 def test_what_explains_a_deviation_is_said(counters: dict[str, float], result: dict[str, Any], words: str) -> None:
     assert words in ", ".join(measured(counters, **result).reasons())
+
+
+def expected_of(**engine: Any) -> Expectation:
+    found = expectation(Leaders(of_chart({"engine": engine}), (), "NVIDIA-H100-80GB-HBM3", {}, ()))
+    assert isinstance(found, Expectation), found
+    return found
+
+
+def test_accepted_drafts_are_part_of_the_prediction() -> None:
+    expected = expected_of(speculativeTokens=1)
+    point = Point(0, 64, 50, 4, 16)
+    rates = [expected.speed_of(point, share).rate.expected for share in (None, 0.0, 0.9)]
+    assert rates[2] > rates[0] > rates[1]
+    assert accepted({}) is None
+
+
+def test_flags_of_the_release_are_part_of_the_prediction() -> None:
+    plain, other = expected_of(), expected_of(args={"gpu-memory-utilization": 0.8, "max-cudagraph-capture-size": 768})
+    assert other.prediction.tokens.expected < plain.prediction.tokens.expected
+    assert (plain.context.graph_tokens, other.context.graph_tokens) == (None, 768)
+
+
+def test_variables_of_the_release_are_part_of_the_prediction() -> None:
+    triton, flashinfer = (expected_of(env={"VLLM_USE_FLASHINFER_SAMPLER": value}) for value in ("0", "1"))
+    assert triton.prediction.tokens.expected > flashinfer.prediction.tokens.expected
+    unreadable = of_chart({"engine": {"env": {"VLLM_USE_FLASHINFER_SAMPLER": "yes"}}})
+    why = expectation(Leaders(unreadable, (), "NVIDIA-H100-80GB-HBM3", {}, ()))
+    assert isinstance(why, str)
+    assert "VLLM_USE_FLASHINFER_SAMPLER takes 0 or 1" in why
+
+
+def at_rate(rate: float, limit: int | None = None, requests: int = 600) -> Speed:
+    return expected_of().speed_of(Point(0, 1024, 256, limit, requests, rate=rate))
+
+
+def test_rate_that_the_release_keeps_up_with_is_its_tokens_per_second_until_the_last_answer() -> None:
+    short, long = at_rate(0.5, requests=8), at_rate(0.5)
+    assert short.workload.rate == long.workload.rate == 0.5
+    assert short.first.expected == pytest.approx(long.first.expected, rel=1e-3)  # the first prompt is sent three times
+    assert short.each.expected == pytest.approx(long.each.expected, rel=1e-3)
+    assert short.rate.expected < 0.9 * 0.5 * 256 < long.rate.expected < 0.5 * 256
+    assert short.rate.low < short.rate.expected < short.rate.high < 0.5 * 256
+
+
+def test_limit_decides_the_prediction_when_requests_come_faster_than_so_many_are_answered() -> None:
+    free, idle, limited = at_rate(2.0), at_rate(2.0, 1000), at_rate(2.0, 2)
+    assert free == idle
+    assert limited == expected_of().speed_of(Point(0, 1024, 256, 2, 600))
+    assert limited.rate.expected < free.rate.expected
+
+
+def test_rate_beyond_the_release_is_said_to_let_the_queue_grow() -> None:
+    flooded = at_rate(10_000.0)
+    assert flooded.overloaded
+    assert flooded.rate.expected == pytest.approx(at_rate(20_000.0).rate.expected)
+    point = Point(0, 1024, 256, None, 600, rate=10_000.0)
+    reasons = ", ".join(Measured(point, RESULT, {}, flooded).reasons())
+    assert "the queue grows" in reasons
+    few = replace(point, concurrency=2, rate=2.0)
+    assert "that 2 requests always run" in ", ".join(Measured(few, RESULT, {}, at_rate(2.0, 2)).reasons())
+    assert list(Measured(replace(point, rate=0.5), RESULT, {}, at_rate(0.5)).reasons()) == []
 
 
 def test_nothing_is_explained_when_all_is_as_planned() -> None:
@@ -185,6 +295,7 @@ def test_nothing_is_explained_when_all_is_as_planned() -> None:
         "prefix_cache_hits_total": 1.0,
         "request_queue_time_seconds_sum": 0.01,
         "request_queue_time_seconds_count": 16.0,
+        "requests_ended": 21.0,  # 16 that count, 4 of the warm-up, and the first one
     }
     assert list(measured(counters).reasons()) == []
 
@@ -223,7 +334,40 @@ def test_longer_time_to_the_first_token_is_worse() -> None:
     assert found.is_worse
 
 
-@pytest.mark.parametrize("other", [report(200, concurrency=8), {}, {"points": []}, {"points": [{}]}])
+def at(report: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a report of the same sizes with a rate or the like."""
+    other = copy.deepcopy(report)
+    for entry in other["points"]:
+        entry["point"].update(more)
+    return other
+
+
+def test_points_of_a_rate_are_compared_with_those_of_the_same_rate() -> None:
+    slow = at(report(200), rate=2.0)
+    assert {each.key for each in differences(slow, slow)} == {(64, 50, 4, 2.0, 0)}
+    now = at(report(200), rate=None, prefix=0)  # reports of earlier versions have neither
+    assert {each.key for each in differences(report(200), now)} == {(64, 50, 4, None, 0)}
+    shared = at(report(200), prefix=32)
+    assert "64 + 50, 32 shared" in comparison(differences(shared, shared))
+    assert "2 per second, 4 at once at most" in comparison(differences(slow, slow))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        report(200, concurrency=8),
+        *(at(report(200), rate=2.0), at(report(200), prefix=32)),
+        *({}, {"points": []}, {"points": [{}]}),
+    ],
+)
 def test_reports_without_a_common_point_are_not_compared(other: dict[str, Any]) -> None:
     with pytest.raises(NotComparable):
         differences(report(200), other)
+
+
+def test_help_names_the_tokens_of_every_preset() -> None:
+    said = [
+        f"{name} ({kind.prompt}{' prompt' * (not at)} and {kind.answer}{' answer tokens' * (not at)})"
+        for at, (name, kind) in enumerate(PRESETS.items())
+    ]
+    assert ", ".join([*said[:-1], f"or {said[-1]}"]) == KINDS_SAID

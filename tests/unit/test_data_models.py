@@ -18,8 +18,9 @@ from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.config_json import read_architecture
 
 MODELS = sorted((Path(vmn.__file__).parent / "data" / "models").glob("*.json"))
+VLLM = MODELS[0].parents[1] / "vllm"
 REQUIRED = {"name", "source", "date", "config"}
-OPTIONAL = {"note", "checkpoint_bytes", "checkpoint_source", "parameters", "parameters_source"}
+OPTIONAL = {"note", "serving", "checkpoint_bytes", "checkpoint_source", "parameters", "parameters_source"}
 SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 
 each_model = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
@@ -59,8 +60,9 @@ def test_file_is_named_after_the_model(path: Path) -> None:
 @each_model
 def test_source_is_an_address_and_date_a_date(path: Path) -> None:
     entry = read(path)
-    source = urlsplit(entry["source"])
-    assert (source.scheme, bool(source.netloc)) == ("https", True)
+    for address in (entry["source"], entry.get("serving", entry)["source"]):
+        source = urlsplit(address)
+        assert (source.scheme, bool(source.netloc)) == ("https", True)
     assert date.fromisoformat(entry["date"]) >= date(2026, 11, 22)
 
 
@@ -116,3 +118,25 @@ def test_lists_by_layer_have_one_item_per_layer(path: Path) -> None:
 def test_no_model_exists_twice() -> None:
     names = Counter(read(path)["name"].lower() for path in MODELS)
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def flags_of(path: Path) -> dict[str, Any]:
+    """Return the flags that vLLM serves a model with."""
+    args: dict[str, Any] = read(path).get("serving", {}).get("args", {})
+    return args
+
+
+@pytest.mark.parametrize("path", [path for path in MODELS if flags_of(path)], ids=lambda path: path.stem)
+def test_flags_of_a_model_are_flags_and_parsers_of_vllm(path: Path) -> None:
+    flags = json.loads((VLLM / "0.33.json").read_text(encoding="utf-8"))["flags"]
+    args = flags_of(path)
+    assert args.keys() <= flags.keys()
+    parsers = {flag: value for flag, value in args.items() if flag.endswith("-parser")}
+    assert parsers
+    assert [value for flag, value in parsers.items() if value not in flags[flag]["registered"]] == []
+    assert ("tool-call-parser" in args) == bool(args.get("enable-auto-tool-choice"))
+
+
+def test_serving_has_its_fields_and_no_others() -> None:
+    fields = {field for path in MODELS for field in read(path).get("serving", {})}
+    assert fields <= {"source", "args", "trust_remote_code", "note"}

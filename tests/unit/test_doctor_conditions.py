@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unit.doctor_data.world import UP, World, condition, stamp
+from vmn.core.cluster.release import Pulse
 from vmn.core.doctor.finding import GroupHealth, Severity
 
 FULL = (
@@ -75,6 +76,17 @@ def test_server_that_does_not_answer_is_named_as_soon_as_its_pod_is_not_ready(si
     assert found.state is (GroupHealth.FAILED if silent else GroupHealth.STARTING)
     causes = [(item.id, item.pod) for item in found.findings if item.severity is Severity.CAUSE]
     assert causes == ([("server-hangs", "vllm-0")] if silent else [])
+
+
+def test_worker_whose_server_does_not_answer_or_whose_requests_hang_is_named() -> None:
+    world = World()
+    started(world, "vllm-0-1", running=590, unready=12)
+    world.pod("vllm-0-1")["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 8080}]
+    world.silent = {"vllm-0-1"}
+    world.pulses = {"vllm-0": Pulse(2.0, 40.0, 10.0), "vllm-0-1": Pulse(3.0, 0.0, 10.0)}
+    found = {(item.id, item.pod) for item in world.say().findings}
+    assert found >= {("server-hangs", "vllm-0-1"), ("requests-hang", "vllm-0-1")}
+    assert ("silent", "vllm-0-1") not in found, "the group has served"
 
 
 @pytest.mark.parametrize(("goes_on", "verdicts"), [(False, ["requests-hang"]), (True, [])])

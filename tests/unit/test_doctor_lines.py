@@ -60,6 +60,24 @@ def test_failure_after_a_healthy_start_is_not_blamed_on_the_start(file: Path) ->
     assert found == [("cuda-out-of-memory", oom)]
 
 
+ENGINE_GONE = "(APIServer pid=19) WARNING 11-29 07:42:32 [core_client.py:839] MPClient: engine core exited unexpectedly"
+NCCL_LATE = "vllm-0:207:207 [0] NCCL INFO Initialized NET plugin Socket"
+
+
+def test_progress_that_nccl_writes_late_does_not_hide_a_failure_after_the_start() -> None:
+    assert bad(starting(*UP, ENGINE_GONE, NCCL_LATE, END)) == [("engine-process-died", ENGINE_GONE)]
+    assert ENGINE_GONE not in [line for _, line in bad(starting(LOADING, ENGINE_GONE, NCCL_LATE, END))]
+
+
+def test_lines_of_a_stack_whose_error_is_cut_off_explain_nothing() -> None:
+    logged = "(APIServer pid=19) ERROR 11-29 07:42:33 [serving.py:555]"
+    stack = [f'{logged}   File "SITE/vllm/v1/async_llm.py", line 795, in generate', f"{logged}     await q.get()"]
+    dead = f"{logged} vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue."
+    assert [name for name, _ in bad(starting(*UP, *stack, dead, END))] == ["engine-dead"]
+    told = f"{logged} The model has no heads"
+    assert bad(starting(*UP, *stack, told, END)) == [("unknown-error", told.partition("] ")[2])]
+
+
 @pytest.mark.parametrize(
     ("line", "level"),
     [

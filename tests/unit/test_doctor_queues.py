@@ -1,4 +1,4 @@
-"""What the doctor says of groups in a queue of Kueue that it will never admit; the objects are those of Kueue 0.17."""
+"""What the doctor says of groups that Kueue will never admit; the objects are those of Kueue 0.17 and 0.19."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ def workload(name: str = WORKLOAD, group: int = 0, owner: str = "vllm", *conditi
     return {"metadata": metadata, "status": {"conditions": list(conditions)}}
 
 
-def gated(*, labelled: bool = True) -> World:
-    """Return a release in a queue whose group 0 is held back."""
+def gated(named_in: str = "labels") -> World:
+    """Return a release in a queue whose group 0 is held back.
+
+    Args:
+        named_in: where pods have the name of their Workload: labels with Kueue 0.17, annotations since 0.18.
+    """
     world = World(groups=2)
     world.objects["leaderworkersets"][0]["metadata"] |= {"labels": {QUEUE: "gpus"}}
     for pod in ("vllm-0", "vllm-0-1"):
         world.pending(pod, "")
         world.pod(pod)["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
         world.set_condition(pod, condition("PodScheduled", False, 500, reason="SchedulingGated"))
-        if labelled:
-            world.pod(pod)["metadata"]["labels"]["kueue.x-k8s.io/pod-group-name"] = WORKLOAD
+        if named_in:
+            world.pod(pod)["metadata"].setdefault(named_in, {})["kueue.x-k8s.io/pod-group-name"] = WORKLOAD
     world.objects["workloads"] = [workload()]
     return world
 
@@ -48,9 +52,12 @@ def test_group_that_waits_for_its_quota_is_held_back() -> None:
     assert findings(gated()) == ["scheduling-gated"]
 
 
-def test_workload_that_was_ended_is_the_verdict_with_the_command_that_helps() -> None:
-    world = gated()
-    world.objects["workloads"] = [workload(WORKLOAD, 0, "vllm", OUT_OF_SYNC)]
+@pytest.mark.parametrize("named_in", ["labels", "annotations"])
+def test_workload_that_was_ended_is_the_verdict_with_the_command_that_helps(named_in: str) -> None:
+    world = gated(named_in)
+    ended = workload(WORKLOAD, 0, "vllm", OUT_OF_SYNC)
+    ended["metadata"]["annotations"] = {}  # only its pods say which group it is of
+    world.objects["workloads"] = [ended]
     verdict = world.verdict()
     assert verdict.id == "queue-workload-ended"
     assert f"Workload {WORKLOAD} of the group (OutOfSync)" in verdict.text
@@ -84,17 +91,18 @@ def renamed(world: World, name: str) -> World:
 
 
 @pytest.mark.parametrize(
-    ("length", "labelled", "verdict"),
+    ("length", "named_in", "verdict"),
     [
-        (39, False, "scheduling-gated"),
-        (40, False, "queue-name-too-long"),
-        (45, False, "queue-name-too-long"),
-        (45, True, "scheduling-gated"),
+        (39, "", "scheduling-gated"),
+        (40, "", "queue-name-too-long"),
+        (45, "", "queue-name-too-long"),
+        (45, "labels", "scheduling-gated"),
+        (45, "annotations", "scheduling-gated"),
     ],
 )
-def test_name_that_is_too_long_for_a_label_is_the_verdict(length: int, labelled: bool, verdict: str) -> None:
+def test_name_that_is_too_long_for_a_label_is_the_verdict(length: int, named_in: str, verdict: str) -> None:
     name = "a" * length
-    world = renamed(gated(labelled=labelled), name)
+    world = renamed(gated(named_in), name)
     release = world.release()
     said = type(release)(name, release.namespace, release.snapshot, NOW)
     assert diagnose(said).groups[0].findings[0].id == verdict

@@ -58,11 +58,11 @@ def test_upgrade_goes_from_the_previous_chart_with_its_own_values_to_this_one() 
     assert list(items_)[-1] == "upgrade a.yaml"
     steps = [" ".join(step.command) for step in items_["upgrade a.yaml"].steps]
     assert steps[0].startswith(
-        "helm install install-test old/charts/c --namespace ns --create-namespace --values old/val"
+        "helm install install-test-3 old/charts/c --namespace ns --create-namespace --values old/val"
     )
     (upgraded,) = [step for step in steps if step.startswith("helm upgrade")]
     assert upgraded.startswith(
-        f"helm upgrade install-test {UPGRADED.chart} --namespace ns --values values/a.yaml --values"
+        f"helm upgrade install-test-3 {UPGRADED.chart} --namespace ns --values values/a.yaml --values"
     )
     counted = steps[steps.index(upgraded) + 2]
     assert "updatedReplicas" in counted, "groups of the old revision would do"
@@ -89,12 +89,12 @@ def test_preset_waits_until_leaderworkerset_s_objects_are_gone() -> None:
     wait = [step.command for step in items(SETTINGS)[2].steps if step.command[1:3] == ["wait", "--for=delete"]]
     assert len(wait) == 1
     assert "controllerrevisions" in wait[0][3]
-    assert "leaderworkerset.sigs.k8s.io/name=install-test" in wait[0]
+    assert "leaderworkerset.sigs.k8s.io/name=install-test-1" in wait[0]
 
 
 def test_failed_preset_is_uninstalled_and_its_pods_are_awaited() -> None:
     commands = [" ".join(step.command) for step in items(SETTINGS)[2].cleanup]
-    assert commands[0].startswith("helm uninstall install-test --namespace ns --ignore-not-found --wait")
+    assert commands[0].startswith("helm uninstall install-test-1 --namespace ns --ignore-not-found --wait")
     assert commands[1].startswith("kubectl wait --for=delete statefulsets,pods,")
     assert len(commands) == 2
 

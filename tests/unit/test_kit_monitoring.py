@@ -61,6 +61,9 @@ def test_picture_has_a_line_for_each_unbroken_part_of_a_series() -> None:
         (12.0, "s", "12 s"),
         (3.0, "reqps", "3/s"),
         (7.0, "none", "7"),
+        (695.0, "watt", "695 W"),
+        (1.98e9, "hertz", "1.98 GHz"),
+        (1.2e8, "Bps", "120 MB/s"),
     ],
 )
 def test_value_is_told_in_its_unit(value: float, unit: str, words: str) -> None:

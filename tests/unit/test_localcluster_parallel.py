@@ -11,6 +11,8 @@ from localcluster import host, parallel
 from localcluster.host import HostError
 from localcluster.parallel import Task
 
+pytestmark = pytest.mark.slow
+
 
 def sleeper(seconds: float = 30) -> None:
     """Run a program that sleeps."""

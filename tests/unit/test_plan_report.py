@@ -89,12 +89,12 @@ def test_picture_is_well_formed_and_json_is_json(number: int, gpu: str, layout: 
         assert all(float(bar.attrib["x"]) + float(bar.attrib["width"]) <= 971 for bar in bars)
 
 
-def test_verdict_is_coloured_only_when_asked_for() -> None:
+def test_verdict_is_colored_only_when_asked_for() -> None:
     model = registered_model("meta-llama/Meta-Llama-3.1-8B")
     context = plan_context(model.architecture, GPUS[0], Cluster(1, 2), VllmOptions())
     plan = Plan(model, context, VllmOptions(), predictions(context, LayoutFilter()))
-    assert "\x1b[32myes\x1b[0m" in text(plan, colour=True)
-    assert text(plan, colour=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
+    assert "\x1b[32myes\x1b[0m" in text(plan, color=True)
+    assert text(plan, color=True).replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == text(plan)
 
 
 def test_unused_part_is_what_vllm_does_not_use() -> None:

@@ -10,9 +10,9 @@ import pytest
 from unit.planning_data.table import Point, architecture, of_today
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import GIB, Batch, RankContext, peak_activation, staying_activation
-from vmn.core.planning.memory.overhead import non_torch
+from vmn.core.planning.memory.overhead import TRITON_FP8_GRAPHS_GIB, graphs, non_torch
 from vmn.core.planning.startup_log.compare import check
-from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog
+from vmn.core.planning.startup_log.parse import StartupLog, WorkerLog, parse_log
 from vmn.core.planning.vllm.versions import behaviour
 
 LLAMA = "meta-llama--Llama-3.1-8B-Instruct"
@@ -78,3 +78,55 @@ def test_log_of_experts_counts_their_workspace_with_the_weights() -> None:
     assert check(prediction, StartupLog(workers=(worker,))) == []
     without = dataclasses.replace(worker, consumed_gib=38.18, activation_gib=6.61)
     assert len(check(prediction, StartupLog(workers=(without,)))) == 2
+
+
+def sampling(flashinfer: bool | None, version: str = "0.33.0") -> Any:
+    rank = rank_of(version=version)
+    return peak_activation(dataclasses.replace(rank, batch=dataclasses.replace(rank.batch, flashinfer=flashinfer)))
+
+
+def test_flashinfer_s_sampler_makes_two_more_copies_of_the_logits() -> None:
+    rows = 132 * 128_256 * 4 / GIB
+    assert sampling(True).expected - sampling(False).expected == pytest.approx(8 * LOGITS - rows)
+    assert sampling(True, "0.32.0") == sampling(False, "0.32.0")
+
+
+def test_band_has_both_samplers_when_it_is_not_known_which_runs() -> None:
+    unknown, triton, flashinfer = (sampling(which) for which in (None, False, True))
+    assert (unknown.low, unknown.expected) == (triton.low, triton.expected)
+    assert unknown.high == pytest.approx(flashinfer.high)
+
+
+def test_rows_of_the_sampler_stay_unless_flashinfer_samples() -> None:
+    rank = rank_of()
+    own = dataclasses.replace(rank, batch=dataclasses.replace(rank.batch, flashinfer=True))
+    assert staying_activation(rank) - staying_activation(own) == pytest.approx(132 * 128_256 * 4 / GIB)
+
+
+@pytest.mark.parametrize(
+    ("line", "flashinfer"),
+    [
+        ("INFO [topk_topp_sampler.py:149] Using FlashInfer for top-p & top-k sampling.", True),
+        ("INFO [topk_topp_sampler.py:121] FlashInfer top-p/top-k sampling disabled via VLLM_USE_FLASHINFER_S…", False),
+        (
+            "WARNING [topk_topp_sampler.py:156] FlashInfer top-p/top-k sampling unavailable: no nvcc; falling back.",
+            False,
+        ),
+        ("INFO [gpu_worker.py:772] Available KV cache memory: 112.12 GiB", None),
+    ],
+)
+def test_log_says_which_sampler_runs(line: str, flashinfer: bool | None) -> None:
+    assert parse_log(line).flashinfer is flashinfer
+
+
+def estimate(capability: int, version: str = "0.33.0", expert: bool = False) -> float:
+    """Return the most that graphs of DeepSeek-R1 are estimated at, cut to 8 layers in two stages."""
+    model = architecture("deepseek-ai--DeepSeek-R1", num_hidden_layers=8, num_nextn_predict_layers=0)
+    layout = Layout(1, 2, expert=expert)
+    step = Batch(8192, 1024, 8192)
+    return graphs(RankContext(model, layout, step, behaviour(version), 0, False, False, capability)).high
+
+
+def test_estimate_of_graphs_may_be_large_where_triton_runs_fp8_experts() -> None:
+    assert estimate(9) == TRITON_FP8_GRAPHS_GIB > 12.39
+    assert max(estimate(10), estimate(9, "0.32.0"), estimate(9, expert=True)) < 3

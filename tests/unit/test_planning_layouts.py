@@ -123,7 +123,7 @@ def test_layouts_that_vllm_refuses(model: Architecture, layout: Layout, reason: 
         assert reason in found.text
 
 
-@pytest.mark.parametrize("name", ["deepseek-ai--DeepSeek-R1", "moonshotai--Kimi-K2-Thinking", "llama8b"])
+@pytest.mark.parametrize("name", ["deepseek-ai--DeepSeek-R1", "moonshotai--Kimi-K3", "tencent--Hy4-preview", "llama8b"])
 def test_all_layouts_of_64_gpus_take_less_than_half_a_second(name: str) -> None:
     model, gpu = architecture(name), find_gpu("h100")
     seconds = []
@@ -132,3 +132,12 @@ def test_all_layouts_of_64_gpus_take_less_than_half_a_second(name: str) -> None:
         predict_all(plan_context(model, gpu, Cluster(8, 8, "infiniband"), VllmOptions()))
         seconds.append(process_time() - begin)
     assert min(seconds) < 2 * 0.5, seconds
+
+
+@pytest.mark.parametrize(("pipeline", "refused"), [(64, True), (8, False)])
+def test_stage_without_a_cache_is_refused(pipeline: int, refused: bool) -> None:
+    """Of Nemotron's layers, those with experts have no cache, and 64 stages are one or two layers each."""
+    model = architecture("nvidia--NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16")
+    layout = Layout(64 // pipeline, pipeline)
+    reason = predict(question_of(model, "h200", layout), layout).rejected
+    assert ("has no layer with a KV cache: use fewer stages" in (reason or "")) == refused

@@ -74,7 +74,7 @@ def test_settings_are_text_by_name() -> None:
 @pytest.mark.parametrize(
     "prefix", ["[pod/llama-0/vllm] ", "vllm-1  | ", "2026-11-23T10:00:00.5Z stderr F ", "\x1b[36m"]
 )
-def test_prefixes_and_colours_change_nothing(prefix: str) -> None:
+def test_prefixes_and_colors_change_nothing(prefix: str) -> None:
     text = "\n".join(prefix + line for line in STAGED.splitlines())
     assert parse_log(text).workers == parse_log(STAGED).workers
 

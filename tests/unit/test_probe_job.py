@@ -12,12 +12,14 @@ from kit.paths import CHECKOUT
 from kit.render import render
 from kit.schemas import object_errors
 from vmn.adapters.probe_job import program
+from vmn.app.preflight import expect
 from vmn.core.cluster.lws import GROUP, NAME
 from vmn.core.cluster.release import INSTANCE
 from vmn.core.cluster.rendered import RenderedRelease, references
 from vmn.core.preflight.probe.expectations import Expectations, expectations_of
 from vmn.core.preflight.probe.job import ProbeRun, probe_run
 from vmn.core.preflight.probe.rbac import Right, rights, rules
+from vmn.core.values.yaml import merged
 
 R1, TINY = (CHECKOUT / "values" / f"{name}.yaml" for name in ("deepseek-r1", "tiny-cpu"))
 RDMA = {
@@ -39,6 +41,17 @@ def demand(values: Mapping[str, Any] | None = None, file: Any = R1) -> RenderedR
 
 def run_of(release: RenderedRelease) -> ProbeRun:
     return probe_run(release, expectations_of(release), program(), "abc123", 300)
+
+
+def measuring_run_of(values: Mapping[str, Any], file: Any = R1) -> ProbeRun:
+    """Return the objects of a probe that also measures the bandwidth."""
+    measured = merged(values, {"fabric": {"bandwidthCheck": {"enabled": True}}})
+    release = demand(values, file)
+    return probe_run(release, expect(release, demand(measured, file)), program(), "abc123", 300)
+
+
+def environment(run: ProbeRun) -> dict[str, Any]:
+    return {item["name"]: item.get("value") for item in pod_of(run)["containers"][0]["env"]}
 
 
 def pod_of(run: ProbeRun) -> Any:
@@ -97,7 +110,7 @@ def test_pods_have_the_release_s_volumes_except_those_that_it_creates() -> None:
     mounts = [{"name": "ca", "mountPath": "/ca"}, {"name": "fast", "mountPath": "/fast"}]
     spec = pod_of(run_of(demand({**CLAIM, **more, "extraVolumeMounts": mounts})))
     paths = {item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
-    assert paths == {"/dev/shm", "/tmp", "/cache", "/models", "/fast", "/vmn/probe_pod"}
+    assert paths == {"/dev/shm", "/tmp", "/cache", "/models", "/fast", "/vmn"}
     assert {item["name"] for item in spec["volumes"]} == {
         "dshm",
         "tmp",
@@ -182,7 +195,7 @@ def test_expectations_come_from_the_template() -> None:
     plain = expectations_of(demand())
     assert (plain.gpus, plain.resource, plain.counts_gpus) == (8, "nvidia.com/gpu", True)
     assert (plain.weights, plain.rdma, plain.interface) == (None, False, None)
-    home = "/cache/v0.32.0-deepseek-ai--deepseek-r1/home"
+    home = "/cache/v0.33.0-deepseek-ai--deepseek-r1/home"
     assert (plain.shared_memory, plain.writable) == (32 * 2**30, (home, "/models/huggingface"))
     fabric = expectations_of(demand(RDMA))
     assert (fabric.rdma, fabric.gid, fabric.interface, fabric.gpus) == (True, 3, "eth0", 8)
@@ -190,7 +203,7 @@ def test_expectations_come_from_the_template() -> None:
     assert (volume.weights, volume.port, volume.writable) == (
         "/models/R1",
         30000,
-        ("/cache/v0.32.0-deepseek-ai--deepseek-r1/home",),
+        ("/cache/v0.33.0-deepseek-ai--deepseek-r1/home",),
     )
     tiny = expectations_of(demand(None, TINY))
     assert (tiny.gpus, tiny.resource, tiny.weights) == (0, None, "/models/tiny")
@@ -223,3 +236,66 @@ def test_probe_claims_no_devices_whose_template_comes_with_the_release() -> None
     assert "resourceClaims" not in pod
     assert "claims" not in pod["containers"][0]["resources"]
     assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": 8}
+
+
+TCPXO = {"fabric": {"profile": "gpudirect-tcpxo", "networks": [f"vpc{number}" for number in range(1, 9)]}}
+EFA = {"fabric": {"profile": "efa", "resourceCount": 32}}
+
+
+@pytest.mark.parametrize("values", [{}, RDMA, EFA, TCPXO], ids=["tcp", "RDMA", "EFA", "TCPXO"])
+def test_objects_that_measure_are_valid_and_mount_every_file_of_the_program(values: Mapping[str, Any]) -> None:
+    run = measuring_run_of(values)
+    assert [error for item in run.objects for error in object_errors(json.loads(json.dumps(item)))] == []
+    (files,) = (item["data"] for item in run.objects if item["kind"] == "ConfigMap")
+    volume = next(item["configMap"] for item in pod_of(run)["volumes"] if item["name"] == run.name)
+    paths = {item["path"]: files[item["key"]] for item in volume["items"]}
+    assert set(files) == {item["key"] for item in volume["items"]}
+    folder = CHECKOUT / "charts" / "vllm-multinode" / "files" / "bandwidth"
+    for file in folder.glob("*.py"):
+        assert paths[f"bandwidth/{file.name}"].strip() == file.read_text(encoding="utf-8").strip()
+    assert "probe_pod/__main__.py" in paths
+    assert ("bandwidth/fabric.sh" in paths) == (values in (EFA, TCPXO)), "only these need the vendor's settings"
+
+
+@pytest.mark.parametrize(
+    ("values", "file", "spec"),
+    [
+        ({}, R1, {"gpus": 8, "floor": 0.3}),
+        (RDMA, R1, {"gpus": 8, "floor": 120}),
+        (EFA, R1, {"gpus": 8, "floor": 240}),
+        ({}, TINY, {"gpus": 0, "floor": 0.3}),
+    ],
+    ids=["tcp", "RDMA", "EFA", "CPU"],
+)
+def test_measurement_has_the_settings_of_the_chart_and_is_done_once(
+    values: Mapping[str, Any], file: Any, spec: Mapping[str, Any]
+) -> None:
+    told = json.loads(environment(measuring_run_of(values, file))["VMN_ACTIVE"])["bandwidth"]
+    found = json.loads(told["env"]["MULTINODE_BANDWIDTH"])
+    assert found == {"port": 29501, "backoff": 30, "meet": 120, "stays": False, **spec}
+    wrapped = values == EFA
+    assert told["command"] == (
+        ["/bin/bash", "/vmn/bandwidth/fabric.sh"] if wrapped else ["python3", "-B", "/vmn/bandwidth/bandwidth.py"]
+    )
+    assert told["env"].get("MULTINODE_PROGRAM") == ("/vmn/bandwidth/bandwidth.py" if wrapped else None)
+    assert told["env"]["HOME"] == "/tmp"
+
+
+def test_pods_that_measure_know_their_node_and_keep_the_daemon_of_the_fabric() -> None:
+    spec = pod_of(measuring_run_of(TCPXO))
+    assert [item["name"] for item in spec["initContainers"]] == ["tcpxo-daemon"]
+    mounts = {item["name"] for item in spec["initContainers"][0]["volumeMounts"]}
+    assert mounts <= {item["name"] for item in spec["volumes"]}
+    node = next(item for item in spec["containers"][0]["env"] if item["name"] == "MULTINODE_NODE")
+    assert node["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    assert "initContainers" not in pod_of(run_of(demand(TCPXO)))
+    assert "MULTINODE_NODE" not in environment(run_of(demand(TCPXO)))
+
+
+def test_nothing_is_measured_when_devices_come_with_the_release() -> None:
+    values = {"fabric": {"profile": "mnnvl"}, "group": {"gpusPerNode": 4}, "parallelism": {"tensor": 4}}
+    told = json.loads(environment(measuring_run_of(values))["VMN_ACTIVE"])
+    assert told["bandwidth"] is None
+    release = demand(values)
+    expected = expect(release, demand(merged(values, {"fabric": {"bandwidthCheck": {"enabled": True}}})))
+    assert expected.no_bandwidth.endswith("set fabric.bandwidthCheck.enabled instead")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vmn.core.preflight.probe.bandwidth import BandwidthCheck
 from vmn.core.preflight.probe.expectations import Expectations
 from vmn.core.preflight.probe.judge import CHECKS, ProbeReport, answers_of, results
 from vmn.core.preflight.probe.progress import Phase, PodProgress
@@ -28,6 +29,7 @@ ASKED = Expectations(
     writable=("/cache/home",),
     host_network=False,
     policies=1,
+    bandwidth=BandwidthCheck(("python3",), {}, {}),
 )
 PORT = {"port": "mlx5_0:1", "state": "ACTIVE", "link": "Ethernet", "gid": "0000:0000:0000:0000:0000:ffff:0a00:0001"}
 SAME: dict[str, Any] = {
@@ -49,7 +51,11 @@ SAME: dict[str, Any] = {
         "missing": {"count": 0, "names": []},
         "broken": {"count": 0, "names": {}},
     },
+    "bandwidth": {"summary": "16 GPUs on 2 nodes: bus bandwidth 150 GB/s", "problems": []},
+    "transport": {"summary": "NCCL uses NET/IB/GDRDMA", "problems": []},
+    "gpu-health": {"summary": "no errors on 16 GPUs", "problems": []},
 }
+SLOW = {"kind": "bandwidth", "node": "node-1", "text": "sends slowly", "fix": "Check its adapters.", "fails": True}
 MET = {"listen": "10.0.0.1:29501", "error": None, "heard": [1]}
 JOINED = {"to": "10.0.0.1:29501", "seconds": 0.1, "error": None, "back": None, "from": "10.0.0.2:4711"}
 
@@ -117,6 +123,10 @@ def test_healthy_pods_pass_every_check() -> None:
         (1, "cache", {"paths": {"/cache/home": "No space left on device"}}, "FAIL", "is full: vLLM can't keep what it"),
         (1, "cache", {"free": {"/cache/home": 200 * 2**20}}, "WARN", "has only 200Mi free: vLLM can't keep what it"),
         (1, "weights", {"error": "does not exist"}, "FAIL", "/models/R1 does not exist"),
+        (1, "bandwidth", {"problems": [SLOW]}, "FAIL", "node-1: sends slowly"),
+        (1, "bandwidth", {"skipped": "the pods do not reach each other"}, "WARN", "not measured: the pods do not"),
+        (1, "transport", {"problems": [{**SLOW, "text": "NCCL uses NET/Socket"}]}, "FAIL", "NET/Socket"),
+        (1, "gpu-health", {"problems": [{**SLOW, "text": "GPU 3 is reset soon", "fails": False}]}, "WARN", "GPU 3"),
     ],
 )
 def test_check_fails_for_the_unhealthy_node(
@@ -152,13 +162,14 @@ def test_loopback_is_refused() -> None:
 
 
 def test_checks_that_the_release_does_not_need_are_skipped_with_the_reason() -> None:
-    small = replace(ASKED, nodes=1, rdma=False, gpus=0, resource=None, weights=None, policies=0)
+    small = replace(ASKED, nodes=1, rdma=False, gpus=0, resource=None, weights=None, policies=0, bandwidth=None)
     one = [reports()[0]]
     found = say(
         [ProbeReport(one[0].pod, {name: one[0].answers[name] for name in ("interface", "shm", "cache")})], small
     )
     skipped = {item.check for item in found if item.status is CheckStatus.SKIP}
-    assert skipped == {f"active-{name}" for name in ("dns", "port", "memlock", "rdma", "gpus", "weights")}
+    together = ("bandwidth", "transport", "gpu-health")
+    assert skipped == {f"active-{name}" for name in ("dns", "port", "memlock", "rdma", "gpus", "weights", *together)}
     assert {item.status for item in found} == {CheckStatus.PASS, CheckStatus.SKIP}
     assert "no NetworkPolicy, like the release" in found[0].text
     amd = replace(ASKED, resource="amd.com/gpu")
@@ -201,3 +212,12 @@ def test_answers_are_found_between_other_lines_and_truncated_ones_are_ignored() 
     line = "vmn-active " + json.dumps({"check": "shm", "total": 1})
     log = f'Warning: something\n{line}\nvmn-active {{"check": "dns", "addr\nvmn-active []\nvmn-active {{}}\n'
     assert answers_of(log) == {"shm": {"total": 1}}
+
+
+def test_problem_of_the_whole_group_is_reported_once_and_that_of_a_node_with_its_name() -> None:
+    both = reports()
+    group = {**SLOW, "node": None, "text": "the bus bandwidth of the group is 3 GB/s"}
+    given = [{**SAME["bandwidth"], "problems": problems} for problems in ([group], [SLOW, group])]
+    found = say([ProbeReport(one.pod, {**one.answers, "bandwidth": own}) for one, own in zip(both, given, strict=True)])
+    texts = [item.text for item in found if item.check == "active-bandwidth"]
+    assert sorted(texts) == ["node-0, node-1: the bus bandwidth of the group is 3 GB/s", "node-1: sends slowly"]

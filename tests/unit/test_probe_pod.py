@@ -21,6 +21,8 @@ from kit import probe_pod
 from kit.scripts import free_port
 from vmn.probe_pod import machine, network
 
+pytestmark = pytest.mark.slow
+
 LEADER, WORKER = "127.0.0.1", "127.0.0.2"
 
 

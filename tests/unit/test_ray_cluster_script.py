@@ -224,10 +224,10 @@ def test_what_is_missing_is_told(tmp_path: Path, settings: dict[str, str], messa
     assert message in said
 
 
-def test_image_is_built_with_the_versions_that_are_tested() -> None:
+def test_image_has_the_chart_s_version_of_vllm_and_the_tested_one_of_ray() -> None:
     pins = dict(re.findall(r"^ARG (\w+)=(\S+)$", (IMAGE / "Containerfile").read_text(), re.MULTILINE))
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
-    assert pins["VLLM_VERSION"] == f"v{version}" == f"v{packages.VLLM_VERSION}"
+    assert pins["VLLM_VERSION"] == f"v{version}"
     assert pins["RAY_VERSION"] == packages.RAY_VERSION
     tag = f"v{version}-ray{packages.RAY_VERSION}"
     assert (IMAGE / "README.md").read_text().count(tag) == 2

@@ -13,6 +13,7 @@ from vmn.core.bench.points import PRESETS
 DOCS = CHECKOUT / "docs"
 
 
+@pytest.mark.slow  # predicts all points once more
 @pytest.mark.parametrize(("file", "begin", "content"), TABLES, ids=["starts", "servers", "calls"])
 def test_document_has_the_table_of_errors_as_it_is(file: str, begin: str, content: Callable[[], str]) -> None:
     inside = (DOCS / file).read_text(encoding="utf-8").partition(begin)[2].partition(END)[0]

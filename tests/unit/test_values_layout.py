@@ -15,6 +15,8 @@ from vmn.core.planning.layout.sizes import Layout, derived_layout
 from vmn.core.values.layout import layout_of
 from vmn.core.values.yaml import effective
 
+pytestmark = pytest.mark.slow
+
 
 def rendered_layout(file: Path) -> Layout:
     """Return the layout that the arguments of vLLM's containers ask for."""

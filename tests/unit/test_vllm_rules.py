@@ -10,7 +10,7 @@ import pytest
 from kit.cases import valid_cases
 from kit.paths import CHART, CI_VALUES, MAIN_PRESETS, OTHER_PRESETS, name_of
 from vmn.adapters.files import read_app_version, read_values
-from vmn.adapters.vllm_interface import interface_of, load_interface, load_renamed
+from vmn.adapters.vllm_interface import load_interface, load_renamed, version_of
 from vmn.core.values.vllm_interface import interface_from
 from vmn.core.values.vllm_rules import vllm_problems
 from vmn.core.values.yaml import effective
@@ -265,6 +265,15 @@ def test_flags_of_model_pages_are_accepted(args: dict[str, Any], version: str) -
     assert vllm_problems({"engine": {"args": args}}, interface, load_renamed()) == []
 
 
+def test_value_of_a_variable_is_refused_when_vllm_can_t_read_it() -> None:
+    interface = load_interface("0.33")
+    assert interface
+    env = {"VLLM_USE_FLASHINFER_SAMPLER": "yes", "VLLM_PP_LAYER_PARTITION": "31,30", "VLLM_LOGGING_LEVEL": "yes"}
+    (problem,) = vllm_problems({"engine": {"env": env}}, interface, load_renamed())
+    assert problem.key == "engine.env.VLLM_USE_FLASHINFER_SAMPLER"
+    assert problem.message.startswith("takes 0 or 1: vLLM can't read anything else, and does not start (got")
+
+
 def test_table_of_the_chart_s_own_version_exists() -> None:
     assert load_interface(".".join(read_app_version(CHART).split(".")[:2]))
 
@@ -274,14 +283,17 @@ def test_table_of_the_chart_s_own_version_exists() -> None:
     [
         ({"repository": "vllm/vllm-openai"}, "0.32"),
         ({"repository": "mirror.example/vllm/vllm-openai", "tag": "v0.32.1-cu129"}, "0.32"),
-        ({"repository": "mirror.example/llm/vllm-ray", "tag": "v0.32.0-ray2.56.1"}, "0.32"),
+        ({"repository": "mirror.example/llm/vllm-ray", "tag": "v0.33.0-ray2.56.1"}, "0.33"),
         ({"repository": "vllm/vllm-openai", "tag": "v0.33.0"}, "0.33"),
-        ({"repository": "vllm/vllm-openai", "tag": "v0.11.0"}, None),
+        ({"repository": "vllm/vllm-openai", "tag": "v0.11.0"}, "0.11"),
         ({"repository": "vllm/vllm-openai", "tag": "nightly"}, None),
         ({"repository": "vllm/vllm-openai", "digest": "sha256:00"}, None),
         ({"repository": "example/own-vllm", "tag": "v0.32.0"}, None),
     ],
 )
-def test_only_known_versions_of_the_published_images_are_checked(image: dict[str, str], version: str | None) -> None:
-    found = interface_of({"image": image}, "0.32.0")
-    assert (found.version if found else None) == version
+def test_version_is_known_of_published_images_with_one(image: dict[str, str], version: str | None) -> None:
+    assert version_of({"image": image}, "0.32.0") == version
+
+
+def test_version_without_a_table_is_not_checked() -> None:
+    assert load_interface("0.11") is None

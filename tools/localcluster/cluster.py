@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from localcluster import addons, controlplane, engine, kernel, network, node, programs, progress, simulated
+from localcluster import addons, controlplane, engine, kernel, network, node, programs, progress, simulated, versions
 from localcluster.cache import cache_dir, locked, state_dir
-from localcluster.host import HostError, require_linux_root, require_packages, run, say, step
+from localcluster.host import HostError, make_hint, require_linux_root, require_packages, run, say, step
 from localcluster.instance import INSTANCE, OTHERS, Instance
 from localcluster.kubectl import has_condition, items, kubeconfig, patch_status
 from localcluster.node import FEWEST, FIRST, Node, numbered, present
@@ -60,11 +60,13 @@ class Options:
         simulated_nodes: number of simulated nodes with eight H100 each.
         engine: whether vLLM's CPU engine, its image and the tiny model are on the real nodes.
         real_nodes: real nodes at least; a cluster that runs gets the missing ones, and loses none.
+        versions: name of the set of versions that it has; a new cluster gets the chosen one.
     """
 
     simulated_nodes: int = SIMULATED_NODES
     engine: bool = True
     real_nodes: int = FEWEST
+    versions: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,11 @@ def up(options: Options) -> None:
     A cluster that is broken, half made or half gone is removed first.
 
     Raises:
-        HostError: this machine can't have it, or a step fails; what is there by then stays for a look at its logs.
+        HostError: this machine can't have it, a cluster with other versions is there, or a step fails; what is there
+            by then stays for a look at its logs.
     """
     require_linux_root()
+    _refuse_other_versions()
     with progress.board(expected(options)):
         require_packages()
         engine = _prepare(options)
@@ -112,6 +116,18 @@ def expected(options: Options) -> dict[str, float]:
     return {**programs.expected(), **made, **({} if _marker().exists() else _STEPS), _READY: 5}
 
 
+def _refuse_other_versions() -> None:
+    """Refuse to use, or to replace, a cluster whose programs have other versions than the chosen ones."""
+    chosen = versions.CHOSEN.name
+    if not _marker().exists() or (there := made_with().versions) == chosen:
+        return
+    has, wants = (f"the versions {name}" if name else "the usual versions" for name in (there, chosen))
+    raise HostError(
+        f"the cluster has {has}, and this command asks for {wants}. Remove the cluster first "
+        f'({make_hint("cluster-down")}), or set {versions.VARIABLE}="{there}".'
+    )
+
+
 def _bring_up(options: Options, own: engine.Engine | None) -> None:
     if _healthy():
         has_engine = made_with().engine
@@ -123,7 +139,8 @@ def _bring_up(options: Options, own: engine.Engine | None) -> None:
         has_engine = False
     _add_nodes(options.real_nodes)
     together(partial(_all_ready, options.simulated_nodes), *([partial(_bring_engine, own)] if own else []))
-    made = replace(options, engine=options.engine or has_engine, real_nodes=len(present()))
+    with_engine, chosen = options.engine or has_engine, versions.CHOSEN.name
+    made = replace(options, engine=with_engine, real_nodes=len(present()), versions=chosen)
     _marker().write_text(json.dumps(asdict(made)))
 
 

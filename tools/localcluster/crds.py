@@ -13,6 +13,7 @@ from localcluster.programs import copy_source, module_key
 
 MODULE = "crds"
 SOURCES: Mapping[str, tuple[str, str]] = {
+    "envoy-gateway": ("github.com/envoyproxy/gateway", "charts/gateway-helm/charts/crds/crds/generated"),
     "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
     "inference-extension": ("sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases"),
     "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),

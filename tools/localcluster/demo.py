@@ -23,7 +23,7 @@ from localcluster.programs import program, version_of
 RELEASE = "vllm"
 CHART = "charts/vllm-multinode"
 TINY = "values/tiny-cpu.yaml"
-"""The preset for the local cluster, and for every other whose nodes have what the local ones have."""
+"""The preset for the local cluster, and for each other whose nodes have what the local ones have."""
 PROMPT = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
 """The reference guide's request, without its model."""
 GROUP = f"leaderworkerset.sigs.k8s.io/name={RELEASE}"

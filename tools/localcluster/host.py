@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from localcluster import progress
+from localcluster import progress, versions
 
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "ip": "iproute2",
@@ -38,9 +38,9 @@ class HostError(Exception):
 
 
 def make_hint(target: str) -> str:
-    """Return the make command for a target that works where the reader is, in the checkout or not."""
+    """Return the make command for a target that works where the reader is, in the checkout or not, and as this one."""
     elsewhere = Path(os.environ.get("PWD") or Path.cwd()).resolve() != CHECKOUT
-    return f"make -s {f'-C {shlex.quote(str(CHECKOUT))} ' if elsewhere else ''}{target}"
+    return f"make -s {f'-C {shlex.quote(str(CHECKOUT))} ' if elsewhere else ''}{target}{versions.CHOSEN.make_option}"
 
 
 def env_hint() -> str:

@@ -5,9 +5,10 @@ They have their own state, control group and networks, so that neither sees the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from localcluster.chosen import of_the_environment
 
 VARIABLE = "LOCALCLUSTER"
 """Names the cluster for a process and all that it starts; unset or empty, the user's."""
@@ -36,5 +37,19 @@ INSTANCES: Mapping[str, Instance] = {
     "": Instance("vllm-multinode", "vllm-multinode", "198.18.0", "10.244", "10.96"),
     "tests": Instance("vllm-multinode-tests", "vllm-tests", "198.18.1", "10.245", "10.97"),
 }
-INSTANCE = INSTANCES[os.environ.get(VARIABLE, "")]
+
+
+def named(name: str) -> Instance:
+    """Return a cluster by its name.
+
+    Raises:
+        LookupError: there is none of this name.
+    """
+    if name not in INSTANCES:
+        others = ", ".join(filter(None, INSTANCES))
+        raise LookupError(f"{VARIABLE}={name}: no such local cluster; there is {others}, or leave {VARIABLE} unset")
+    return INSTANCES[name]
+
+
+INSTANCE = of_the_environment(VARIABLE, named)
 OTHERS = tuple(other for other in INSTANCES.values() if other != INSTANCE)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from localcluster import progress
+from localcluster import progress, versions
 from localcluster.cache import built, cache_dir, content_key
 from localcluster.host import HostError, run, step
 from localcluster.parallel import Task, run_all
@@ -88,6 +88,7 @@ _SOURCES: Mapping[str, tuple[str, str]] = {
     "ct": ("ct", "github.com/helm/chart-testing/v3"),
     "flux": ("flux", "github.com/fluxcd/pkg/runtime"),
     "helm": ("platform", "helm.sh/helm/v4"),
+    "helm3": ("helm3", "helm.sh/helm/v3"),
     "kstatus": ("flux", "github.com/fluxcd/cli-utils"),
     "kubernetes": ("kubernetes", "k8s.io/kubernetes"),
     "kueue": ("kueue", "sigs.k8s.io/kueue"),
@@ -102,10 +103,10 @@ def version_of(project: str) -> str:
     """Return the version, such as ``v1.36.3``, that is pinned of a project, such as ``kubernetes``.
 
     Raises:
-        HostError: the ``go.mod`` requires no such Go module.
+        HostError: the ``go.mod``, or what the chosen versions have in its place, requires no such Go module.
     """
     folder, path = _SOURCES[project]
-    file = MODULES / folder / "go.mod"
+    file = versions.CHOSEN.pins(MODULES / folder)
     found = re.search(rf"^(?:require )?\s*{re.escape(path)} (v\S+)", file.read_text(), re.MULTILINE)
     if not found:
         raise HostError(f"{file} requires no {path}")
@@ -131,8 +132,9 @@ def linker_flags(module: str) -> str:
 def module_key(module: str) -> str:
     """Return the cache key of a module's programs: its pins, its own source and how it is built."""
     folder = MODULES / module
+    pins = [versions.CHOSEN.pins(folder), versions.CHOSEN.sums(folder)]
     own = sorted(folder.rglob("*.go"))
-    return content_key([folder / "go.mod", folder / "go.sum", *own, linker_flags(module), *COMPILER, *_names(module)])
+    return content_key([*pins, *own, linker_flags(module), *COMPILER, *_names(module)])
 
 
 def is_built(module: str) -> bool:
@@ -158,15 +160,16 @@ def bin_dir(beside: Sequence[str] = ()) -> Path:
     Raises:
         HostError: as for ``build``.
     """
-    names = [*CLUSTER, *beside]
     run_all(tasks(beside))
-    folders = [_folder(name) for name in names]
-    return built("bin", content_key(map(str, folders)), lambda out: _link(folders, out))
+    folders = [_folder(name) for name in _wanted(beside)]
+    instead = {name: _folder(PROGRAMS[other][0]) / other for name, other in versions.CHOSEN.instead.items()}
+    key = content_key([*map(str, folders), *(f"{name}={file}" for name, file in instead.items())])
+    return built("bin", key, lambda out: _link(folders, instead, out))
 
 
 def tasks(beside: Sequence[str] = ()) -> list[Task]:
     """Return what builds the cluster's programs and those of further modules, where the cache has them not."""
-    return [Task(name, partial(build, name)) for name in [*CLUSTER, *beside] if not is_built(name)]
+    return [Task(name, partial(build, name)) for name in _wanted(beside) if not is_built(name)]
 
 
 def expected() -> dict[str, float]:
@@ -182,6 +185,7 @@ def program(name: str) -> Path:
     """
     if name not in PROGRAMS:
         raise HostError(f"{name}: no such program; there are {', '.join(sorted(PROGRAMS))}")
+    name = versions.CHOSEN.instead.get(name, name)
     return build(PROGRAMS[name][0]) / name
 
 
@@ -215,6 +219,12 @@ def go() -> Path:
         ) from error
 
 
+def _wanted(beside: Sequence[str]) -> list[str]:
+    """Return the modules of the cluster, of what takes a program's place in the chosen versions, and further ones."""
+    instead = (PROGRAMS[other][0] for other in versions.CHOSEN.instead.values())
+    return list(dict.fromkeys([*CLUSTER, *instead, *beside]))
+
+
 def _folder(module: str) -> Path:
     return cache_dir() / "programs" / f"{module}-{module_key(module)}"
 
@@ -222,7 +232,7 @@ def _folder(module: str) -> Path:
 def _compile(module: str, out: Path) -> None:
     folder = MODULES / module
     targets = ["./..."] if any(folder.rglob("*.go")) else []
-    if re.search(r"^tool\b", (folder / "go.mod").read_text(), re.MULTILINE):
+    if re.search(r"^tool\b", versions.CHOSEN.pins(folder).read_text(), re.MULTILINE):
         targets.append("tool")
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as scratch, step(_title(module)):
         flags = ["-trimpath", "-buildvcs=false", f"-gcflags=all={' '.join(COMPILER)}", "-ldflags", linker_flags(module)]
@@ -299,7 +309,7 @@ def _go_run(
 ) -> str:
     environment = {
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
+        "GOFLAGS": versions.CHOSEN.flags(folder),
         "GOWORK": "off",
         "GOTOOLCHAIN": "auto",
         **(env or {}),
@@ -307,10 +317,10 @@ def _go_run(
     return run([go(), *arguments], cwd=folder, env=environment, timeout=BUILD_TIMEOUT_S, heard=heard)
 
 
-def _link(folders: Iterable[Path], out: Path) -> None:
-    for folder in folders:
-        for file in sorted(folder.iterdir()):
-            (out / file.name).symlink_to(file)
+def _link(folders: Iterable[Path], instead: Mapping[str, Path], out: Path) -> None:
+    programs = {file.name: file for folder in folders for file in sorted(folder.iterdir())}
+    for name, file in {**programs, **instead}.items():
+        (out / name).symlink_to(file)
 
 
 def _go_version(path: Path) -> tuple[int, ...]:

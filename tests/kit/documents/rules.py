@@ -82,7 +82,7 @@ def check_make(words: Sequence[str]) -> None:
 def check_vmn(words: Sequence[str]) -> None:
     """Run vmn itself; what needs a cluster only prints what it would do, or is only parsed."""
     words = without_own_values(words)
-    if words[0] in {"preflight", "doctor", "bench"}:
+    if words[0] in {"preflight", "doctor", "bench", "tune"}:
         vmn.commands[words[0]].make_context(words[0], list(words[1:]))
         return
     dry = ["--dry-run"] if words[0] == "install-test" else []

@@ -96,7 +96,7 @@ class World:
         name = f"vllm-{group}-{index}" if index else f"vllm-{group}"
         role = "worker" if index else "leader"
         labels = {NAME: "vllm", GROUP: str(group), WORKER: str(index)}
-        container = {"name": f"vllm-{role}", "ports": [{"name": "http", "containerPort": 8080}]}
+        container = {"name": f"vllm-{role}", "ports": [] if index else [{"name": "http", "containerPort": 8080}]}
         running = {"name": f"vllm-{role}", "restartCount": 0, "state": {"running": {"startedAt": stamp(590)}}}
         self.objects["pods"].append(
             {

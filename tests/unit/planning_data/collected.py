@@ -1,7 +1,8 @@
 """Turns start-ups into points: ``python -m unit.planning_data.collected POINTS.json CONFIGS`` prints those to add.
 
 POINTS.json lists the start-ups of vLLM, each with its ``name``, ``model``, arguments of ``LLM`` (``args``), and what
-vLLM printed (``weights_gib``, ``available_kv_gib``, ``kv_tokens``, ``concurrency``). CONFIGS has a folder for each
+vLLM printed (``weights_gib``, ``available_kv_gib``, ``kv_tokens``, ``concurrency``); ``flashinfer``, if FlashInfer
+sampled. CONFIGS has a folder for each
 model with its ``config.json``; a point may bring its own as ``config``.
 """
 
@@ -34,7 +35,12 @@ def point(entry: Mapping[str, Any], configs: Path, version: str = "0.33.0") -> d
     config = entry.get("config") or json.loads((configs / entry["model"] / "config.json").read_text(encoding="utf-8"))
     if args.get("language_model_only"):
         config = {key: value for key, value in config.items() if key not in ("vision_config", "audio_config")}
-    options = {"version": version, "eager": False, **{OPTIONS[key]: args[key] for key in OPTIONS if key in args}}
+    options = {
+        "version": version,
+        "flashinfer": entry.get("flashinfer", False),
+        "eager": False,
+        **{OPTIONS[key]: args[key] for key in OPTIONS if key in args},
+    }
     drafts = args.get("speculative_config") or {}
     if drafts.get("num_speculative_tokens"):
         options["drafted"] = drafts["num_speculative_tokens"]

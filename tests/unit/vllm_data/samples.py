@@ -1,4 +1,4 @@
-"""Values for every flag of a version, and for every key of its JSON: right ones and wrong ones."""
+"""Values for each flag of a version, and for each key of its JSON: right ones and wrong ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Shared libraries whose functions do nothing but end the process, for the loader to find in place of CUDA's.
 
-PyTorch's wheel on the package index is its CUDA build. The loader looks for every function that its libraries may call,
+PyTorch's wheel on the package index is its CUDA build. The loader looks for each function that its libraries may call,
 when Python loads them; the CPU engine calls none of CUDA's.
 
 Numbers and structures are those of the ELF specification (gABI 4.2, chapters 4 and 5), with 64 bits, little-endian.

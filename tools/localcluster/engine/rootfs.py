@@ -18,6 +18,8 @@ SUITE = "bookworm"
 PACKAGES_MOUNT = "/opt/vllm"
 HOME = "/home/vllm"
 USER_ID = 2000
+COLLECT_RARELY = "import gc; gc.set_threshold(50_000, 20, 100)"
+"""Python's garbage collection takes a ninth of the processor time in which vLLM 0.32 is imported: 16.1 s, or 14.4 s."""
 PLUGIN = Path(__file__).resolve().parent / "plugin"
 RAY_CLUSTER = Path(__file__).resolve().parents[3] / "images" / "vllm-ray" / "ray-cluster"
 """The start script of the image for GPUs: this image serves both backends."""
@@ -121,7 +123,7 @@ def _additions() -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     for name, module in COMMANDS.items():
         yield _file(f"usr/local/bin/{name}", COMMAND.format(module=module).encode(), 0o755)
     yield _file("usr/local/bin/ray-cluster", RAY_CLUSTER.read_bytes(), 0o755)
-    yield _file(f"{modules}/vllm.pth", f"{PACKAGES_MOUNT}/site-packages\n".encode())
+    yield _file(f"{modules}/vllm.pth", f"{PACKAGES_MOUNT}/site-packages\n{COLLECT_RARELY}\n".encode())
     for path in _plugin_files():
         yield _file(f"{modules}/{path.relative_to(PLUGIN)}", path.read_bytes())
     with tarfile.open(_debian()) as debian:

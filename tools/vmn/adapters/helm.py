@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vmn.adapters.programs import run
 from vmn.core.values.helm_messages import render_problem, rule_problems
 from vmn.core.values.problem import ValuesProblem
+from vmn.core.values.yaml import documents
 
 TEMPLATE_LIMIT = 60
 """Seconds; rendering takes about 0.2."""
@@ -48,7 +47,7 @@ def manifests(
     done = run(template_command(chart, files, release=release, extra=extra), TEMPLATE_LIMIT)
     if done.code:
         raise RenderError(done.stderr.strip())
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return documents(done.stdout)
 
 
 def template_problems(

@@ -10,8 +10,8 @@ from vmn.adapters.cluster import Read, gather
 from vmn.adapters.programs import MissingError
 from vmn.core.bench.served import NotServed, Served, served
 from vmn.core.cluster.lws import API
-from vmn.core.cluster.release import INSTANCE, own_pods
-from vmn.core.cluster.snapshot import labels_of
+from vmn.core.cluster.release import INSTANCE, Pod, own_pods
+from vmn.core.cluster.snapshot import Object, labels_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -27,13 +27,22 @@ class Leaders:
 
     Attributes:
         served: what it serves.
-        metrics: addresses of the counters of the leaders that are ready.
-        product: kind of GPU of the leaders' nodes, empty if the nodes do not tell.
+        metrics: addresses of the counters of the API servers that are ready.
+        product: kind of GPU of their nodes, empty if the nodes do not tell.
+        lws: its LeaderWorkerSet.
+        pods: its pods that are ready and have an API server.
     """
 
     served: Served
     metrics: tuple[str, ...]
     product: str
+    lws: Object
+    pods: tuple[Pod, ...]
+
+    @property
+    def helm_name(self) -> str:
+        """Name of the release, from which that of its LeaderWorkerSet can differ."""
+        return labels_of(self.lws).get(INSTANCE, self.served.release)
 
 
 def bench_program() -> str:
@@ -69,14 +78,18 @@ def read_leaders(client: ApiClient, namespace: str, name: str) -> Leaders:
         found = served(lws, snapshot.all("services"))
     except NotServed as error:
         raise MissingError(str(error)) from error
-    ready = [pod for pod in own_pods(snapshot, found.release) if pod.index == 0 and pod.ready]
-    if not ready:
+    ready = [pod for pod in own_pods(snapshot, found.release) if pod.server_ports and pod.ready]
+    if not any(pod.index == 0 for pod in ready):
         raise MissingError(f"No leader of {name} is ready. Run `vmn doctor {name}` to see why.")
-    port = next(item["containerPort"] for item in ready[0].item["spec"]["containers"][0]["ports"])
-    metrics = tuple(f"http://{_host(pod.status['podIP'])}:{port}/metrics" for pod in ready if pod.status.get("podIP"))
+    metrics = tuple(
+        f"http://{_host(pod.status['podIP'])}:{port}/metrics"
+        for pod in ready
+        for port in pod.server_ports
+        if pod.status.get("podIP")
+    )
     nodes = [snapshot.named("nodes", pod.node) for pod in ready if pod.node]
     products = {labels_of(node).get(PRODUCT, "") for node in nodes if node}
-    return Leaders(found, metrics, products.pop() if len(products) == 1 else "")
+    return Leaders(found, metrics, products.pop() if len(products) == 1 else "", lws, tuple(ready))
 
 
 def _host(address: str) -> str:

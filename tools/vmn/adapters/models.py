@@ -14,6 +14,7 @@ from vmn.core.planning.memory.weights import stored_shares
 from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
 from vmn.core.planning.model.checkpoint_sizes import Tensor, stored_weights
 from vmn.core.planning.model.config_json import read_architecture
+from vmn.core.planning.values_file import Serving
 
 REGISTRY = Path(__file__).resolve().parent.parent / "data" / "models"
 """One file for each model, ``<organization>--<name>.json``, with name, source, date, sizes, and ``config``."""
@@ -30,6 +31,8 @@ COUNTS = (
     "max_position_embeddings",
 )
 """Fields that must be at least 1 if they exist."""
+NOT_KNOWN = Serving()
+"""Serving of a model of which no recipe was read."""
 
 
 class ModelError(Exception):
@@ -48,6 +51,7 @@ class Model:
         date: when it was read there, empty for a file of the user.
         checkpoint_bytes: size of the published files, None when it is not known.
         parameters: published number of parameters, None when it is not known.
+        serving: flags of vLLM that the model is served with, and their source.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Model:
     date: str = ""
     checkpoint_bytes: int | None = None
     parameters: int | None = None
+    serving: Serving = NOT_KNOWN
 
 
 def load_model(name: str | None, config: Path | None = None, hub: bool = False) -> Model:
@@ -167,7 +172,12 @@ def registered_model(name: str) -> Model:
         date=str(entry["date"]),
         checkpoint_bytes=entry.get("checkpoint_bytes"),
         parameters=entry.get("parameters"),
+        serving=_serving(entry.get("serving", {})),
     )
+
+
+def _serving(entry: Mapping[str, Any]) -> Serving:
+    return Serving(entry.get("args", {}), entry.get("trust_remote_code", False), entry.get("source", ""))
 
 
 def _instead(given: str, known: Iterable[str]) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmn.adapters.cluster import AT_ONCE, PAGE, ask, ask_text, message
 from vmn.adapters.programs import MissingError
+from vmn.adapters.signals import sigterm_like_interrupt, undisturbed
 from vmn.core.cluster.snapshot import Object
 from vmn.core.preflight.probe.job import ProbeRun
 from vmn.core.preflight.probe.progress import (
@@ -40,8 +38,9 @@ REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def program() -> dict[str, str]:
-    """Return the files that the pods run, by name."""
-    return {file.name: file.read_text(encoding="utf-8") for file in sorted(PROGRAM.glob("*.py"))}
+    """Return the files that the pods run, by their path below the probe's directory."""
+    files = sorted(PROGRAM.glob("*.py"))
+    return {f"{PROGRAM.name}/{file.name}": file.read_text(encoding="utf-8") for file in files}
 
 
 def run_probe(
@@ -63,7 +62,7 @@ def run_probe(
         MissingError: the API server can't be reached.
         KeyboardInterrupt: the user or SIGTERM ended the probe.
     """
-    with _sigterm_like_interrupt():
+    with sigterm_like_interrupt():
         try:
             return _create(client, run) or Watch(client, run, say, heard=heard).until(seconds)
         finally:
@@ -175,7 +174,7 @@ def _last_seen(event: Object) -> str:
 
 def _remove(client: ApiClient, run: ProbeRun, say: Say) -> None:
     """Delete all objects and wait until their pods are gone; say what to do when that fails."""
-    with _undisturbed():
+    with undisturbed():
         say(f"removing Job {run.name} and its objects")
         end = time.monotonic() + REMOVAL_SECONDS
         while True:
@@ -201,25 +200,3 @@ def _pods_left(client: ApiClient, run: ProbeRun) -> list[str]:
     path = f"/api/v1/namespaces/{run.namespace}/pods"
     answer = ask(client, "GET", path, [("labelSelector", run.selector)])
     return [str(item["metadata"]["name"]) for item in answer.content.get("items") or ()]
-
-
-@contextmanager
-def _handling(handlers: dict[signal.Signals, Callable[..., object] | signal.Handlers]) -> Iterator[None]:
-    """Replace signal handlers for a while, which only the main thread may do."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _sigterm_like_interrupt() -> AbstractContextManager[None]:
-    return _handling({signal.SIGTERM: signal.default_int_handler})
-
-
-def _undisturbed() -> AbstractContextManager[None]:
-    return _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN})

@@ -37,7 +37,9 @@ def require(names: Iterable[str]) -> None:
         raise MissingError(f"{', '.join(missing)} {verb} not on PATH. " + HOW_TO_GET)
 
 
-def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Path | None = None) -> Done:
+def run(
+    command: Sequence[str], limit: float, *, show: bool = False, folder: Path | None = None, alone: bool = False
+) -> Done:
     """Run a command until it ends, or until ``limit`` seconds have passed.
 
     Args:
@@ -45,6 +47,7 @@ def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Pat
         limit: time limit in seconds.
         show: whether to pass its output to standard error instead of collecting it.
         folder: directory in which it runs, the current one by default.
+        alone: whether Ctrl+C in the terminal does not reach it, so that what it began gets done.
 
     Raises:
         MissingError: the program is not on PATH.
@@ -60,6 +63,7 @@ def run(command: Sequence[str], limit: float, *, show: bool = False, folder: Pat
             cwd=folder,
             env=dict(os.environ),
             check=False,
+            start_new_session=alone,
         )
     except FileNotFoundError as error:
         raise MissingError(f"{command[0]} is not on PATH. {HOW_TO_GET}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from vmn.core.doctor.signature import Signature, signatures
+from vmn.core.values.yaml import SafeLoader
 
 TABLE = Path(__file__).resolve().parent.parent / "data" / "signatures.yaml"
 
@@ -19,5 +20,4 @@ def load_signatures() -> list[Signature]:
     Raises:
         SignatureError: an entry is invalid.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return signatures(yaml.load(TABLE.read_text(encoding="utf-8"), loader))
+    return signatures(yaml.load(TABLE.read_text(encoding="utf-8"), SafeLoader))

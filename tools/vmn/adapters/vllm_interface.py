@@ -19,8 +19,8 @@ IMAGES = re.compile(r"(?:^|/)(?:vllm-openai|vllm-ray)$")
 TAG = re.compile(r"v?(\d+\.\d+)(?:[.-].*)?")
 
 
-def interface_of(values: Mapping[str, Any], app_version: str) -> Interface | None:
-    """Return the table of the version that values install, None for another image or an unknown version.
+def version_of(values: Mapping[str, Any], app_version: str) -> str | None:
+    """Return the version that values install, such as ``0.32``, None if the image does not say it.
 
     Args:
         values: values that include the chart's defaults.
@@ -32,7 +32,7 @@ def interface_of(values: Mapping[str, Any], app_version: str) -> Interface | Non
     if image.get("digest") and not image.get("tag"):
         return None
     version = TAG.fullmatch(str(image.get("tag") or app_version))
-    return load_interface(version[1]) if version else None
+    return version[1] if version else None
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import choice
 from typing import TYPE_CHECKING
@@ -16,8 +16,11 @@ from vmn.app.planner import PlanError, plan
 from vmn.app.preflight import SUFFIX_LENGTH, SUFFIX_LETTERS
 from vmn.core.bench.job import bench_run
 from vmn.core.bench.points import Point
-from vmn.core.bench.results import Measured, PodOutput, read_output
+from vmn.core.bench.prefix import OFF, PrefixCache, prefix_cache
+from vmn.core.bench.results import Measured, PodOutput, accepted, read_output
+from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.prediction import Prediction
+from vmn.core.planning.vllm.environment import VARIABLES
 from vmn.core.planning.vllm.versions import LATEST, UnknownVersion, release
 from vmn.core.preflight.probe.rbac import rules
 from vmn.core.reporting import Say
@@ -40,16 +43,50 @@ class Expectation:
         context: the model and the GPU.
         prediction: the layout.
         groups: groups of the release.
+        prefixes: their prefix caches, None without any.
     """
 
     context: SpeedContext
     prediction: Prediction
     groups: int
+    prefixes: PrefixCache | None = None
 
-    def speed_of(self, point: Point) -> Speed:
-        """Return the speed of a group with its part of a point."""
-        concurrency = math.ceil(min(point.concurrency, point.requests) / self.groups)
-        return speed(self.context, self.prediction, Workload(point.prompt, point.answer, concurrency=concurrency))
+    def speed_of(self, point: Point, accepted: float | None = None) -> Speed:
+        """Return the speed of a group with its part of a point.
+
+        Args:
+            point: what is asked.
+            accepted: share of the drafts that were accepted, None if not known.
+        """
+        drafts = self.context.plan.batch.drafted if accepted is not None else 0
+        cached = self.prefixes.share(point) if self.prefixes else 0.0
+        asked = Workload(point.prompt, point.answer, cached=cached, drafts=drafts, acceptance=accepted or 0.0)
+        most = math.ceil(point.most / self.groups)
+        if point.rate:
+            found = speed(self.context, self.prediction, replace(asked, rate=point.rate / self.groups))
+            if not point.concurrency or not (found.overloaded or found.running > most):
+                return until_the_last(found, point.requests / self.groups)
+        return speed(self.context, self.prediction, replace(asked, concurrency=most))
+
+    def hits_of(self, point: Point) -> float:
+        """Return the share of the tokens of all prompts of a point, also before the measurement, that is cached."""
+        return self.prefixes.share_of_all(point) if self.prefixes else 0.0
+
+
+def until_the_last(found: Speed, requests: float) -> Speed:
+    """Return the speed of requests at a rate with the tokens per second until the last answer of so many of them.
+
+    ``vllm bench serve`` sends all of them in requests / rate seconds (0.33, ``get_request``), and counts until the last
+    answer is complete. An overloaded group answers as fast as it can in the meantime.
+    """
+    workload = found.workload
+    if not workload.rate or found.overloaded:
+        return found
+    sent, tokens = requests / workload.rate, requests * workload.answer
+    first, each, steps = found.first, found.each, workload.answer - 1
+    ends = ("high", "expected", "low")  # the slower a request is, the fewer tokens
+    rates = [tokens / (sent + getattr(first, end) + getattr(each, end) * steps) for end in ends]
+    return replace(found, rate=Band(*rates))
 
 
 def expectation(
@@ -87,7 +124,11 @@ def expectation(
                 max_num_seqs=_number(flags.get("max-num-seqs")),
                 kv_cache_dtype=flags.get("kv-cache-dtype", "auto"),
                 enforce_eager="enforce-eager" in flags,
+                gpu_memory_utilization=_share(flags.get("gpu-memory-utilization")),
+                quantization=flags.get("quantization"),
+                speculative_config=flags.get("speculative-config"),
                 vllm_version=_version(served.version),
+                env=tuple(f"{name}={value}" for name, value in served.env.items() if name in VARIABLES),
             )
         )
     except PlanError as error:
@@ -97,7 +138,16 @@ def expectation(
         return f"the bandwidth of a {name} is not known"
     if found.best.rejected:
         return f"the plan refuses the layout: {found.best.rejected}"
-    return Expectation(context, found.best, served.groups)
+    graphs = _number(flags.get("max-cudagraph-capture-size"))
+    prefixes = prefix_cache(found.best, served.groups, found.context.model.is_hybrid, OFF not in flags)
+    return Expectation(replace(context, graph_tokens=graphs), found.best, served.groups, prefixes)
+
+
+def _share(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _number(text: str | None) -> int | None:
@@ -165,7 +215,7 @@ def _progress(points: Sequence[Point], say: Say) -> Callable[[str], None]:
 
 
 def _begins(point: Point, count: int) -> str:
-    what = f"{point.requests} requests of {point.prompt} + {point.answer} tokens, {point.concurrency} at once"
+    what = f"{point.requests} requests of {point.prompt} + {point.answer} tokens, {point.load}"
     return f"measurement {point.index + 1} of {count}: {what}"
 
 
@@ -175,9 +225,10 @@ def beside_prediction(points: Sequence[Point], found: PodOutput, expected: Expec
         Measured(
             point,
             *found.results[point.index],
-            predicted=expected.speed_of(point) if expected else None,
+            predicted=expected.speed_of(point, accepted(found.results[point.index][1])) if expected else None,
             groups=expected.groups if expected else 1,
             planned_tokens=expected.prediction.tokens.low * expected.groups if expected else 0.0,
+            planned_hits=expected.hits_of(point) if expected else None,
         )
         for point in points
     ]

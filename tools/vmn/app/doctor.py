@@ -39,7 +39,7 @@ def diagnose(release: Release) -> Diagnosis:
 
 
 def read_release(client: ApiClient, namespace: str, name: str) -> Release:
-    """Read a release: its objects, its logs, and the counters of its leaders.
+    """Read a release: its objects, its logs, and the counters of its API servers.
 
     Args:
         client: client of the cluster.
@@ -54,9 +54,9 @@ def read_release(client: ApiClient, namespace: str, name: str) -> Release:
         sleep(SCALE_SECONDS)
         found = _read_objects(client, namespace, name)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        pulses = pool.map(lambda pod: (pod.name, read_pulse(client, namespace, pod)), _ready_leaders(found))
+        pulses = pool.map(lambda pod: (pod.name, read_pulse(client, namespace, pod)), _ready_servers(found))
         logs = list(pool.map(lambda wanted: read_log(client, namespace, *wanted), _containers(found.pods)))
-        silent = pool.map(lambda pod: (pod.name, is_silent(client, namespace, pod)), _unready_leaders(found))
+        silent = pool.map(lambda pod: (pod.name, is_silent(client, namespace, pod)), _unready_servers(found))
         answered = {pod: pulse for pod, pulse in pulses if pulse is not None}
         unanswered = frozenset(pod for pod, is_so in silent if is_so)
     return replace(
@@ -149,11 +149,9 @@ def _containers(pods: Sequence[Pod]) -> Iterable[tuple[Pod, str, bool]]:
                 yield pod, status["name"], True
 
 
-def _ready_leaders(release: Release) -> list[Pod]:
-    leaders = [group.leader for group in release.groups]
-    return [pod for pod in leaders if pod is not None and pod.ready]
+def _ready_servers(release: Release) -> list[Pod]:
+    return [pod for pod in release.pods if pod.server_ports and pod.ready]
 
 
-def _unready_leaders(release: Release) -> list[Pod]:
-    leaders = [group.leader for group in release.groups]
-    return [pod for pod in leaders if pod is not None and pod.unready_since is not None]
+def _unready_servers(release: Release) -> list[Pod]:
+    return [pod for pod in release.pods if pod.server_ports and pod.unready_since is not None]

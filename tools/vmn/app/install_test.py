@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,12 +35,22 @@ def check_cluster() -> None:
     raise MissingError(f"No cluster answers: {reason} Set KUBECONFIG, or start a local cluster with `make cluster-up`.")
 
 
-def run_items(items: Iterable[Item], last: Iterable[Step], say: Say) -> list[ItemResult]:
-    """Run all items even after one failed, and the last steps even after an interrupt."""
+def run_items(items: Iterable[Item], last: Iterable[Step], say: Say, jobs: int = 1) -> list[ItemResult]:
+    """Run all items even after one failed, and the last steps even after an interrupt.
+
+    Args:
+        items: what to run.
+        last: what to run at the end in any case.
+        say: takes lines about what runs: at once, or, with several jobs, those of an item when it has ended.
+        jobs: number of items that run at the same time.
+    """
     results: list[ItemResult] = []
     try:
-        for item in items:
-            results.append(run_item(item, say))
+        if jobs == 1:
+            for item in items:
+                results.append(run_item(item, say))
+        else:
+            results = _run_at_once(items, say, jobs)
     finally:
         for step in last:
             if problem := run_step(step, say):
@@ -46,14 +58,33 @@ def run_items(items: Iterable[Item], last: Iterable[Step], say: Say) -> list[Ite
     return results
 
 
-def run_item(item: Item, say: Say) -> ItemResult:
+def _run_at_once(items: Iterable[Item], say: Say, jobs: int) -> list[ItemResult]:
+    """Run several items at the same time. After an interrupt, those that have begun run only their clean-up."""
+    interrupted = threading.Event()
+
+    def run_one(item: Item) -> ItemResult:
+        lines: list[str] = []
+        result = run_item(item, lines.append, interrupted)
+        say("\n".join(lines))
+        return result
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return [one.result() for one in [pool.submit(run_one, item) for item in items]]
+        except BaseException:
+            interrupted.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def run_item(item: Item, say: Say, interrupted: threading.Event | None = None) -> ItemResult:
     """Run the steps of an item up to the first failure, explain the failure, and clean up."""
     say(f"==> {item.name}")
     start = time.monotonic()
     problem = ""
     try:
         for step in item.steps:
-            problem = run_step(step, say)
+            problem = "interrupted" if interrupted and interrupted.is_set() else run_step(step, say)
             if problem:
                 say(f"    FAILED: {problem}")
                 _show(item.explain, say)

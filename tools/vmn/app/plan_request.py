@@ -37,7 +37,9 @@ class PlanRequest:
         enforce_eager: vLLM's ``--enforce-eager``.
         quantization: vLLM's ``--quantization``.
         speculative_config: vLLM's ``--speculative-config``, as JSON.
+        kv_offloading_per_gpu: GiB of host memory per GPU to which vLLM offloads the KV cache.
         vllm_version: version of vLLM.
+        env: variables of vLLM that change what is planned, as ``NAME=VALUE``.
     """
 
     model: str | None = None
@@ -62,4 +64,6 @@ class PlanRequest:
     enforce_eager: bool = False
     quantization: str | None = None
     speculative_config: str | None = None
+    kv_offloading_per_gpu: float | None = None
     vllm_version: str | None = None
+    env: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from vmn.core.planning.model.speculation import drafted_tokens
 from vmn.core.planning.prediction import PlanContext, Prediction, VllmOptions, plan_context, predict
 from vmn.core.planning.startup_log.compare import Comparison, calibrate, check, layout_of, options_of
 from vmn.core.planning.startup_log.parse import StartupLog, parse_log
+from vmn.core.planning.vllm.environment import Misread, known_variables, settings
 from vmn.core.planning.vllm.versions import LATEST, UnknownVersion, behaviour
 from vmn.core.speed.calibration import SpeedCalibration
 from vmn.core.speed.ranking import Enough
@@ -124,12 +125,13 @@ def known_gpu(name: str, gib: float | None = None) -> Gpu:
 
 
 def _context(request: PlanRequest) -> tuple[Model, VllmOptions, PlanContext]:
-    options, gpu = _options(request), known_gpu(request.gpu, request.gpu_memory)
+    gpu = known_gpu(request.gpu, request.gpu_memory)
     with _plan_errors():
+        options = _options(request)
         since = behaviour(options.version).since
         model = load_model(request.model, request.config, request.hub)
         shapes = with_quantization(model.architecture, model.config, request.quantization, since)
-        if request.max_model_len and request.max_model_len > shapes.max_length:
+        if request.max_model_len and request.max_model_len > shapes.max_length and not options.beyond_limit:
             raise PlanError(
                 f"--max-model-len {request.max_model_len} exceeds the model's own limit of {shapes.max_length} tokens, "
                 "so vLLM refuses it."
@@ -143,7 +145,7 @@ def _context(request: PlanRequest) -> tuple[Model, VllmOptions, PlanContext]:
 def _plan_errors() -> Iterator[None]:
     try:
         yield
-    except (ModelError, ConfigError, UnknownVersion) as error:
+    except (ModelError, ConfigError, UnknownVersion, Misread) as error:
         raise PlanError(str(error)) from error
 
 
@@ -155,7 +157,9 @@ def _options(request: PlanRequest) -> VllmOptions:
         requests=request.max_num_seqs,
         kv_dtype=request.kv_cache_dtype,
         eager=request.enforce_eager,
+        offloaded=request.kv_offloading_per_gpu or 0.0,
         version=(request.vllm_version or LATEST).removeprefix("v"),
+        **settings(known_variables(request.env)),
     )
 
 

@@ -21,8 +21,9 @@ from vmn.core.preflight.fabrics import DOMAINS, GOOGLE_NETWORKS, claim_templates
 from vmn.core.preflight.nodes import no_room_for_probe
 from vmn.core.preflight.objects import PLURALS
 from vmn.core.preflight.probe import judge
-from vmn.core.preflight.probe.expectations import expectations_of
-from vmn.core.preflight.probe.job import ProbeRun, probe_run
+from vmn.core.preflight.probe.bandwidth import bandwidth_check
+from vmn.core.preflight.probe.expectations import Expectations, expectations_of
+from vmn.core.preflight.probe.job import ROOT, ProbeRun, probe_run
 from vmn.core.preflight.probe.rbac import rules
 from vmn.core.preflight.result import CheckResult, failed, warned
 from vmn.core.reporting import Say
@@ -66,24 +67,70 @@ def check(release: RenderedRelease, snapshot: Snapshot) -> list[CheckResult]:
     return list(checks.results(release, snapshot))
 
 
-def prepare_probe(release: RenderedRelease, seconds: int) -> ProbeRun:
+def render_with_bandwidth(
+    chart: Path, files: Sequence[Path], name: str, namespace: str, floor: float | None
+) -> RenderedRelease:
+    """Return a release as the chart renders it with the check of the bandwidth.
+
+    Args:
+        chart: directory of the chart.
+        files: values files; the last one wins.
+        name: name of the release.
+        namespace: namespace of the release.
+        floor: least bus bandwidth in GB/s, None for the one in the values.
+
+    Raises:
+        MissingError: Helm is not on PATH.
+        RenderError: the chart refuses the values.
+    """
+    key = "fabric.bandwidthCheck"
+    options = ["--set", f"{key}.enabled=true"]
+    if floor is not None:
+        options += ["--set-json", f"{key}.floorGBps={floor}"]
+    return RenderedRelease(name, namespace, helm.manifests(chart, files, name, namespace, options))
+
+
+def expect(release: RenderedRelease, measured: RenderedRelease | None) -> Expectations:
+    """Return what a probe checks.
+
+    Args:
+        release: the release.
+        measured: the release with the check of the bandwidth, None to leave that out.
+    """
+    expected = expectations_of(release)
+    if measured is None:
+        return expected
+    check = bandwidth_check(measured, ROOT)
+    return replace(expected, no_bandwidth=check) if isinstance(check, str) else replace(expected, bandwidth=check)
+
+
+def prepare_probe(release: RenderedRelease, expected: Expectations, seconds: int) -> ProbeRun:
     """Return the objects of a probe.
 
     Args:
         release: the release.
+        expected: what the probe checks.
         seconds: how long the probe may take.
     """
     suffix = "".join(choice(SUFFIX_LETTERS) for _ in range(SUFFIX_LENGTH))
-    return probe_run(release, expectations_of(release), probe_job.program(), suffix, seconds)
+    return probe_run(release, expected, probe_job.program(), suffix, seconds)
 
 
-def probe(client: ApiClient, release: RenderedRelease, snapshot: Snapshot, seconds: int, say: Say) -> list[CheckResult]:
+def probe(
+    client: ApiClient,
+    release: RenderedRelease,
+    snapshot: Snapshot,
+    expected: Expectations,
+    seconds: int,
+    say: Say,
+) -> list[CheckResult]:
     """Run one pod like the release's on each node of a group, judge what they find, and remove them.
 
     Args:
         client: client of the cluster.
         release: the release.
         snapshot: the cluster as it was read.
+        expected: what to check.
         seconds: how long to wait at most.
         say: takes lines about progress.
 
@@ -93,7 +140,7 @@ def probe(client: ApiClient, release: RenderedRelease, snapshot: Snapshot, secon
     """
     if no_room := no_room_for_probe(release, snapshot):
         return [no_room]
-    run = prepare_probe(release, seconds)
+    run = prepare_probe(release, expected, seconds)
     pods = "1 pod" if run.nodes == 1 else f"{run.nodes} pods"
     say(f"running {pods} as Job {run.name} in {run.namespace}, for at most {seconds} s")
     if missing := probe_job.missing_rights(client, run):
@@ -103,7 +150,7 @@ def probe(client: ApiClient, release: RenderedRelease, snapshot: Snapshot, secon
     if isinstance(done, str):
         return [failed("active", done, "Change what the message names. Nothing was left behind.")]
     reports = [judge.ProbeReport(pod, judge.answers_of(done.logs.get(pod.rank, ""))) for pod in done.pods]
-    return list(judge.results(expectations_of(release), reports, done.refused, done.seconds))
+    return list(judge.results(expected, reports, done.refused, done.seconds))
 
 
 def _reads(release: RenderedRelease) -> Iterable[Read]:

@@ -12,8 +12,9 @@ from vmn import __version__
 from vmn.adapters.files import read_app_version, read_identity, read_schema, read_values
 from vmn.adapters.helm import template_problems
 from vmn.adapters.models import ModelError, registered_model
-from vmn.adapters.vllm_interface import interface_of, load_renamed
+from vmn.adapters.vllm_interface import load_interface, load_renamed, version_of
 from vmn.core.planning.gpus import Gpu, UnknownGpu, find_gpu
+from vmn.core.planning.vllm.versions import UnknownVersion, behaviour
 from vmn.core.values.model_rules import model_problems, product_of
 from vmn.core.values.pairing import pairing_problem
 from vmn.core.values.problem import ValuesProblem
@@ -53,7 +54,7 @@ def values_problems(chart: Path, *files: Path, helm: str = "helm", gpu: Gpu | No
     found += [problem for problem in rules if not problem.key or problem.key not in known]
     known = {problem.key for problem in found}
     found += [problem for problem in _vllm_problems(chart, values) if problem.key not in known]
-    found = found or _model_problems(values, gpu)
+    found = found or _model_problems(chart, values, gpu)
     return [replace(problem, file=_origin(problem.key, files, contents)) for problem in found]
 
 
@@ -74,11 +75,12 @@ def _vllm_problems(chart: Path, values: Values) -> list[ValuesProblem]:
     engine = values.get("engine")
     if not isinstance(engine, Mapping) or not all(isinstance(engine.get(key), Mapping) for key in ("args", "env")):
         return []
-    interface = interface_of(values, read_app_version(chart))
+    version = version_of(values, read_app_version(chart))
+    interface = load_interface(version) if version else None
     return vllm_problems(values, interface, load_renamed()) if interface else []
 
 
-def _model_problems(values: Values, gpu: Gpu | None) -> list[ValuesProblem]:
+def _model_problems(chart: Path, values: Values, gpu: Gpu | None) -> list[ValuesProblem]:
     """Return what the model's shapes rule out; nothing for a model that is not in the registry."""
     section = values.get("model")
     name = section.get("name") if isinstance(section, Mapping) else None
@@ -90,4 +92,12 @@ def _model_problems(values: Values, gpu: Gpu | None) -> list[ValuesProblem]:
     if gpu is None and product:
         with contextlib.suppress(UnknownGpu):
             gpu = find_gpu(product)
-    return model_problems(values, model.architecture, gpu)
+    return model_problems(values, model.architecture, gpu, _planned(version_of(values, read_app_version(chart))))
+
+
+def _planned(version: str | None) -> str | None:
+    """Return a version that can be planned for, None for another."""
+    try:
+        return version if version and behaviour(version) else None
+    except UnknownVersion:
+        return None

@@ -13,8 +13,10 @@ from vmn.adapters.files import default_chart, read_values
 from vmn.app.plan_request import PlanRequest
 from vmn.app.plan_speed import speed_context_of
 from vmn.app.planner import Plan, PlanError, plan
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.prediction import Prediction
-from vmn.core.planning.values_file import ValuesFileSpec, describe, values_file_text
+from vmn.core.planning.values_file import INTERNAL, ValuesFileSpec, describe, values_file_text
+from vmn.core.planning.vllm.environment import known_variables
 from vmn.core.speed.choice import WORTH, Choice, choose
 from vmn.core.speed.workload import Workload, asked
 
@@ -55,7 +57,11 @@ FLAGS = (
 
 
 def values_file(
-    request: PlanRequest, load_gbps: float = LOAD_GBPS, chart: Path | None = None, goal: Goal | None = None
+    request: PlanRequest,
+    load_gbps: float = LOAD_GBPS,
+    chart: Path | None = None,
+    goal: Goal | None = None,
+    balancer: str = INTERNAL,
 ) -> str | None:
     """Return a values file as text, None when no layout fits.
 
@@ -64,6 +70,7 @@ def values_file(
         load_gbps: bandwidth of each node's download in Gbit/s.
         chart: directory of the chart; the default chart if None.
         goal: what the layout and the flags are chosen for; the planner's own order if None.
+        balancer: what chooses the data-parallel replica of a request; it must have several to choose from.
 
     Raises:
         PlanError: the model, the GPU, the version, or a combination of options is not known.
@@ -76,7 +83,8 @@ def values_file(
         )
     given = request
     request, found = _surely_fitting(given)
-    if not found.best.fits:
+    found = replace(found, layouts=[item for item in found.layouts if _has_choice(item.layout, request, balancer)])
+    if not found.layouts or not found.best.fits:
         return None
     choice = chosen(found, goal) if goal else None
     context, layouts = found.context, found.layouts
@@ -87,7 +95,7 @@ def values_file(
     group: Any = read_values((chart or default_chart()) / "values.yaml")["group"]
     spec = ValuesFileSpec(
         name=found.model.name,
-        command=command_line(given, load_gbps, goal),
+        command=command_line(given, load_gbps, goal, balancer),
         read_on=found.model.date,
         checkpoint_bytes=found.model.checkpoint_bytes,
         load_gbps=load_gbps,
@@ -97,8 +105,19 @@ def values_file(
         is_open=request.config is None,
         nodes=group["nodes"],
         gpus_per_node=group["gpusPerNode"],
+        balancer=balancer,
+        serving=found.model.serving,
+        env=known_variables(request.env),
     )
     return values_file_text(spec, context, layouts)
+
+
+def _has_choice(layout: Layout, request: PlanRequest, balancer: str) -> bool:
+    """Return whether a layout has the data-parallel replicas that the chart wants for a load balancer."""
+    if balancer == INTERNAL:
+        return True
+    of_a_node = layout.data // request.nodes
+    return layout.data > 1 and (balancer == "external" or (request.nodes > 1 and of_a_node > 1))
 
 
 def chosen(found: Plan, goal: Goal) -> Choice | None:
@@ -150,13 +169,19 @@ def _surely_fitting(request: PlanRequest) -> tuple[PlanRequest, Plan]:
     return (request, plan(replace(request, max_model_len=surely))) if surely else (request, found)
 
 
-def command_line(request: PlanRequest, load_gbps: float = LOAD_GBPS, goal: Goal | None = None) -> str:
+def command_line(
+    request: PlanRequest, load_gbps: float = LOAD_GBPS, goal: Goal | None = None, balancer: str = INTERNAL
+) -> str:
     """Return the command line that makes the same request."""
     words = ["vmn", "generate", *([request.model] if request.model else [])]
     given = [(item.name, getattr(request, item.name), item.default) for item in fields(request) if item.name != "model"]
-    for name, value, default in [*given, ("load_gbps", load_gbps, LOAD_GBPS)]:
+    others = [("load_gbps", load_gbps, LOAD_GBPS), ("data_load_balancer", balancer, INTERNAL)]
+    for name, value, default in [*given, *others]:
         option = f"--{name.replace('_', '-')}"
         if value == default or value is None or (value is False and name != "expert"):
+            continue
+        if isinstance(value, tuple):
+            words += [word for item in value for word in (option, item)]
             continue
         words += [option if value is True else "--no-expert"] if isinstance(value, bool) else [option, str(value)]
     return shlex.join([*words, *(goal.words if goal else ())])

@@ -23,10 +23,13 @@ COUNTERS = (
     "prefix_cache_hits_total",
     "request_queue_time_seconds_sum",
     "request_queue_time_seconds_count",
+    "spec_decode_num_draft_tokens_total",
+    "spec_decode_num_accepted_tokens_total",
 )
+ENDED = {"request_success_total": 1, "request_prompt_tokens_bucket": -1}
+"""Counters of requests that ended, and of those with one prompt token: with these, the chart sees whether an engine
+that is idle still works."""
 LINE = re.compile(r"^vllm:([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
-WARMUPS = 8
-"""Most requests that are sent before the measurement, which do not count."""
 TIMEOUT = 10
 TAIL = 2000
 """Characters of vLLM's output that are shown when it fails."""
@@ -49,6 +52,8 @@ def counters(urls: list[str]) -> dict[str, float]:
         for name, labels, value in LINE.findall(text):
             if name in COUNTERS:
                 sums[name] = sums.get(name, 0.0) + float(value)
+            elif name in ENDED and (name.endswith("_total") or 'le="1.0"' in labels):
+                sums["requests_ended"] = sums.get("requests_ended", 0.0) + ENDED[name] * float(value)
             elif name == "cache_config_info":
                 sums["kv_cache_tokens"] = sums.get("kv_cache_tokens", 0.0) + cache_tokens(labels)
     return sums
@@ -71,11 +76,13 @@ def command(settings: Mapping[str, Any], point: Mapping[str, Any], folder: str) 
         "model": settings["model"],
         "tokenizer": settings["tokenizer"],
         "dataset-name": "random",
-        "random-input-len": point["prompt"],
+        "random-input-len": point["prompt"] - point["prefix"],
+        "random-prefix-len": point["prefix"] or None,
         "random-output-len": point["answer"],
         "num-prompts": point["requests"],
         "max-concurrency": point["concurrency"],
-        "num-warmups": min(point["concurrency"], WARMUPS),
+        "request-rate": point["rate"],
+        "num-warmups": point["warmups"],
         "seed": point["seed"],
         "percentile-metrics": "ttft,tpot,itl,e2el",
         "metric-percentiles": "50,90,99",
@@ -83,7 +90,7 @@ def command(settings: Mapping[str, Any], point: Mapping[str, Any], folder: str) 
         "result-filename": "result.json",
         "ready-check-timeout-sec": 60,
     }
-    given = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     trust = ["--trust-remote-code"] if settings.get("trust_remote_code") else []
     return ["vllm", "bench", "serve", *given, *trust, "--ignore-eos", "--save-result", "--disable-tqdm"]
 
@@ -99,7 +106,7 @@ def run(settings: Mapping[str, Any], point: Mapping[str, Any]) -> bool:
             say(index=point["index"], error=(done.stderr or done.stdout)[-TAIL:], code=done.returncode)
             return False
         result = json.loads(file.read_text(encoding="utf-8"))
-    changes = {name: after[name] - before.get(name, 0.0) for name in after if name in COUNTERS}
+    changes = {name: after[name] - before.get(name, 0.0) for name in after if name != "kv_cache_tokens"}
     if before and after:
         changes["kv_cache_tokens"] = after.get("kv_cache_tokens", 0.0)
     say(index=point["index"], result=result, counters=changes if before else {})

@@ -13,6 +13,7 @@ from vmn.cli.images import images
 from vmn.cli.install_test import install_test
 from vmn.cli.plan import plan
 from vmn.cli.preflight import preflight
+from vmn.cli.tune import tune
 from vmn.cli.validate import validate
 
 
@@ -38,5 +39,6 @@ main.add_command(images)
 main.add_command(preflight)
 main.add_command(doctor)
 main.add_command(bench)
+main.add_command(tune)
 main.add_command(cache)
 main.add_command(install_test)

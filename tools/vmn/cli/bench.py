@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vmn.app.plan_request import NETWORKS
+from vmn.cli.measuring import points_of, prediction_options, request_options
 from vmn.cli.options import (
     FILE,
     FINDINGS,
@@ -25,47 +25,22 @@ from vmn.cli.options import (
 if TYPE_CHECKING:
     from vmn.core.bench.results import Measured
 
-COUNT = click.IntRange(min=1)
-PRESETS = ("chat", "long-prompts", "long-answers", "batch")
-"""The presets of ``core.bench.points``, which help does not import."""
-
 
 @click.command(
     cls=Command,
     short_help="Measure how fast a release is, and compare it with the plan.",
     example="vmn bench vllm --namespace serving --preset chat --write report.json --plot report.svg",
     groups={
-        "Requests": ("preset", "prompt_tokens", "answer_tokens", "concurrency", "requests", "repeats", "timeout"),
+        "Requests": (
+            *("preset", "prompt_tokens", "prefix_tokens", "answer_tokens", "concurrency", "rate", "requests"),
+            *("repeats", "timeout"),
+        ),
         "Prediction": ("gpu", "config", "network", "at_least"),
         "Cluster": ("namespace", "kubeconfig", "context"),
     },
 )
-@click.argument("release", default="vllm")
-@click.option("--preset", type=click.Choice(PRESETS), default="chat", show_default=True, help="Kind of requests.")
-@click.option("--prompt-tokens", type=COUNT, help="Number of tokens in each prompt.  [default: the preset's]")
-@click.option("--answer-tokens", type=COUNT, help="Number of tokens in each answer.  [default: the preset's]")
-@click.option(
-    "--concurrency",
-    type=COUNT,
-    multiple=True,
-    help="Number of requests that are kept running. Repeat this option for a sweep.  [default: the preset's]",
-)
-@click.option("--requests", type=COUNT, help="Number of requests in each measurement.")
-@click.option("--repeats", type=COUNT, default=1, show_default=True, help="Number of times to measure everything.")
-@click.option(
-    "--timeout",
-    type=click.IntRange(min=30),
-    default=1800,
-    show_default=True,
-    help="Maximum time for all measurements, in seconds.",
-)
-@click.option("--gpu", metavar="NAME", help="Type of GPU.  [default: from the labels of the nodes]")
-@click.option(
-    "--config", type=click.Path(exists=True, path_type=Path), help="The config.json of a model that isn't built in."
-)
-@click.option(
-    "--network", type=click.Choice(NETWORKS), default="tcp", show_default=True, help="Network between the nodes."
-)
+@request_options(sweep=True, repeats=1, repeated="everything", limit="for all measurements")
+@prediction_options
 @click.option(
     "--at-least",
     type=click.FloatRange(0, min_open=True),
@@ -127,10 +102,9 @@ def _measure(release: str, options: dict[str, Any]) -> None:
     from vmn.adapters.cluster import connect
     from vmn.adapters.leaders import read_leaders
     from vmn.app import bench as app
-    from vmn.core.bench.points import PRESETS as KINDS
-    from vmn.core.bench.points import points
     from vmn.report.bench import as_json, text
 
+    asked = points_of(options, options["concurrency"])
     client, default = connect(options["kubeconfig"], options["context"])
     leaders = read_leaders(client, options["namespace"] or default, release)
     expected = app.expectation(leaders, options["gpu"], options["config"], options["network"])
@@ -138,14 +112,6 @@ def _measure(release: str, options: dict[str, Any]) -> None:
     if without and options["at_least"]:
         note(f"vmn: --at-least needs a prediction, but {without}.")
         sys.exit(MISSING)
-    asked = points(
-        KINDS[options["preset"]],
-        options["prompt_tokens"],
-        options["answer_tokens"],
-        options["concurrency"],
-        options["requests"],
-        options["repeats"],
-    )
     began = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         found = app.measure(client, leaders, asked, options["timeout"], progress)

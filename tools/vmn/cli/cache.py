@@ -13,7 +13,7 @@ from vmn.cli.options import FINDINGS, NEW_FILE, Command, cluster_options, ends_w
 
 @click.group(short_help="Pack compiled kernels and graphs for new nodes.")
 def cache() -> None:
-    """Pack the compiled kernels and graphs of a group, so that new nodes don't have to compile them."""
+    """Pack the compiled kernels and graphs of a running group, so that new nodes don't have to compile them."""
 
 
 @cache.command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status, note, output_option, use_colour
+from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status, note, output_option, use_color
 
 
 @click.command(
@@ -21,7 +21,7 @@ from vmn.cli.options import FINDINGS, Command, cluster_options, ends_with_status
     "--support-bundle",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Also write a .tgz archive with objects, events, logs, and findings, but without secrets.",
+    help="Also write a .tgz archive with objects, events, logs, and findings. Review it before you share it.",
 )
 @output_option
 @ends_with_status
@@ -48,7 +48,7 @@ def doctor(
     note(f"vmn: reading release {release} in namespace {where} on {client.configuration.host}")
     found = read_release(client, where, release)
     diagnosis = diagnose(found)
-    click.echo(as_json(diagnosis) if output == "json" else text(diagnosis, colour=use_colour()))
+    click.echo(as_json(diagnosis) if output == "json" else text(diagnosis, color=use_color()))
     if support_bundle:
         from vmn.adapters.support_bundle import write_bundle
 

@@ -16,6 +16,8 @@ from vmn.cli.workload import workload_options, workload_words
 if TYPE_CHECKING:
     from vmn.core.speed.workload import Workload
 
+BALANCERS = ("internal", "hybrid", "external")
+"""The choices of ``parallelism.dataLoadBalancer``."""
 GOALS = ("throughput", "latency", "context")
 """The goals of ``core.speed.choice``, which help does not import."""
 
@@ -24,7 +26,11 @@ GOALS = ("throughput", "latency", "context")
     cls=Command,
     short_help="Write a values file for the best layout of a model.",
     example="vmn generate deepseek-ai/DeepSeek-R1 --gpu h100 --nodes 2 --write my-values.yaml",
-    groups={**GROUPS, "Workload": ("goal", *GROUPS["Workload"])},
+    groups={
+        **GROUPS,
+        "Layout": (*GROUPS["Layout"], "data_load_balancer"),
+        "Workload": ("goal", *GROUPS["Workload"]),
+    },
 )
 @request_options
 @click.option("--for", "goal", type=click.Choice(GOALS), help="What to optimize the layout and the flags for.")
@@ -34,7 +40,14 @@ GOALS = ("throughput", "latency", "context")
     type=click.FloatRange(0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Download bandwidth of each node, in Gbit/s. The startup budget depends on it.",
+    help="Download bandwidth of each node, in Gbit/s. The time that the values file allows for startup depends on it.",
+)
+@click.option(
+    "--data-load-balancer",
+    type=click.Choice(BALANCERS),
+    default=BALANCERS[0],
+    show_default=True,
+    help="What chooses the data-parallel replica for a request. hybrid and external need data parallelism.",
 )
 @click.option("-w", "--write", "file", type=NEW_FILE, metavar="FILE", help="File to write.  [default: standard output]")
 @chart_option
@@ -44,6 +57,7 @@ def generate(
     goal: str | None,
     workload: Workload | None,
     load_gbps: float,
+    data_load_balancer: str,
     file: Path | None,
     chart: Path | None,
 ) -> None:
@@ -65,7 +79,7 @@ def generate(
         raise click.UsageError("--for and a workload, such as --prompt-tokens and --answer-tokens, need each other.")
     aim = Goal(goal, workload, ["--for", goal, *workload_words(workload)]) if goal and workload else None
     try:
-        text = values_file(request, load_gbps, chart, aim)
+        text = values_file(request, load_gbps, chart, aim, data_load_balancer)
     except PlanError as error:
         raise click.UsageError(str(error)) from error
     if text is None:

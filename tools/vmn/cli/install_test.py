@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Maximum time, in seconds, for a release to become ready, and to be removed.",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="Number of releases to install at the same time. The cluster needs enough nodes for all of them.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 @output_option
 @ends_with_status
@@ -61,6 +69,7 @@ def install_test(
     previous: Path | None,
     namespace: str | None,
     wait: int,
+    jobs: int,
     dry_run: bool,
     output: str,
 ) -> None:
@@ -97,16 +106,16 @@ def install_test(
         if dry_run:
             click.echo(report.commands(planned, last(settings)))
             return
-        _run(planned, last(settings), output)
+        _run(planned, last(settings), jobs, output)
 
 
-def _run(planned: list[Item], at_the_end: list[Step], output: str) -> None:
+def _run(planned: list[Item], at_the_end: list[Step], jobs: int, output: str) -> None:
     from vmn.adapters.programs import require
     from vmn.app.install_test import check_cluster, run_items
     from vmn.report import install_test as report
 
     require(["helm", "kubectl", "ct", "yamllint", "yamale"])
     check_cluster()
-    results = run_items(planned, at_the_end, note)
+    results = run_items(planned, at_the_end, note, jobs)
     click.echo(report.as_json(results) if output == "json" else report.text(results))
     sys.exit(FINDINGS if any(result.problem for result in results) else 0)

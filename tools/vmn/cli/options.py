@@ -93,8 +93,8 @@ def progress(line: str) -> None:
     note(f"vmn: {line}")
 
 
-def use_colour() -> bool:
-    """Return whether the result goes to a terminal that shows colours."""
+def use_color() -> bool:
+    """Return whether the result goes to a terminal that shows colors."""
     import os
 
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ

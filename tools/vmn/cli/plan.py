@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import click
 
 from vmn.app.plan_request import KV_DTYPES, NETWORKS, PlanRequest
-from vmn.cli.options import FILE, FINDINGS, NEW_FILE, Command, ends_with_status, note, output_option, use_colour
+from vmn.cli.options import FILE, FINDINGS, NEW_FILE, Command, ends_with_status, note, output_option, use_color
 from vmn.cli.workload import NAMES as WORKLOAD
 from vmn.cli.workload import workload_options
 
@@ -38,7 +38,9 @@ GROUPS = {
         "enforce_eager",
         "quantization",
         "speculative_config",
+        "kv_offloading_per_gpu",
         "vllm_version",
+        "env",
     ),
     "Workload": (*WORKLOAD, "calibrate_speed"),
     "Startup logs": ("calibrate", "check"),
@@ -62,7 +64,11 @@ OPTIONS = (
         help="Memory of each GPU, in GiB. Set it for a type of GPU that vmn doesn't know.",
     ),
     click.option(
-        "--nodes", type=COUNT, default=DEFAULT["nodes"], show_default=True, help="Number of nodes in a group."
+        "--nodes",
+        type=COUNT,
+        default=DEFAULT["nodes"],
+        show_default=True,
+        help="Number of nodes in a group, that is, in one replica of the LeaderWorkerSet.",
     ),
     click.option(
         "--gpus-per-node",
@@ -130,11 +136,24 @@ OPTIONS = (
     click.option(
         "--speculative-config",
         metavar="JSON",
-        help="Decode speculatively with the model's own layers, for example with "
+        help="Use speculative decoding with the draft layers that are part of the model, for example with "
         '\'{"method": "mtp", "num_speculative_tokens": 1}\'.',
     ),
     click.option(
+        "--kv-offloading-per-gpu",
+        type=click.FloatRange(1),
+        metavar="GIB",
+        help="Host memory per GPU to which vLLM offloads the KV cache, in GiB (kvCache.offloadingSizePerGpu).",
+    ),
+    click.option(
         "--vllm-version", metavar="X.Y.Z", help="Version of vLLM to plan for.  [default: the newest known version]"
+    ),
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Environment variable of vLLM that changes the plan (engine.env), such as VLLM_USE_FLASHINFER_SAMPLER=0. "
+        "You can repeat this option.",
     ),
 )
 
@@ -256,10 +275,10 @@ def _shown(found: Plan, output: str, explain: bool, everything: bool) -> str:
     if found.workload:
         from vmn.report.plan_speed import text as speed_text
 
-        return speed_text(found, found.workload, everything=everything, colour=use_colour())
+        return speed_text(found, found.workload, everything=everything, color=use_color())
     from vmn.report.plan import text
 
-    return text(found, everything=everything, colour=use_colour())
+    return text(found, everything=everything, color=use_color())
 
 
 def _draw(found: Plan, file: Path) -> None:

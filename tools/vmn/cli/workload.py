@@ -50,7 +50,7 @@ NAMES = (
 OPTIONS = (
     click.option("--prompt-tokens", type=COUNT, help="Number of tokens in each prompt."),
     click.option("--answer-tokens", type=COUNT, help="Number of tokens in each answer."),
-    click.option("--requests", type=COUNT, help="Number of requests that are sent at once."),
+    click.option("--requests", type=COUNT, help="Number of requests in one burst, instead of --concurrency or --rate."),
     click.option("--concurrency", type=COUNT, help="Number of requests that are kept running."),
     click.option("--rate", type=POSITIVE, help="Requests per second."),
     click.option("--ttft", type=POSITIVE, metavar="SECONDS", help="Target for the time to the first token."),
@@ -60,7 +60,7 @@ OPTIONS = (
         "--speculative-tokens",
         type=click.IntRange(0),
         default=0,
-        help="Number of tokens that multi-token prediction drafts.",
+        help="Predict the speed as if multi-token prediction drafted this many tokens in each step.",
     ),
     click.option("--acceptance-rate", type=SHARE, default=0.0, help="Share of the drafted tokens that are accepted."),
 )

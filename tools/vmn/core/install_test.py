@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from vmn.core.cluster.lws import CRD, NAME
@@ -74,10 +75,13 @@ class Settings:
 
 
 def items(settings: Settings) -> list[Item]:
-    """Return all items, in order."""
-    found = [lint(settings), install(settings), *(preset(settings, file) for file in settings.values_files)]
+    """Return all items, in order. Each has a release of its own, so that several can run at the same time."""
+    numbered = (replace(settings, release=f"{settings.release}-{number}") for number in count(1))
+    found = [lint(settings), install(settings)]
+    found += [preset(own, file) for file, own in zip(settings.values_files, numbered, strict=False)]
     if settings.previous:
-        found += [upgrade(settings, settings.previous, *files) for files in settings.upgrades]
+        for files, own in zip(settings.upgrades, numbered, strict=False):
+            found.append(upgrade(own, settings.previous, *files))
     return found
 
 
@@ -187,7 +191,7 @@ def _remove(settings: Settings) -> list[Step]:
 
 
 def _cleanup(settings: Settings) -> list[Step]:
-    """Return the steps that uninstall a release that may exist, because the next one has the same name."""
+    """Return the steps that uninstall a release that may exist."""
     return _uninstall(settings, "--ignore-not-found")
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from . import machine, network, weights
+from . import bandwidth, machine, network, weights
 
 MARK = "vmn-active "
 """Beginning of the line of each answer; the rest is JSON."""
@@ -39,9 +39,25 @@ def main() -> None:
         local(asked)
         found = network.resolve(asked["name"], me.deadline) if me.nodes > 1 else {"address": host}
         report("interface", network.route(found["address"] or host))
+        met = {"error": None}
         if me.nodes > 1:
             report("dns", found)
-            report("port", me.meet(server, found["address"]))
+            met = me.meet(server, found["address"])
+            report("port", met)
+    if asked["bandwidth"]:
+        together(asked["bandwidth"], me, asked["name"], met)
+
+
+def together(asked: dict[str, Any], me: network.Member, name: str, met: dict[str, Any]) -> None:
+    """Report what all pods measure together, which needs that they reach each other."""
+    apart = met["error"] or met.get("back") or len(met.get("heard", range(me.nodes - 1))) < me.nodes - 1
+    answers = (
+        bandwidth.skipped("the pods do not reach each other")
+        if apart
+        else bandwidth.measure(asked, me.rank, me.nodes, name)
+    )
+    for check, answer in answers.items():
+        report(check, answer)
 
 
 if __name__ == "__main__":

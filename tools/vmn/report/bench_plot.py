@@ -22,9 +22,9 @@ def svg(title: str, measured: Sequence[Measured]) -> str:
         title: the heading.
         measured: the measurements.
     """
-    real = [(each.each * 1000, each.rate, f"{each.point.concurrency}") for each in measured]
+    real = [(each.each * 1000, each.rate, _label(each)) for each in measured]
     plan = [
-        (each.predicted.each.expected * 1000, each.predicted.rate.expected * each.groups, f"{each.point.concurrency}")
+        (each.predicted.each.expected * 1000, each.predicted.rate.expected * each.groups, _label(each))
         for each in measured
         if each.predicted
     ]
@@ -59,18 +59,23 @@ def svg(title: str, measured: Sequence[Measured]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _series(dots: Sequence[tuple[float, float, str]], colour: str, place: object, word: str, row: int) -> list[str]:
-    """Return dots with the number of requests at once, joined in their order, and the entry of the legend."""
+def _label(each: Measured) -> str:
+    """Return the requests at once, or those per second."""
+    return f"{each.point.rate:g}/s" if each.point.rate else f"{each.point.concurrency}"
+
+
+def _series(dots: Sequence[tuple[float, float, str]], color: str, place: object, word: str, row: int) -> list[str]:
+    """Return labelled dots, joined in their order, and the entry of the legend."""
     assert callable(place)
     if not dots:
         return []
     spots = [(*place(x, y), label) for x, y, label in dots]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in spots)
-    parts = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>']
+    parts = [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="1.5"/>']
     for x, y, label in spots:
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/>')
         parts.append(f'<text class="small" x="{x + 6:.1f}" y="{y - 6:.1f}">{escape(label)}</text>')
     at = WIDTH - RIGHT - 110
-    parts.append(f'<circle cx="{at}" cy="{TOP + 18 * row}" r="4" fill="{colour}"/>')
+    parts.append(f'<circle cx="{at}" cy="{TOP + 18 * row}" r="4" fill="{color}"/>')
     parts.append(f'<text class="small" x="{at + 10}" y="{TOP + 4 + 18 * row}">{word}</text>')
     return parts

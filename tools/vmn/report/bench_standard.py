@@ -60,6 +60,8 @@ def standard_report(served: Served, each: Measured, began: str) -> dict[str, Any
                     "source": "random",
                     "parallelism": 1,
                     "concurrency": each.point.concurrency,
+                    "rate_qps": each.point.rate,
+                    "prefix": _prefix(each.point.prefix),
                     "input_seq_len": {"distribution": "fixed", "value": each.point.prompt},
                     "output_seq_len": {"distribution": "fixed", "value": each.point.answer},
                 },
@@ -87,6 +89,12 @@ def standard_report(served: Served, each: Measured, began: str) -> dict[str, Any
             }
         },
     }
+
+
+def _prefix(tokens: int) -> dict[str, Any] | None:
+    """Return the beginning that all prompts share, None without one."""
+    length = {"distribution": "fixed", "value": tokens}
+    return {"prefix_len": length, "num_groups": 1, "num_users_per_group": 1, "num_prefixes": 1} if tokens else None
 
 
 def _latencies(each: Measured) -> dict[str, Any]:

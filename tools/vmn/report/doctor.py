@@ -10,31 +10,31 @@ from typing import Any
 from vmn.core.cluster.timestamps import clock
 from vmn.core.doctor.evidence import Evidence
 from vmn.core.doctor.finding import Diagnosis, Finding, GroupHealth, Severity
-from vmn.report.terminal import FAINT, RED, WIDTH, YELLOW, coloured
+from vmn.report.terminal import FAINT, RED, WIDTH, YELLOW, colored
 
-COLOURS = {Severity.CAUSE: RED, Severity.SYMPTOM: YELLOW, Severity.NOTE: FAINT}
+COLORS = {Severity.CAUSE: RED, Severity.SYMPTOM: YELLOW, Severity.NOTE: FAINT}
 INDENT = " " * 10
 
 
-def text(diagnosis: Diagnosis, *, colour: bool = False) -> str:
+def text(diagnosis: Diagnosis, *, color: bool = False) -> str:
     """Return the state and the findings of each group, the verdict first, and a line for the whole release.
 
     Args:
         diagnosis: the diagnosis.
-        colour: whether to color the severities.
+        color: whether to color the severities.
     """
     lines: list[str] = []
     for group in diagnosis.groups:
         lines += wrap(f"{group.line[0].upper()}{group.line[1:]}.", WIDTH)
         for item in group.findings:
-            lines += [*_lines(item, colour), ""]
+            lines += [*_lines(item, color), ""]
         lines += [] if group.findings else [""]
     lines += [f"Not checked: you may not read {plural}. {rule}" for plural, rule in diagnosis.denied]
     return "\n".join([*lines, summary(diagnosis)])
 
 
-def _lines(item: Finding, colour: bool) -> Iterator[str]:
-    mark = coloured(f"{item.severity:<8}", COLOURS[item.severity], colour=colour)
+def _lines(item: Finding, color: bool) -> Iterator[str]:
+    mark = colored(f"{item.severity:<8}", COLORS[item.severity], color=color)
     said = wrap(f"{item.text[0]}{item.text[1:]}", WIDTH - 10, break_long_words=False, break_on_hyphens=False)
     yield f"{mark}  {said[0]}"
     yield from (INDENT + line for line in said[1:])

@@ -11,31 +11,32 @@ from vmn.core.planning.memory.activation import GIB, Band
 from vmn.core.planning.memory.kv_cache import lengths
 from vmn.core.planning.prediction import Prediction
 from vmn.core.planning.startup_log.expected import log_lines
-from vmn.report.terminal import GREEN, RED, WIDTH, YELLOW, coloured
+from vmn.report.terminal import GREEN, RED, WIDTH, YELLOW, colored
 
 DASH = "\N{EN DASH}"
 BAND = f"low{DASH}expected{DASH}high"
 SHOWN = 10
 """Layouts in the table unless the user asks for all."""
 HEADINGS = ("layout", "fits", "GiB weights", "KV tokens", "longest", "concurrency", "network")
-COLOURS = {"yes": GREEN, "maybe": YELLOW, "no": RED}
+COLORS = {"yes": GREEN, "maybe": YELLOW, "no": RED}
 
 
-def text(plan: Plan, *, everything: bool = False, colour: bool = False) -> str:
+def text(plan: Plan, *, everything: bool = False, color: bool = False) -> str:
     """Return a header, a table of layouts, and what vLLM will print in the best layout.
 
     Args:
         plan: the plan.
         everything: whether to show all layouts, not only the best ones.
-        colour: whether to color which layouts fit.
+        color: whether to color which layouts fit.
     """
     shown = plan.layouts if everything else plan.layouts[:SHOWN]
     rest = plan.layouts[len(shown) :]
-    lines = [*header(plan), "", *_table(shown, colour)]
+    lines = [*header(plan), "", *_table(shown, color)]
     if rest:
         fitting = sum(prediction.fits for prediction in rest)
         lines.append(f"{len(rest)} more: {fitting} fit, {len(rest) - fitting} do not (--all shows them)")
-    return "\n".join([*lines, *_legend(shown), *_hint(plan), *_replicas(plan), *printed(plan.best), *_tables(plan)])
+    end = [*_legend(shown), *_hint(plan), *_replicas(plan), *printed(plan.best), *_tables(plan), *_offloading(plan)]
+    return "\n".join([*lines, *end])
 
 
 def _tables(plan: Plan) -> list[str]:
@@ -45,6 +46,21 @@ def _tables(plan: Plan) -> list[str]:
         return []
     share = min(1.0, plan.context.cluster.gpus_per_node / plan.best.layout.tensor)
     return [f"The memory of each node must also hold {size * share:.0f} GiB of the model's tables of n-grams."]
+
+
+def _offloading(plan: Plan) -> list[str]:
+    """Return what the memory of the nodes must hold for the offloaded KV cache, and how much of it that is."""
+    size, best = plan.context.offloaded, plan.best
+    if not size or not best.fits:
+        return []
+    node = size * plan.context.cluster.gpus_per_node
+    times_more = times(best.host_tokens / best.tokens.expected)
+    text = (
+        f"The memory of each node must also hold {node:g} GiB of offloaded KV cache, {size:g} GiB per GPU. All nodes "
+        f"together keep {compact(best.host_tokens)} tokens there, {times_more} times as many as the GPUs, and copies "
+        "of those of the GPUs are among them."
+    )
+    return textwrap.wrap(text, WIDTH)
 
 
 def header(plan: Plan) -> list[str]:
@@ -58,6 +74,19 @@ def header(plan: Plan) -> list[str]:
         f"{plan.model.name} on {where}, vLLM {context.version}",
         f"{batch.length:,} tokens per request, up to {batch.tokens:,} tokens and {batch.requests:,} requests per step; "
         f"{context.budget:.2f} of {gpu.gib:.2f} GiB of each GPU",
+        *_drafts(plan),
+    ]
+
+
+def _drafts(plan: Plan) -> list[str]:
+    """Return what is drafted, and by how many layers; nothing without multi-token prediction."""
+    tokens, mtp = plan.context.batch.drafted, plan.context.model.mtp
+    if not tokens or mtp is None:
+        return []
+    count, slots = ("1 token", "a slot") if tokens == 1 else (f"{tokens} tokens", f"{tokens} slots")
+    layers = "layer" if mtp.depth == 1 else f"{mtp.depth} layers"
+    return [
+        f"{count} drafted per step by the last stage's {layers} for it; each request reserves {slots} of the KV cache"
     ]
 
 
@@ -156,7 +185,7 @@ def _meaning(prediction: Prediction) -> list[str]:
     return [*textwrap.wrap(text, WIDTH), *textwrap.wrap(", ".join(counts), WIDTH, initial_indent="  ")]
 
 
-def _table(shown: Sequence[Prediction], colour: bool) -> list[str]:
+def _table(shown: Sequence[Prediction], color: bool) -> list[str]:
     rows = [_cells(prediction) for prediction in shown]
     headings = HEADINGS if any(prediction.fits for prediction in shown) else ("layout", "fits", "why not")
     widths = [
@@ -165,7 +194,7 @@ def _table(shown: Sequence[Prediction], colour: bool) -> list[str]:
     lines = [_row(headings, widths)]
     for prediction, cells in zip(shown, rows, strict=True):
         own = [_row(cells, widths)] if prediction.fits else _refused(cells, widths, reason(prediction))
-        lines += [_coloured(own[0], cells[1], widths[0] + 2), *own[1:]] if colour else own
+        lines += [_colored(own[0], cells[1], widths[0] + 2), *own[1:]] if color else own
     return lines
 
 
@@ -197,10 +226,10 @@ def _refused(cells: Sequence[str], widths: Sequence[int], why: str) -> list[str]
     return textwrap.wrap(why, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
 
 
-def _coloured(line: str, word: str, at: int) -> str:
-    """Return a row with its verdict in the verdict's colour."""
+def _colored(line: str, word: str, at: int) -> str:
+    """Return a row with its verdict in the verdict's color."""
     end = at + len(word)
-    return f"{line[:at]}{coloured(line[at:end], COLOURS[word])}{line[end:]}"
+    return f"{line[:at]}{colored(line[at:end], COLORS[word])}{line[end:]}"
 
 
 def _legend(shown: Sequence[Prediction]) -> list[str]:

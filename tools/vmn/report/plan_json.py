@@ -34,6 +34,8 @@ def as_json(plan: Plan) -> str:
         "asked_max_model_len": context.batch.length,
         "max_num_batched_tokens": context.batch.tokens,
         "max_num_seqs": context.batch.requests,
+        "kv_offloading_per_gpu_gib": _gib(context.offloaded),
+        "speculative_tokens": context.batch.drafted,
         "layouts": [{**layout(prediction), **speed_of(plan, prediction)} for prediction in plan.layouts],
     }
     if plan.workload and plan.workload.has_targets:
@@ -59,6 +61,7 @@ def layout(prediction: Prediction) -> Json:
         "traffic": prediction.traffic,
         "ranks": [_rank(rank) for rank in prediction.ranks],
         "kv_cache_tokens": _counts(prediction.tokens),
+        "offloaded_kv_cache_tokens": prediction.host_tokens,
         "max_model_len": int(prediction.longest.expected),
         "max_model_len_band": _counts(prediction.longest),
         "max_concurrency": _gib(prediction.concurrency.expected),

@@ -61,7 +61,7 @@ def explanations(context: PlanContext, prediction: Prediction) -> dict[str, str]
     share = 1 - context.budget / context.gpu.gib
     return {
         UNUSED: f"{share:.0%} of the GPU, for driver and CUDA (--gpu-memory-utilization)",
-        "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; first stage",
+        "embedding": f"{model.vocabulary:,} x {model.hidden:,}, {_over(layout)}; {_embedded(model, layout)}",
         "attention": _attention(model, layout) + stored,
         "feed-forward": _feed_forward(model, layout) + stored,
         "experts": _experts(model, layout)
@@ -97,6 +97,12 @@ def _shares(parts: Mapping[str, float], total: int) -> Ledger:
     for part in sorted(parts, key=lambda part: cut[part] - parts[part] * 100)[: max(0, left)]:
         cut[part] += 1
     return cut
+
+
+def _embedded(model: Architecture, layout: Layout) -> str:
+    if layout.pipeline > 1 and model.drafts:
+        return "first stage, and last stage for drafts"
+    return "first stage"
 
 
 def _over(layout: Layout) -> str:

@@ -15,29 +15,29 @@ from vmn.report.table import aligned, hanging
 from vmn.report.terminal import GREEN, RED, YELLOW
 
 HEADINGS = ("layout", "fits", "first token, s", "per token, ms", "tokens/s", "per GPU", "all done, s", "bound by")
-COLOURS = {"yes": GREEN, "maybe": YELLOW, "no": RED}
+COLORS = {"yes": GREEN, "maybe": YELLOW, "no": RED}
 
 
-def text(plan: Plan, workload: Workload, *, everything: bool = False, colour: bool = False) -> str:
+def text(plan: Plan, workload: Workload, *, everything: bool = False, color: bool = False) -> str:
     """Return a header, a table of layouts with their speed, and what the numbers rest on.
 
     Args:
         plan: the plan, with speeds.
         workload: what is asked.
         everything: whether to show all layouts, not only the best ones.
-        colour: whether to color which layouts hold the targets, or fit.
+        color: whether to color which layouts hold the targets, or fit.
     """
     fitting = [prediction for prediction in plan.layouts if prediction.layout in plan.speeds]
     shown = fitting if everything else fitting[:SHOWN]
     lines = [*header(plan), asked(workload), ""]
-    lines += _table(plan, shown, workload, colour)
+    lines += _table(plan, shown, workload, color)
     rest = len(plan.layouts) - len(shown)
     if rest:
         lines.append(f"{rest} more: {len(fitting) - len(shown)} fit, {len(plan.layouts) - len(fitting)} do not")
     return "\n".join([*lines, *_legend(plan, shown), *_enough(plan, workload), *_calibration(plan)])
 
 
-def _table(plan: Plan, shown: Sequence[Prediction], workload: Workload, colour: bool) -> list[str]:
+def _table(plan: Plan, shown: Sequence[Prediction], workload: Workload, color: bool) -> list[str]:
     if not shown:
         return [
             line
@@ -51,7 +51,7 @@ def _table(plan: Plan, shown: Sequence[Prediction], workload: Workload, colour: 
         rows = [(*row[:6], *row[7:]) for row in rows]
     column = len(headings) - 1 if workload.has_targets else 1
     left = (0, 1, *range(7 if workload.requests else 6, len(headings)))
-    return aligned(headings, rows, left, column if colour else None, COLOURS)
+    return aligned(headings, rows, left, column if color else None, COLORS)
 
 
 def _cells(prediction: Prediction, speed: Speed) -> tuple[str, ...]:

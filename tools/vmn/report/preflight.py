@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from vmn.core.preflight.result import CheckResult, CheckStatus, is_failure
-from vmn.report.terminal import FAINT, GREEN, RED, WIDTH, YELLOW, coloured
+from vmn.report.terminal import FAINT, GREEN, RED, WIDTH, YELLOW, colored
 
-COLOURS = {
+COLORS = {
     CheckStatus.FAIL: RED,
     CheckStatus.WARN: YELLOW,
     CheckStatus.PASS: GREEN,
@@ -18,22 +18,22 @@ COLOURS = {
 }
 
 
-def text(findings: Sequence[CheckResult], *, everything: bool = False, colour: bool = False) -> str:
+def text(findings: Sequence[CheckResult], *, everything: bool = False, color: bool = False) -> str:
     """Return the results, the worst last, and a line that counts them.
 
     Args:
         findings: the results of all checks.
         everything: whether to show skipped checks.
-        colour: whether to color each status.
+        color: whether to color each status.
     """
     shown = [item for item in findings if everything or item.status is not CheckStatus.SKIP]
     order = list(CheckStatus)
-    lines = [line for item in sorted(shown, key=lambda item: order.index(item.status)) for line in _lines(item, colour)]
+    lines = [line for item in sorted(shown, key=lambda item: order.index(item.status)) for line in _lines(item, color)]
     return "\n".join([*lines, "", summary(findings)])
 
 
-def _lines(item: CheckResult, colour: bool) -> list[str]:
-    status = coloured(str(item.status), COLOURS[item.status], colour=colour)
+def _lines(item: CheckResult, color: bool) -> list[str]:
+    status = colored(str(item.status), COLORS[item.status], color=color)
     indent = " " * 26
     said = wrap(f"{item.check:<18}  {item.text}", WIDTH, subsequent_indent=indent[6:], break_long_words=False)
     fix = wrap(f"fix: {item.fix}", WIDTH - 26, break_long_words=False, break_on_hyphens=False) if item.fix else []

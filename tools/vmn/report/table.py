@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from vmn.report.terminal import WIDTH, coloured
+from vmn.report.terminal import WIDTH, colored
 
 
 def aligned(
@@ -13,7 +13,7 @@ def aligned(
     rows: Sequence[Sequence[str]],
     left: Sequence[int],
     painted: int | None = None,
-    colours: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return the lines of a table.
 
@@ -21,8 +21,8 @@ def aligned(
         headings: names of the columns.
         rows: cells, as many in each row as there are headings.
         left: columns that are aligned to the left.
-        painted: column whose words are coloured, None for none.
-        colours: code of the color of each word.
+        painted: column whose words are colored, None for none.
+        colors: code of the color of each word.
     """
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
 
@@ -30,8 +30,8 @@ def aligned(
         parts = []
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
             part = cell.ljust(width) if column in left else cell.rjust(width)
-            code = (colours or {}).get(cell) if paint and column == painted else None
-            parts.append(part.replace(cell, coloured(cell, code)) if code else part)
+            code = (colors or {}).get(cell) if paint and column == painted else None
+            parts.append(part.replace(cell, colored(cell, code)) if code else part)
         return "  ".join(parts).rstrip()
 
     return [line(headings, False), *(line(row, painted is not None) for row in rows)]

@@ -6,6 +6,6 @@ WIDTH = 118
 RED, GREEN, YELLOW, FAINT = "31", "32", "33", "2"
 
 
-def coloured(text: str, code: str, *, colour: bool = True) -> str:
+def colored(text: str, code: str, *, color: bool = True) -> str:
     """Return a text in a color, unchanged without colors."""
-    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text

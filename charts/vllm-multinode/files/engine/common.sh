@@ -3,8 +3,14 @@
 
 rank=${LWS_WORKER_INDEX:-0}
 leader_file=${TMPDIR:-/tmp}/vllm-multinode-leader # holds the leader's address
+# Of a pod that has API servers: their ports, and the one that answers probes for all of them.
+# shellcheck disable=SC2034 # other scripts read both
+ports=${MULTINODE_PORTS:-${MULTINODE_PORT:-}} health_port=${MULTINODE_HEALTH_PORT:-${MULTINODE_PORT:-}}
 
 say() { echo "vllm-multinode: $*" >&2; }
+
+# Succeed if this pod has an API server: the leader, and with parallelism.dataLoadBalancer hybrid or external every pod.
+has_server() { [ "$rank" = 0 ] || [ -n "${MULTINODE_PORTS:-}" ]; }
 
 # Print the address of a NAME, or nothing if it does not resolve.
 address_of() {
@@ -34,6 +40,15 @@ await_leader_address() {
   done
 }
 
+# Print the address of the pod with a RANK of this group, or nothing if its name does not resolve.
+address_of_pod() {
+  if [ "$1" = 0 ]; then
+    address_of "$LWS_LEADER_ADDRESS"
+  else
+    address_of "${LWS_LEADER_ADDRESS%%.*}-$1.${LWS_LEADER_ADDRESS#*.}"
+  fi
+}
+
 # Open a TCP connection to HOST PORT within $patience seconds, or report on standard error why that failed.
 patience=3
 dial() {
@@ -49,4 +64,17 @@ port_open() { dial "$1" "$2" 2>/dev/null; }
 is_there() {
   local said
   said=$(dial "$1" "$2" 2>&1) || [[ $said == *"Connection refused"* ]]
+}
+
+# Print what a server answers within SECONDS at HOST PORT to METHOD PATH [BODY]. The key comes from the environment, as
+# anybody can read a command line.
+ask_server() {
+  # The variables belong to the inner shell.
+  # shellcheck disable=SC2016
+  timeout "$1" bash -c '
+    exec 3<>"/dev/tcp/$0/$1" || exit
+    key=${VLLM_API_KEY:+Authorization: Bearer $VLLM_API_KEY}
+    printf "%s\r\n" "$2 HTTP/1.0" "Content-Type: application/json" "Content-Length: ${#3}" ${key:+"$key"} "" >&3
+    printf "%s" "$3" >&3
+    cat <&3' "$2" "$3" "$4 $5" "${6:-}" 2>/dev/null
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # PID 1 of both roles. It runs start.sh and adds what vLLM lacks as PID 1: SIGTERM stops the container at any time
 # during a start, the container exits when another pod of the group is gone, and a failed start writes its reason to the
-# termination message and waits before the group is recreated. The exit status is vLLM's.
+# termination message and waits before the group is recreated. The exit status is vLLM's, but never 0 after a failure.
 set -uo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
@@ -24,7 +24,7 @@ stop() {
   signalled=yes
   rm -f "$goes_on"
   local grace=1
-  if [ "$rank" = 0 ] && port_open 127.0.0.1 "$MULTINODE_PORT"; then
+  if [ "$rank" = 0 ] && port_open 127.0.0.1 "$health_port"; then
     grace=$((MULTINODE_DRAIN_SECONDS + 10))
   fi
   kill -TERM "$engine" 2>/dev/null
@@ -68,4 +68,6 @@ else
   say "$reason"
 fi
 sleep 0.2
+# A server whose engine has died ends with 0 (vLLM 0.32 and 0.33), and its pod would look completed.
+[ "$status" != 0 ] || status=1
 exit "$status"

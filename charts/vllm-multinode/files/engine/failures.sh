@@ -10,12 +10,16 @@ EARLIER="an earlier failure: "
 # Keep the first megabytes of the log, as the reason of a failed start comes long before its end.
 log=$(mktemp)
 megabytes=4
-exec > >(exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
+once=(cat)
+! command -v python3 >/dev/null || once=(python3 -I "$here/once.py")
+# shellcheck disable=SC2154 # here is entrypoint.sh's
+exec > >("${once[@]}" | exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
 
-# Print up to three errors: of a start the first ones, as the others follow from them; of a server the last ones.
+# Print up to three errors: of a start the first ones, as the others follow from them; of a server the last ones. vLLM says
+# of a rank that was killed only that it died unexpectedly.
 errors() {
   if [ "$served" = yes ]; then tail -n 200 "$log"; else cat "$log"; fi |
-    grep -v -E " (INFO|WARNING) |$EARLIER" | grep -m 3 -E '(Error|Exception|error): ' | cut -c -400
+    grep -v -E " (INFO|WARNING) |$EARLIER" | grep -m 3 -E '(Error|Exception|error): | died unexpectedly' | cut -c -400
 }
 
 # Succeed if the kernel has killed a process of this container for its memory, as cgroups of version 2 and 1 count it.

@@ -1,13 +1,38 @@
 #!/usr/bin/env bash
 # Runs before SIGTERM. The leader keeps serving until load balancers have stopped sending requests. A worker waits until
-# its leader has drained: vLLM's workers exit at once, and with them all running requests. The grace period limits both.
+# its leader has drained: vLLM's workers exit at once, and with them all running requests. Where every pod serves, the
+# leader also waits until no pod has requests left, as each step needs the replicas of all pods. The grace period limits
+# all of this.
 set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+REQUESTS='^vllm:num_requests_(running|waiting)\{[^}]*\} [1-9]'
+
+# Succeed if no server of the group reports requests. One that does not answer has ended.
+group_is_idle() {
+  local pod host port
+  for ((pod = 0; pod < ${LWS_GROUP_SIZE:-1}; pod++)); do
+    if [ "$pod" = "$rank" ]; then host=127.0.0.1; else host=$(address_of_pod "$pod"); fi
+    for port in ${host:+$ports}; do
+      ! ask_server "$patience" "$host" "$port" GET /metrics | grep -q -E "$REQUESTS" || return 1
+    done
+  done
+}
+
+# Wait until the group has twice reported no requests, at most as long as running requests may take.
+await_idle_group() {
+  local idle=0 deadline=$((SECONDS + MULTINODE_DRAIN_SECONDS))
+  while [ "$idle" -lt 2 ] && [ "$SECONDS" -lt "$deadline" ]; do
+    if group_is_idle; then idle=$((idle + 1)); else idle=0; fi
+    sleep 0.5
+  done
+}
+
 if [ "$rank" = 0 ]; then
-  if port_open 127.0.0.1 "$MULTINODE_PORT"; then
+  if port_open 127.0.0.1 "$health_port"; then
     sleep "$MULTINODE_PRESTOP_SECONDS"
+    [ -z "${MULTINODE_PORTS:-}" ] || await_idle_group
   fi
   exit 0
 fi
@@ -17,7 +42,7 @@ patience=1 # the leader's pod may be gone, and its address with it
 deadline=$((SECONDS + MULTINODE_PRESTOP_SECONDS + MULTINODE_DRAIN_SECONDS + 10))
 while [ "$closed" -lt 3 ] && [ "$SECONDS" -lt "$deadline" ]; do
   address=$(leader_address)
-  if [ -n "$address" ] && port_open "$address" "$MULTINODE_PORT"; then
+  if [ -n "$address" ] && port_open "$address" "$health_port"; then
     closed=0
     sleep 1
   else

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # engine is entrypoint.sh's; tick, goes_on, and end_engine are watch.sh's
-# Runs beside vLLM on a leader that serves. It kills a server that has closed its port or hangs: requests would wait
-# without a limit.
+# Runs beside vLLM in a pod that serves. It kills a server that has closed its port or hangs: requests would wait without a
+# limit.
 
 closed_limit=5 # seconds until a server that has closed its port must have exited
 answer_limit=${MULTINODE_ANSWER_LIMIT:-5} # seconds for an answer to /health or /metrics; the tests use another limit
+last_answers=${MULTINODE_LAST_ANSWERS:-10} # seconds for clients to read answers once no engine is left; not so in tests
 pause_limit=30 # seconds late from which a check does not count: the node stood still, and vLLM with it
 
 watch_server() {
@@ -16,29 +17,38 @@ watch_server() {
 
 # Kill vLLM if it has closed its port by itself but does not exit. Its engine is dead then, and vLLM waits for the
 # engine's last processes as long as for a drain (shutdown.drainSeconds). These have inherited the port, which accepts
-# connections that never get an answer.
+# connections that never get an answer. A supervisor keeps its port open, and says on it that a server has failed.
 still_serves() {
   # shellcheck disable=SC2034 # errors reads it
-  local served=yes
-  if vllm_listens; then
+  local served=yes what="vLLM has closed its port"
+  if vllm_listens && ! supervisor_gives_up; then
     listened=$SECONDS
   elif [ -n "$listened" ] && [ -e "$goes_on" ] && [ $((SECONDS - listened)) -ge "$closed_limit" ]; then
-    end_engine "vLLM has closed its port and does not end: $(errors | head -n 1)"
+    end_engine "$what and does not end: $(errors | head -n 1)"
     return 1
   fi
 }
 
-# Succeed if vLLM itself, and not only a child process, listens on its port.
+# Succeed if vLLM itself, and not only a child process, listens on the port that answers probes.
 vllm_listens() {
   local open inode _
   open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
   while read -r _ inode; do
     [[ $open != *"socket:[$inode]"* ]] || return 0
-  done < <(sockets 0A "$MULTINODE_PORT")
+  done < <(sockets 0A "$health_port")
   return 1
 }
 
-# Kill vLLM if its server hangs for too long.
+# Succeed if several servers have a supervisor, so that probes have a port of their own.
+has_supervisor() { [ "$health_port" != "$MULTINODE_PORT" ]; }
+
+# Succeed if a supervisor says that a server has failed. It is then ending the others, as long as for a drain.
+supervisor_gives_up() {
+  has_supervisor && [[ $(ask_server "$answer_limit" 127.0.0.1 "$health_port" GET /health) == HTTP/*' 503 '* ]] &&
+    what="a data-parallel replica of this pod has failed, vLLM has given up"
+}
+
+# Kill vLLM if a server hangs for too long.
 still_answers() {
   local limit=$MULTINODE_SERVER_HANG_SECONDS silent
   [ "$limit" != 0 ] && [ $((SECONDS - asked)) -ge $((limit / 6)) ] || return 0
@@ -52,43 +62,48 @@ still_answers() {
   fi
 }
 
-# Succeed if the server accepts a connection, but neither answers nor uses 1 % of a processor. A busy server may need 40 s
-# for an answer (vllm#38157), but computes in that time.
+# Succeed if a server accepts connections, but neither answers nor uses 1 % of a processor. A busy server may need 40 s for
+# an answer (vllm#38157), but computes in that time.
 server_hangs() {
-  local before begun=$SECONDS
-  before=$(server_time)
-  vllm_listens && [[ $(ask_server "$answer_limit" GET /health) != HTTP/* ]] &&
-    [ $(($(server_time) - before)) -le $((SECONDS - begun)) ]
+  local port
+  vllm_listens || return 1
+  for port in $ports; do
+    if port_hangs "$port"; then return 0; fi
+  done
+  return 1
 }
 
-# Print the processor time that the API server's processes have used, in 1/100 s (USER_HZ, proc(5)).
+# Succeed if the server at PORT hangs.
+port_hangs() {
+  local before begun=$SECONDS
+  [[ $(dial 127.0.0.1 "$1" 2>&1) != *"Connection refused"* ]] || return 1
+  before=$(server_time "$1")
+  [[ $(ask_server "$answer_limit" 127.0.0.1 "$1" GET /health) != HTTP/* ]] &&
+    [ $(($(server_time "$1") - before)) -le $((SECONDS - begun)) ]
+}
+
+# Print the processor time that the processes of the server at PORT have used, in 1/100 s (USER_HZ, proc(5)). Under a
+# supervisor they have the index of their data-parallel replica in their title.
 server_time() {
-  local file total=0
+  local file total=0 title=VLLM::APIServer own=/proc/$engine/cmdline
   local -a fields
-  for file in "/proc/$engine/cmdline" $(grep -l -s -a 'VLLM::APIServer' /proc/[0-9]*/cmdline); do
+  if has_supervisor; then
+    title+=_DP$((rank * MULTINODE_DATA_PARALLEL_LOCAL + $1 - MULTINODE_PORT))'\b' own=""
+  fi
+  for file in $own $(grep -l -s -a "$title" /proc/[0-9]*/cmdline); do
     read -r -a fields < <(sed 's/.*) //' "${file%/*}/stat" 2>/dev/null)
     total=$((total + ${fields[11]:-0} + ${fields[12]:-0}))
   done
   echo "$total"
 }
 
-# Print what vLLM answers within SECONDS to METHOD PATH [BODY]. The key comes from the environment, as anybody can read
-# a command line.
-ask_server() {
-  # The variables belong to the inner shell.
-  # shellcheck disable=SC2016
-  timeout "$1" bash -c '
-    exec 3<>"/dev/tcp/127.0.0.1/$MULTINODE_PORT" || exit
-    key=${VLLM_API_KEY:+Authorization: Bearer $VLLM_API_KEY}
-    printf "%s\r\n" "$0 HTTP/1.0" "Content-Type: application/json" "Content-Length: ${#1}" ${key:+"$key"} "" >&3
-    printf "%s" "$1" >&3
-    cat <&3' "$2 $3" "${4:-}" 2>/dev/null
-}
-
-# Kill vLLM after SECONDS, or when its server hangs: it can't finish any request then.
+# Kill vLLM after SECONDS, or when it can't finish any request: its server hangs, or its engines have ended, and the server
+# waits for connections whose requests came too late for them.
 kill_after() {
-  local deadline=$((SECONDS + $1)) hung=0
+  local deadline=$((SECONDS + $1)) hung=0 worked=$SECONDS had_engine=no
   while [ "$SECONDS" -lt "$deadline" ] && [ "$hung" -lt 3 ]; do
+    if grep -q -s -a VLLM::EngineCore /proc/[0-9]*/cmdline; then had_engine=yes worked=$SECONDS; fi
+    [ "$had_engine" = no ] || [ $((SECONDS - worked)) -lt "$last_answers" ] || break
     sleep 1
     if server_hangs; then hung=$((hung + 1)); else hung=0; fi
   done

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # tick and end_engine are watch.sh's, answer_limit and pause_limit server.sh's
-# Runs beside vLLM on a leader that serves. It kills vLLM when an engine hangs: /health stays 200 then, and requests wait
+# shellcheck disable=SC2154 # tick, goes_on, and end_engine are watch.sh's, answer_limit and pause_limit server.sh's
+# Runs beside vLLM in a pod that serves. It kills vLLM when an engine hangs: /health stays 200 then, and requests wait
 # without a limit.
 #
 # Each step of an engine changes its numbers in /metrics: requests that run and wait, tokens, and in each step of a long
 # prefill the share of the KV cache. How long one step may take, because it loads or compiles something, is limited by
-# vLLM itself (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS).
+# vLLM itself (probes.stepSeconds).
 
 NUMBERS='num_requests_running|num_requests_waiting|kv_cache_usage_perc|prompt_tokens_total|generation_tokens_total'
 declare -A numbers moved # by engine: its numbers, and when they last changed or no request ran
@@ -22,8 +22,8 @@ watch_engine() {
 # Kill vLLM if requests run, and their engine has done no step for too long.
 still_works() {
   local limit=$MULTINODE_STALLED_SECONDS stuck="" silent
-  [ $((SECONDS - measured)) -ge $((limit / 12)) ] || return 0
-  [ $((SECONDS - measured - limit / 12)) -lt "$pause_limit" ] || numbers=()
+  [ $((SECONDS - measured)) -ge $((limit / 24)) ] || return 0
+  [ $((SECONDS - measured - limit / 24)) -lt "$pause_limit" ] || numbers=()
   measured=$SECONDS
   measure || return 0
   try_when_idle
@@ -44,9 +44,9 @@ still_works() {
 # Read the numbers of each engine, and set stuck to the time since when an engine has requests, but does no step. Fail
 # without numbers.
 measure() {
-  local text id name value
-  local -A now running
-  text=$(ask_server "$answer_limit" GET /metrics)
+  local text port id name value
+  local -A now=() running=() # with a value, as bash takes those without one for unset
+  text=$(for port in $ports; do ask_server "$answer_limit" 127.0.0.1 "$port" GET /metrics; done)
   while read -r id name value; do
     now[$id]+=" $value"
     [ "$name" != num_requests_running ] || running[$id]=${value%.*}
@@ -67,11 +67,13 @@ measure() {
 }
 
 # Send a request for one token when there has been none for a while: an engine that hangs while it is idle never reports
-# the requests that wait for it. Set stuck to when that request was sent, while it is the only one and has no answer.
+# the requests that wait for it. Set stuck to when that request was sent, while it is the only one and has no answer. Send
+# none to vLLM that is stopping, as it waits for requests that reach it after its engine has ended, but never answers them.
 try_when_idle() {
   if [ -n "$trial" ] && [ "$active" -lt "$tried" ] && kill -0 "$trial" 2>/dev/null; then
     stuck=$tried
-  elif [ $((measured - active)) -ge $((MULTINODE_STALLED_SECONDS / 6)) ] && [ ! -s "$not_possible" ]; then
+  elif [ $((measured - active)) -ge $((MULTINODE_STALLED_SECONDS / 7)) ] && [ ! -s "$not_possible" ] &&
+    [ -e "$goes_on" ]; then
     tried=$SECONDS
     send_trial &
     trial=$!
@@ -81,6 +83,6 @@ try_when_idle() {
 # Request one token, and remember it if vLLM refuses that, as with a model that generates none.
 send_trial() {
   local answer
-  answer=$(ask_server $((2 * MULTINODE_STALLED_SECONDS)) POST /v1/completions '{"prompt": [1], "max_tokens": 1}')
+  answer=$(ask_server $((2 * MULTINODE_STALLED_SECONDS)) 127.0.0.1 "$MULTINODE_PORT" POST /v1/completions '{"prompt": [1], "max_tokens": 1}')
   [[ ${answer%%$'\r'*} != HTTP/*' 4'* ]] || echo "${answer%%$'\r'*}" >"$not_possible"
 }

@@ -39,11 +39,14 @@ if [ "$MULTINODE_BACKEND" = ray ]; then
   fi
   ray-cluster leader --nodes "$nodes" --port "$MULTINODE_MASTER_PORT" || fail "the Ray cluster did not form"
 elif [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ]; then
+  first=$((rank * MULTINODE_DATA_PARALLEL_LOCAL)) # data-parallel replica of this pod
   rendezvous=(--data-parallel-size-local "$MULTINODE_DATA_PARALLEL_LOCAL" --data-parallel-address "$address"
     --data-parallel-rpc-port "$MULTINODE_MASTER_PORT")
-  if [ "$rank" != 0 ]; then
-    rendezvous+=(--headless --data-parallel-start-rank "$((rank * MULTINODE_DATA_PARALLEL_LOCAL))")
-  fi
+  case ${MULTINODE_LOAD_BALANCER:-internal}/$MULTINODE_DATA_PARALLEL_LOCAL in
+    external/1) rendezvous+=(--data-parallel-rank "$first") ;;
+    external/* | hybrid/*) rendezvous+=(--data-parallel-start-rank "$first") ;;
+    *) [ "$rank" = 0 ] || rendezvous+=(--headless --data-parallel-start-rank "$first") ;;
+  esac
 elif [ "$nodes" != 1 ]; then
   rendezvous=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$address" --master-port "$MULTINODE_MASTER_PORT")
   [ "$rank" = 0 ] || rendezvous+=(--headless)

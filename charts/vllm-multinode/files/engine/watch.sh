@@ -19,12 +19,13 @@ watch_group() {
         return
       fi
     fi
-    if [ -n "$host" ] && port_open "$host" "$MULTINODE_PORT"; then
+    if has_server; then host=127.0.0.1; fi
+    if [ -n "$host" ] && port_open "$host" "$health_port"; then
       kill -USR1 $$
       break
     fi
   done
-  if [ "$rank" = 0 ]; then
+  if has_server; then
     watch_server &
     watch_engine &
   fi
@@ -35,7 +36,7 @@ watch_group() {
 # the leader, which stays open while both processes live, or if its node does not even refuse a connection.
 watch_peers() {
   local known missing=0
-  local -a address seen # by worker; addresses are kept, as a name is deleted with its pod
+  local -a address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
   known=$(connected_peers)
   while sleep "$tick"; do
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
@@ -43,7 +44,7 @@ watch_peers() {
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
       return
     fi
-    [ "$rank" != 0 ] || all_nodes_answer || return
+    ! has_server || all_nodes_answer || return
   done
 }
 
@@ -61,32 +62,53 @@ sockets() {
   done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 }
 
-# On the leader: kill vLLM if a worker's node has not responded for too long. A node that has never responded does not
-# count, as a firewall may drop these connections.
+# In a pod that serves: kill vLLM if the node of another pod has not responded for too long, or if that pod has served and has
+# closed its port. A node that has never responded does not count, as a firewall may drop these connections.
 all_nodes_answer() {
-  local worker silent
-  [ "$MULTINODE_WORKER_LOSS_SECONDS" != 0 ] || return 0
-  for ((worker = 1; worker < ${LWS_GROUP_SIZE:-1}; worker++)); do
-    : "${address[worker]:=$(address_of "${LWS_LEADER_ADDRESS%%.*}-$worker.${LWS_LEADER_ADDRESS#*.}")}"
-    if [ -n "${address[worker]}" ] && is_there "${address[worker]}" "$MULTINODE_MASTER_PORT"; then
-      seen[worker]=$SECONDS
-    fi
-    silent=$((SECONDS - ${seen[worker]:-SECONDS}))
-    if [ "$silent" -ge "$MULTINODE_WORKER_LOSS_SECONDS" ]; then
-      end_engine "worker $worker has not answered for $silent s: its node is lost, or the network to it"
+  local other silent limit=$MULTINODE_WORKER_LOSS_SECONDS
+  for ((other = 0; other < ${LWS_GROUP_SIZE:-1}; other++)); do
+    [ "$other" != "$rank" ] || continue
+    : "${address[other]:=$(address_of_pod "$other")}"
+    if other_answers; then seen[other]=$SECONDS; fi
+    silent=$((SECONDS - ${seen[other]:-SECONDS}))
+    if [ "${closed[other]:-0}" = 2 ]; then # a single miss may be a race
+      end_engine "a pod of this group has closed its port $health_port: vLLM of $(name_of "$other") has ended"
+      return 1
+    elif [ "$limit" != 0 ] && [ "$silent" -ge "$limit" ]; then
+      end_engine "$(name_of "$other") has not answered for $silent s: its node is lost, or the network to it"
       return 1
     fi
   done
 }
 
+# Succeed if the other pod's node responds. If every pod serves, count how often a pod that has served refuses a connection:
+# its replicas are needed for each step, and no connection between the pods tells that they are gone. The master port does
+# not do then: after the start, processes that vLLM has forked may keep it open on the leader without accepting connections.
+other_answers() {
+  local said
+  [ -n "${address[other]}" ] || return
+  if [ -z "${MULTINODE_PORTS:-}" ]; then
+    is_there "${address[other]}" "$MULTINODE_MASTER_PORT"
+  elif said=$(dial "${address[other]}" "$health_port" 2>&1); then
+    closed[other]=0
+  elif [[ $said != *"Connection refused"* ]]; then
+    return 1
+  elif [ -n "${closed[other]:-}" ]; then
+    closed[other]=$((closed[other] + 1))
+  fi
+}
+
+# Print what the pod with a RANK is called in messages.
+name_of() { if [ "$1" = 0 ]; then echo "the leader"; else echo "worker $1"; fi; }
+
 # Succeed on a worker while Kubernetes runs its prestop.sh, which waits until the leader has drained and exited.
 outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/cmdline; }
 
-# Kill vLLM, and print why: it can't answer any request. The first reason counts. Printing comes last, as it waits where
-# the log can't be written.
+# Kill vLLM, and print why: it can't answer any request. The first reason counts, and while the pods stop it is not an error.
+# Printing comes last, as it waits where the log can't be written.
 end_engine() {
   [ ! -s "$ended_for" ] || return 0
   echo "$1" >"$ended_for"
-  kill -KILL "$engine"
-  if outlives_leader; then say "$1"; else say "error: $1"; fi
+  kill -KILL "$engine" 2>/dev/null
+  if outlives_leader || [ ! -e "$goes_on" ]; then say "$1"; else say "error: $1"; fi
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs before entrypoint.sh with profiles that need it. It takes over the variables of the vendor's script, puts the
+# Runs before entrypoint.sh, or before the check of the bandwidth, with profiles that need it. It takes over the variables of the vendor's script, puts the
 # vendor's libraries first, and finds the network interface that reaches the leader. Variables of the pod template take
 # precedence.
 set -uo pipefail
@@ -57,4 +57,5 @@ if [ -n "${MULTINODE_NCCL_SCRIPT:-}" ]; then
   eval "$own"
 fi
 [ "${MULTINODE_INTERFACE:-}" != auto ] || find_interface
+[ -z "${MULTINODE_PROGRAM:-}" ] || exec python3 -B "$MULTINODE_PROGRAM"
 exec /bin/bash "$here/entrypoint.sh" "$@"

@@ -40,6 +40,8 @@ Returns: YAML, a list of strings.
 {{- define "vllm-multinode.arguments" -}}
 {{- $values := .Values -}}
 {{- $layout := include "vllm-multinode.layout" . | fromJson -}}
+{{- $servers := include "vllm-multinode.servers" . | fromJson -}}
+{{- $external := eq $values.parallelism.dataLoadBalancer "external" -}}
 {{- $model := include "vllm-multinode.weightsModel" . -}}
 {{- $isPath := ne $values.weights.source "huggingFace" -}}{{- /* so the model's name must be given separately */ -}}
 {{- $served := $values.model.servedName | default (ternary $values.model.name nil $isPath) -}}
@@ -54,8 +56,14 @@ Returns: YAML, a list of strings.
       "tensor-parallel-size" $layout.tensor
       "pipeline-parallel-size" $layout.pipeline
       "data-parallel-size" (ternary $layout.data nil (gt (int $layout.data) 1))
+      "data-parallel-hybrid-lb" (ternary true nil (eq $values.parallelism.dataLoadBalancer "hybrid"))
+      "data-parallel-external-lb" (ternary true nil (and $external (not $servers.supervised)))
+      "data-parallel-multi-port-external-lb" (ternary true nil $servers.supervised)
+      "data-parallel-supervisor-port" (ternary $values.engine.supervisorPort nil $servers.supervised)
       "enable-expert-parallel" ($values.parallelism.expert | default nil)
+      "kv-offloading-size" ((include "vllm-multinode.offloading" . | fromJson).gibibytes | default nil)
       "decode-context-parallel-size" $values.parallelism.decodeContext
+      "speculative-config" (include "vllm-multinode.speculation" . | fromJson | default nil)
       "shutdown-timeout" $values.shutdown.drainSeconds
       "otlp-traces-endpoint" $values.tracing.endpoint
       "collect-detailed-traces" ($values.tracing.detail | default nil)
@@ -66,6 +74,14 @@ Returns: YAML, a list of strings.
        a download up to the startup budget. The same number limits how long a worker waits for a leader that is gone. */ -}}
 {{- $meeting := ternary (include "vllm-multinode.startupSeconds" . | int) 1800 (eq (include "vllm-multinode.weightsAreRemote" .) "true") -}}
 {{- $derived := ternary (dict) (dict "distributed-timeout-seconds" $meeting) (eq (int $values.group.nodes) 1) -}}
+{{- if $servers.supervised -}}
+{{- /* The supervisor ends all servers of a pod when one does not answer. By default it waits 25 s, but a busy server may
+       need 40 s (vllm#38157), so it waits as long as the liveness probe. It asks again 5 s after a failure. */ -}}
+{{- $liveness := $values.probes.liveness -}}
+{{- $times := max 1 (div (mul $liveness.periodSeconds $liveness.failureThreshold) (add $liveness.timeoutSeconds 5)) -}}
+{{- $derived = merge $derived (dict "dp-supervisor-probe-timeout-s" $liveness.timeoutSeconds
+      "dp-supervisor-probe-failure-threshold" $times) -}}
+{{- end -}}
 {{- if eq $values.weights.source "objectStore" -}}
 {{- $_ := set $derived "load-format" "runai_streamer" -}}
 {{- end -}}

@@ -4,7 +4,7 @@
 The name of the cache's directory. It has the image and the model, because what was compiled with another image or for
 another model can't be reused. It does not have the GPU, because every cache has the GPU in its own keys.
 Usage: include "vllm-multinode.cacheKey" .
-Returns: the name, such as v0.32.0-deepseek-ai--deepseek-r1.
+Returns: the name, such as v0.33.0-deepseek-ai--deepseek-r1.
 */}}
 {{- define "vllm-multinode.cacheKey" -}}
 {{- $version := include "vllm-multinode.tag" . -}}

@@ -53,6 +53,7 @@ Returns: JSON, a map of strings.
       "MULTINODE_FAILURES" "/cache/failures"
       "MULTINODE_CACHE" $cache
       "MULTINODE_SHARED_FILESYSTEM" (ternary "yes" "no" $values.cache.sharedFilesystem)
+      "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" $values.probes.stepSeconds
       "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .root)
       "VLLM_NO_USAGE_STATS" 1
       "DO_NOT_TRACK" 1
@@ -78,8 +79,22 @@ Returns: JSON, a map of strings.
 {{- if $values.cache.bundle.type -}}
 {{- $_ := set $env "MULTINODE_BUNDLE" "/bundle" -}}
 {{- end -}}
+{{- /* Forked processes share one import of vLLM, where spawned ones import it one after the other. `vllm serve` spawns
+       unless it is told, as some devices need that, and vLLM's own check refuses to fork with this flag. */ -}}
+{{- if and (hasPrefix "nvidia.com/" ($values.group.gpuResource | default "")) (ne (get $values.engine.args "mm-tensor-ipc") "torch_shm") -}}
+{{- $_ := set $env "VLLM_WORKER_MULTIPROC_METHOD" "fork" -}}
+{{- end -}}
 {{- if gt (int $layout.data) 1 -}}
 {{- $_ := set $env "MULTINODE_DATA_PARALLEL_LOCAL" $layout.dataLocal -}}
+{{- end -}}
+{{- $servers := include "vllm-multinode.servers" .root | fromJson -}}
+{{- if $servers.everyPod -}}
+{{- $numbers := list -}}
+{{- range $servers.ports -}}
+{{- $numbers = append $numbers .number -}}
+{{- end -}}
+{{- $env = merge $env (dict "MULTINODE_LOAD_BALANCER" $values.parallelism.dataLoadBalancer
+      "MULTINODE_PORTS" (join " " $numbers) "MULTINODE_HEALTH_PORT" $servers.health.number) -}}
 {{- end -}}
 {{- if eq $values.weights.source "huggingFace" -}}
 {{- $_ := set $env "HF_HOME" (printf "%s/huggingface" $values.weights.mountPath) -}}
@@ -100,7 +115,7 @@ Returns: JSON, a map of strings.
 {{- $env = merge $env (dict "OTEL_SERVICE_NAME" (include "vllm-multinode.fullname" .root)
       "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" $values.tracing.protocol) -}}
 {{- end -}}
-{{- $env = merge $env (include "vllm-multinode.fabricEnvironment" . | fromJson) -}}
+{{- $env = merge $env (include "vllm-multinode.fabricEnvironment" . | fromJson) (include "vllm-multinode.restartEnvironment" . | fromJson) -}}
 {{- range $name, $value := $env -}}
 {{- $_ := set $env $name (toString $value) -}}
 {{- end -}}

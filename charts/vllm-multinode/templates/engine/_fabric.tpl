@@ -38,6 +38,11 @@ Returns: JSON, a map.
 {{- $_ := set $env $name $value -}}
 {{- end -}}
 {{- end -}}
+{{- /* Two threads are enough for the connections of a channel: more of them slow small messages down. */ -}}
+{{- $streams := .root.Values.fabric.tcpStreams -}}
+{{- if and $streams (eq .root.Values.fabric.profile "tcp") (gt (int .root.Values.group.nodes) 1) -}}
+{{- $env = merge $env (dict "NCCL_SOCKET_NTHREADS" 2 "NCCL_NSOCKS_PERTHREAD" (div $streams 2)) -}}
+{{- end -}}
 {{- toJson $env -}}
 {{- end }}
 

@@ -9,6 +9,7 @@ Returns: YAML, a map.
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
 {{- $daemon := include "vllm-multinode.fabricDaemon" . -}}
+{{- $servers := include "vllm-multinode.servers" .root | fromJson -}}
 metadata:
   labels:
     {{- include "vllm-multinode.selectorLabels" $root | nindent 4 }}
@@ -40,13 +41,17 @@ spec:
   resourceClaims:
     - {name: channel, resourceClaimTemplateName: {{ . }}}
   {{- end }}
-  {{- if or $daemon $values.extraInitContainers $values.weights.download.enabled }}
+  {{- $bandwidth := include "vllm-multinode.bandwidthContainer" . }}
+  {{- if or $daemon $values.extraInitContainers $bandwidth $values.weights.download.enabled }}
   initContainers:
     {{- with $daemon }}
     {{- . | nindent 4 }}
     {{- end }}
     {{- with $values.extraInitContainers }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with $bandwidth }}
+    {{- . | nindent 4 }}
     {{- end }}
     {{- if $values.weights.download.enabled }}
     {{- include "vllm-multinode.weightsContainer" (dict "root" $root "stays" true "script" (ternary "fill" "wait" (eq $values.weights.volume.type "hostPath"))) | nindent 4 }}
@@ -56,15 +61,17 @@ spec:
     - name: vllm-{{ .role }}
       image: {{ include "vllm-multinode.image" $root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      command: [/bin/bash, /etc/vllm-multinode/{{ ternary "fabric" "entrypoint" .fabric.wrapped }}.sh]
+      command: {{ include "vllm-multinode.command" . }}
       args:
         {{- include "vllm-multinode.arguments" $root | nindent 8 }}
       env:
         {{- include "vllm-multinode.environment" . | nindent 8 }}
-      {{- if eq .role "leader" }}
+      {{- if or (eq .role "leader") $servers.everyPod }}
       ports:
-        - name: http
-          containerPort: {{ $values.engine.port }}
+        {{- range append $servers.ports $servers.health | uniq }}
+        - name: {{ .name }}
+          containerPort: {{ .number }}
+        {{- end }}
       {{- end }}
       {{- include "vllm-multinode.health" . | nindent 6 }}
       resources:
@@ -82,24 +89,30 @@ spec:
 {{- end }}
 
 {{/*
-The probes and the preStop hook of a role. The kubelet asks the leader for /health, which answers only after the weights
-are loaded. A worker's probe connects to its leader: vLLM's own workers wait forever for a leader that is gone.
+The probes and the preStop hook of a role. The kubelet asks an API server for /health, which answers only after the weights
+are loaded. The probe of a worker without one connects to its leader: vLLM's own workers wait forever for a leader that is
+gone.
 Usage: include "vllm-multinode.health" (dict "root" $ "role" "leader") | nindent 4
 Returns: YAML, fields of a container.
 */}}
 {{- define "vllm-multinode.health" -}}
 {{- $probes := .root.Values.probes -}}
-{{- $leader := dict "httpGet" (dict "path" "/health" "port" "http") -}}
+{{- $servers := include "vllm-multinode.servers" .root | fromJson -}}
+{{- $server := dict "httpGet" (dict "path" "/health" "port" $servers.health.name) -}}
 {{- $worker := dict "exec" (dict "command" (list "/bin/bash" "/etc/vllm-multinode/worker-probe.sh")) -}}
-{{- $handler := ternary $leader $worker (eq .role "leader") -}}
+{{- $handler := ternary $server $worker (or (eq .role "leader") $servers.everyPod) -}}
 {{- $periods := div (add (include "vllm-multinode.startupSeconds" .root | int) 4) 5 -}}
 {{- $startup := dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" $periods -}}
+{{- if .root.Values.group.inPlaceRestart.enabled -}}
+{{- include "vllm-multinode.restartProbes" (dict "startup" $startup "probes" $probes) | trim }}
+{{- else -}}
 startupProbe:
   {{- merge $startup $handler | toYaml | nindent 2 }}
 readinessProbe:
   {{- merge (deepCopy $probes.readiness) $handler | toYaml | nindent 2 }}
 livenessProbe:
   {{- merge (deepCopy $probes.liveness) $handler | toYaml | nindent 2 }}
+{{- end }}
 lifecycle:
   preStop:
     exec:

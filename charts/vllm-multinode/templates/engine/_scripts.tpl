@@ -6,8 +6,11 @@ Usage: include "vllm-multinode.scripts" (dict "root" $ "fabric" $fabric) | ninde
 Returns: YAML, a map from file name to content.
 */}}
 {{- define "vllm-multinode.scripts" -}}
-{{- (.root.Files.Glob "files/engine/*.sh").AsConfig -}}
+{{- (.root.Files.Glob "files/engine/*").AsConfig -}}
 {{- if .fabric.wrapped }}
 {{ (.root.Files.Glob "files/fabric/*.sh").AsConfig }}
+{{- end -}}
+{{- if .root.Values.group.inPlaceRestart.enabled }}
+{{ (.root.Files.Glob "files/restart/*").AsConfig }}
 {{- end -}}
 {{- end }}

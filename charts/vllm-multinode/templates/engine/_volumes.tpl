@@ -14,6 +14,11 @@ Returns: YAML, a list.
   emptyDir: {medium: Memory, sizeLimit: {{ include "vllm-multinode.sharedMemory" $root }}}
 - name: tmp
   emptyDir: {}
+{{- if $root.Values.fabric.bandwidthCheck.enabled }}
+- name: bandwidth
+  configMap:
+    name: {{ include "vllm-multinode.fullname" $root }}-bandwidth
+{{- end }}
 {{- include "vllm-multinode.cacheVolumes" $root }}
 {{- include "vllm-multinode.weightsVolumes" $root }}
 {{- range $folder, $name := .fabric.volumes }}

@@ -19,6 +19,11 @@ Returns: JSON, a list of problems.
       "why" "can't be 0 with autoscaling.type hpa, as a HorizontalPodAutoscaler keeps at least one replica"
       "fix" "Use 1, or set autoscaling.type to keda.") -}}
 {{- end -}}
+{{- if and (eq (.type | default "") "hpa") (include "vllm-multinode.servers" $ | fromJson).everyPod (not .metrics) -}}
+{{- $problems = append $problems (dict "key" "autoscaling.type" "got" "hpa"
+      "why" (printf "sees only the requests of leaders, but with parallelism.dataLoadBalancer %s each pod counts its own" $.Values.parallelism.dataLoadBalancer)
+      "fix" "Use keda, or set autoscaling.metrics.") -}}
+{{- end -}}
 {{- if and $keda (eq (int .minReplicas) 0) (not .metrics) -}}
 {{- $problems = append $problems (dict "key" "autoscaling.minReplicas" "got" .minReplicas
       "why" "can't be 0 with vLLM's own metrics: without a running group there are none, so KEDA would never start one again"

@@ -13,12 +13,19 @@ Returns: JSON, a list of problems.
       "max-model-len" "model.maxLength" "dtype" "model.dtype" "quantization" "model.quantization"
       "trust-remote-code" "model.trustRemoteCode" "port" "engine.port" "tensor-parallel-size" "parallelism.tensor"
       "pipeline-parallel-size" "parallelism.pipeline" "data-parallel-size" "parallelism.data"
+      "data-parallel-hybrid-lb" "parallelism.dataLoadBalancer" "data-parallel-external-lb" "parallelism.dataLoadBalancer"
+      "data-parallel-multi-port-external-lb" "parallelism.dataLoadBalancer" "data-parallel-supervisor-port" "engine.supervisorPort"
       "enable-expert-parallel" "parallelism.expert" "decode-context-parallel-size" "parallelism.decodeContext"
+      "kv-offloading-size" "kvCache.offloadingSizePerGpu"
       "shutdown-timeout" "shutdown.drainSeconds" "distributed-executor-backend" "engine.backend"
       "nnodes" "group.nodes" "master-port" "engine.masterPort" "data-parallel-rpc-port" "engine.masterPort"
       "api-key" "auth.apiKey.existingSecret" "otlp-traces-endpoint" "tracing.endpoint"
       "collect-detailed-traces" "tracing.detail" "enable-log-requests" "logging.requests"
       "logging-config" "logging.format" -}}
+{{- if $values.engine.speculativeTokens -}}
+{{- $owners = merge $owners (dict "speculative-config" "engine.speculativeTokens" "spec-method" "engine.speculativeTokens"
+      "spec-model" "engine.speculativeTokens" "spec-tokens" "engine.speculativeTokens") -}}
+{{- end -}}
 {{- $perPod := list "node-rank" "master-addr" "headless" "data-parallel-size-local" "data-parallel-address" "data-parallel-start-rank" "data-parallel-rank" "data-parallel-backend" -}}
 {{- range $flag, $value := $values.engine.args -}}
 {{- $problem := dict "key" (printf "engine.args.%s" $flag) "got" $value -}}
@@ -63,15 +70,10 @@ Returns: JSON, a list of problems.
       "fix" "Use mp.") -}}
 {{- end -}}
 {{- end -}}
-{{- if eq (int $values.engine.masterPort) (int $values.engine.port) -}}
-{{- $problems = append $problems (dict "key" "engine.masterPort" "got" $values.engine.masterPort
-      "why" "must differ from engine.port"
-      "fix" "Use another port, such as 29501.") -}}
-{{- end -}}
 {{- if eq ($values.image.tag | default "") "latest" -}}
 {{- $problems = append $problems (dict "key" "image.tag" "got" "latest"
       "why" "can change while groups run, so that the leader and the workers get different versions"
-      "fix" "Use a version, such as v0.32.0, or set image.digest.") -}}
+      "fix" "Use a version, such as v0.33.0, or set image.digest.") -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

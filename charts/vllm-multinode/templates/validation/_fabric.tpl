@@ -57,5 +57,17 @@ Returns: JSON, a list of problems.
       "why" "is required with fabric.hostNetwork: otherwise Gloo uses the node's hostname, which often resolves to 127.0.0.1"
       "fix" "Set it to auto, or to the interface that reaches the other nodes, such as eth0.") -}}
 {{- end -}}
+{{- with $values.bandwidthCheck -}}
+{{- if and .floorGBps (not .enabled) -}}
+{{- $problems = append $problems (dict "key" "fabric.bandwidthCheck.floorGBps" "got" .floorGBps
+      "why" "has no effect while fabric.bandwidthCheck.enabled is false"
+      "fix" "Enable the check, or remove the floor; vmn preflight has --bandwidth-floor.") -}}
+{{- end -}}
+{{- if and .enabled .floorGBps (eq (int $.Values.group.nodes) 1) -}}
+{{- $problems = append $problems (dict "key" "fabric.bandwidthCheck.floorGBps" "got" .floorGBps
+      "why" "is for the network between nodes, but group.nodes is 1"
+      "fix" "Remove it; the check then compares only the GPUs of the node.") -}}
+{{- end -}}
+{{- end -}}
 {{- toJson $problems -}}
 {{- end }}

@@ -82,22 +82,3 @@ Returns: JSON, a map from names to maps with size, shown (the size as it is writ
 {{- end -}}
 {{- toJson $claims -}}
 {{- end }}
-
-{{/*
-A Kubernetes quantity as a number of bytes, so that two of them can be compared.
-Usage: include "vllm-multinode.bytes" "20Gi"
-Returns: the number, with three decimals.
-*/}}
-{{- define "vllm-multinode.bytes" -}}
-{{- $unit := regexFind "[a-zA-Z]+$" . -}}
-{{- $factor := 1.0 -}}
-{{- if eq $unit "m" -}}
-{{- $factor = 0.001 -}}
-{{- else if $unit -}}
-{{- $base := ternary 1024.0 1000.0 (hasSuffix "i" $unit) -}}
-{{- range until (add1 (int (index (dict "K" 0 "M" 1 "G" 2 "T" 3 "P" 4 "E" 5) (trunc 1 $unit | upper))) | int) -}}
-{{- $factor = mulf $factor $base -}}
-{{- end -}}
-{{- end -}}
-{{- printf "%.3f" (mulf (trimSuffix $unit . | float64) $factor) -}}
-{{- end }}

@@ -23,11 +23,16 @@ Returns: JSON, a list of problems.
       "fix" (printf "Use at least %d, or leave it unset." $needed)) -}}
 {{- end -}}
 {{- $stalled := .Values.probes.stalledSeconds -}}
-{{- $step := index .Values.engine.env "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" -}}
-{{- if and $stalled $step (le (int $stalled) (int $step)) -}}
+{{- $step := .Values.probes.stepSeconds | toString -}}
+{{- $source := "probes.stepSeconds is" -}}
+{{- with index .Values.engine.env "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" -}}
+{{- $step = . -}}
+{{- $source = "engine.env sets VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS to" -}}
+{{- end -}}
+{{- if and $stalled (le (int $stalled) (int $step)) -}}
 {{- $problems = append $problems (dict "key" "probes.stalledSeconds" "got" $stalled
-      "why" (printf "ends a step for which vLLM waits longer: engine.env sets VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS to %s" $step)
-      "fix" (printf "Use at least %d, or null." (add (int $step) 60))) -}}
+      "why" (printf "ends a step for which vLLM waits longer: %s %s" $source $step)
+      "fix" (printf "Use at least %d, or null." (add (int $step) 10))) -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end }}

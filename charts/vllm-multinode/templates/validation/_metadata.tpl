@@ -48,7 +48,8 @@ Returns: JSON, a list of problems.
       "fix" "Enable monitoring.podMonitor, or move it to service.annotations.") -}}
 {{- end -}}
 {{- end -}}
-{{- if and (gt (int .Values.group.nodes) 1) (eq (toString (get .Values.podAnnotations "prometheus.io/scrape")) "true") -}}
+{{- $servers := include "vllm-multinode.servers" . | fromJson -}}
+{{- if and (gt (int .Values.group.nodes) 1) (not $servers.everyPod) (eq (toString (get .Values.podAnnotations "prometheus.io/scrape")) "true") -}}
 {{- $problems = append $problems (dict "key" "podAnnotations" "got" "true"
       "why" "sets prometheus.io/scrape on workers as well, which serve no metrics, so that Prometheus reports them as down"
       "fix" "Enable monitoring.podMonitor, or move it to service.annotations, which selects leaders only.") -}}

@@ -19,8 +19,8 @@ METRICS = {
 }
 """What is compared, by vLLM's names."""
 
-Key = tuple[int, int, int]
-"""Prompt tokens, answer tokens, and concurrency."""
+Key = tuple[int, int, int | None, float | None, int]
+"""Prompt tokens, answer tokens, requests at once, requests per second, and tokens that all prompts share."""
 
 
 class NotComparable(Exception):  # noqa: N818 - reads as what happened
@@ -87,7 +87,8 @@ def _by_point(report: Mapping[str, Any]) -> dict[Key, list[Mapping[str, Any]]]:
     try:
         for entry in report["points"]:
             point = entry["point"]
-            found.setdefault((point["prompt"], point["answer"], point["concurrency"]), []).append(entry["result"])
+            key = point["prompt"], point["answer"], point["concurrency"], point.get("rate"), point.get("prefix", 0)
+            found.setdefault(key, []).append(entry["result"])
     except (KeyError, TypeError) as error:
         raise NotComparable(f"A file is not a report of `vmn bench`: {error} is missing.") from error
     return found
@@ -95,9 +96,13 @@ def _by_point(report: Mapping[str, Any]) -> dict[Key, list[Mapping[str, Any]]]:
 
 def _difference(key: Key, metric: str, one: Sequence[float], other: Sequence[float]) -> Difference:
     before, after = statistics.fmean(one), statistics.fmean(other)
-    fewest = min(len(one), len(other))
-    if fewest < 2:
-        return Difference(key, metric, before, after, WITHOUT_REPEATS, fewest)
+    return Difference(key, metric, before, after, noise(one, other), min(len(one), len(other)))
+
+
+def noise(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the difference of two means, as a share of the first one, up to which both may be the same."""
+    if min(len(one), len(other)) < 2:
+        return WITHOUT_REPEATS
     error = math.sqrt(statistics.variance(one) / len(one) + statistics.variance(other) / len(other))
     degrees = max(known for known in QUANTILES if known <= len(one) + len(other) - 2)
-    return Difference(key, metric, before, after, QUANTILES[degrees] * error / before, fewest)
+    return QUANTILES[degrees] * error / statistics.fmean(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from random import Random
 from typing import Any
 
 from vmn.core.bench.points import Point
@@ -20,6 +21,8 @@ NAMES = ("app.kubernetes.io/name", INSTANCE)
 KEYS = {"VLLM_API_KEY": "OPENAI_API_KEY"}
 """What the client calls the variables of vLLM's server."""
 COPIED = ("nodeSelector", "tolerations", "imagePullSecrets", "runtimeClassName", "schedulerName")
+SEEDS = 2**31
+"""Numbers from which the first seed of a run is taken."""
 DROPPED = ("NCCL_", "GLOO_", "MULTINODE_", "VLLM_HOST_IP", "CUDA_")
 """Beginnings of variables that only the engine needs."""
 
@@ -45,13 +48,14 @@ def bench_run(
         "app.kubernetes.io/managed-by": "vmn",
         MARKER: name,
     }
+    first = Random(suffix).randrange(SEEDS)  # of this run alone: the prefix cache may hold the prompts of the last one
     settings = {
         "url": served.url,
         "model": served.name,
         "tokenizer": served.flags.get("tokenizer", served.model),
         "trust_remote_code": served.trusts_code,
         "metrics": list(metrics),
-        "points": [{**asdict(point), "seed": point.index + 1} for point in points],
+        "points": [{**asdict(point), "warmups": point.warmups, "seed": first + point.index} for point in points],
     }
     job: Object = {
         "apiVersion": "batch/v1",

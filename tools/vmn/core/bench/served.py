@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vmn.core.cluster.lws import NAME
+from vmn.core.cluster.release import SERVER_PORT
 from vmn.core.cluster.snapshot import Object
 from vmn.core.planning.layout.sizes import Layout
 
@@ -52,6 +53,12 @@ class Served:
         """Whether vLLM may run code of the checkpoint, which its tokenizer can need as well."""
         return "trust-remote-code" in self.flags
 
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables of vLLM's container that have a value of their own."""
+        variables = self.template["spec"]["containers"][0].get("env") or ()
+        return {item["name"]: str(item["value"]) for item in variables if item.get("value") is not None}
+
 
 def served(lws: Object, services: Sequence[Object]) -> Served:
     """Return what a release serves.
@@ -71,6 +78,12 @@ def served(lws: Object, services: Sequence[Object]) -> Served:
     service = _service(metadata["name"], services)
     if not model or PORT not in ports or service is None:
         raise NotServed(f"{metadata['name']} is not a release of this chart, or its Service is missing.")
+    if len([name for name in ports if SERVER_PORT.fullmatch(str(name))]) > 1:
+        raise NotServed(
+            f"Each data-parallel replica of {metadata['name']} has a port of its own, and this command measures one "
+            "address. Set parallelism.dataLoadBalancer to internal or hybrid, or run `vllm bench serve` against your "
+            "router."
+        )
     host = f"{service['metadata']['name']}.{metadata['namespace']}"
     port = next(item["port"] for item in service["spec"]["ports"] if item.get("targetPort") in (PORT, ports[PORT]))
     return Served(

@@ -12,6 +12,10 @@ AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Rece
 """What vLLM logs for each request, and every 10 s: most of a log, and never the reason of a failure."""
 PAST_FAILURE = "vllm-multinode: an earlier failure: "
 """How the chart's entrypoint.sh begins a line about a previous run, in a pod that no longer exists."""
+STARTS_IN_PLACE = re.compile(r"vllm-multinode: starts run \d+ in place$")
+"""What the chart's restart.py logs before it starts the engine again: a new run in the same log."""
+RESTARTED_IN_PLACE = re.compile(r"vllm-multinode: restarted in place within [^:]*: (?P<why>.*)")
+"""What it logs when the group serves again."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,19 @@ class ContainerLog:
     @cached_property
     def relevant(self) -> list[tuple[float | None, str]]:
         """The lines of this run, without those of a server at work."""
-        return [(at, text) for at, text in self.lines if not AT_WORK.search(text) and not text.startswith(PAST_FAILURE)]
+        starts = [index for index, (_, text) in enumerate(self.lines) if STARTS_IN_PLACE.match(text)]
+        own = self.lines[starts[-1] :] if starts else self.lines
+        return [(at, text) for at, text in own if not AT_WORK.search(text) and not text.startswith(PAST_FAILURE)]
 
     @cached_property
     def past_failures(self) -> list[str]:
         """What the log reports about previous runs, the latest first."""
         return [text.removeprefix(PAST_FAILURE) for _, text in self.lines if text.startswith(PAST_FAILURE)]
+
+    @cached_property
+    def restarts_in_place(self) -> list[tuple[float | None, str]]:
+        """When the group served again after a restart in place, and why it restarted; the latest comes last."""
+        return [(at, found["why"]) for at, text in self.lines if (found := RESTARTED_IN_PLACE.match(text))]
 
     @property
     def text(self) -> str:

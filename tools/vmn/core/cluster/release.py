@@ -17,14 +17,16 @@ INSTANCE = "app.kubernetes.io/instance"
 """Label: the name of the Helm release."""
 EVENT_SECONDS = 3600.0
 """Seconds for which the API server keeps events (--event-ttl)."""
+SERVER_PORT = re.compile(r"http(-\d+)?")
+"""Name of the port of an API server in the chart's pods."""
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """What two readings of a leader's ``/metrics`` show.
+    """What two readings of the ``/metrics`` of a pod's API servers show.
 
     Attributes:
-        running: requests that the engine was working on, the smaller of both numbers.
+        running: requests that the engines were working on, the smaller of both numbers.
         tokens: tokens generated between the readings.
         seconds: time between the readings.
     """
@@ -73,6 +75,21 @@ class Pod:
         """The node that the pod runs on, None before it is scheduled."""
         found: str | None = self.item["spec"].get("nodeName")
         return found
+
+    @property
+    def server_ports(self) -> Sequence[int]:
+        """The ports of the pod's API servers, by the names that the chart gives them; empty without a server."""
+        return [number for name, number in self._ports.items() if SERVER_PORT.fullmatch(name)]
+
+    @property
+    def health_port(self) -> int | None:
+        """The port that answers probes for all of the pod's API servers, None without a server."""
+        return self._ports.get("health", self._ports.get("http"))
+
+    @property
+    def _ports(self) -> Mapping[str, int]:
+        ports = [port for item in self.item["spec"].get("containers") or () for port in item.get("ports") or ()]
+        return {port.get("name", ""): port["containerPort"] for port in ports}
 
     @property
     def created_at(self) -> float | None:
@@ -188,8 +205,8 @@ class Release:
         now: when reading began, in seconds since 1970; logs and pulses are read later.
         logs: logs of all containers.
         unread: pods whose log could not be read, and why.
-        pulses: pulses of the leaders that answered, by pod.
-        silent: leaders that have started, are not ready, and did not answer ``/health``.
+        pulses: pulses of the pods with API servers that answered, by pod.
+        silent: pods with API servers that have started, are not ready, and did not answer ``/health``.
     """
 
     name: str

@@ -149,17 +149,10 @@ def _restarts(release: Release, group: Group) -> Iterator[Observation]:
 
 
 def _hangs(release: Release, group: Group) -> Iterator[Observation]:
-    leader = group.leader
-    pulse = release.pulses.get(leader.name) if leader else None
-    if leader and pulse and pulse.running > 0 and pulse.tokens == 0:
-        what = "1 request is" if pulse.running == 1 else f"{pulse.running:.0f} requests are"
-        text = f"{what} running, and no token was generated in {pulse.seconds:.0f} s"
-        yield _about(release, group, "requests-hang", text, pod=leader.name, at=release.now)
-    if leader and leader.name in release.silent:
-        text = f"the container of {leader.name} has started, but its server does not answer /health"
-        yield _about(release, group, "server-silent", text, pod=leader.name, at=leader.unready_since)
+    for pod in group.pods:
+        yield from _server_hangs(release, group, pod)
     running = [pod for pod in group.pods if pod.running_since is not None and pod.deletion_deadline is None]
-    served = leader is not None and leader.unready_since is not None
+    served = any(pod.server_ports and pod.unready_since is not None for pod in group.pods)
     if group.serving or served or not running or len(running) < group.size:
         return
     spoke = {pod.name: last_line(release, pod) for pod in running}
@@ -173,6 +166,18 @@ def _hangs(release: Release, group: Group) -> Iterator[Observation]:
             "silent first"
         )
         yield _about(release, group, "group-silent", text, at=spoke[first.name], pod=first.name)
+
+
+def _server_hangs(release: Release, group: Group, pod: Pod) -> Iterator[Observation]:
+    """Yield that the API servers of a pod have requests but no tokens, or that they do not answer."""
+    pulse = release.pulses.get(pod.name)
+    if pulse and pulse.running > 0 and pulse.tokens == 0:
+        what = "1 request is" if pulse.running == 1 else f"{pulse.running:.0f} requests are"
+        text = f"{what} running, and no token was generated in {pulse.seconds:.0f} s"
+        yield _about(release, group, "requests-hang", text, pod=pod.name, at=release.now)
+    if pod.name in release.silent:
+        text = f"the container of {pod.name} has started, but its server does not answer /health"
+        yield _about(release, group, "server-silent", text, pod=pod.name, at=pod.unready_since)
 
 
 def last_line(release: Release, pod: Pod) -> float | None:

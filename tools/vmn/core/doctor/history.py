@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmn.core.cluster.events import Event
-from vmn.core.cluster.release import Group, Pod, Release
+from vmn.core.cluster.release import EVENT_SECONDS, Group, Pod, Release
 from vmn.core.cluster.snapshot import Object
 from vmn.core.cluster.timestamps import clock, date_of, seconds
 from vmn.core.doctor.events import deleted_first, explaining, recreations
@@ -25,6 +25,7 @@ def history(release: Release, group: Group) -> Iterator[Finding]:
     """Yield notes on what happened to a group in the last hour."""
     yield from _recreated(release, group)
     yield from _deleted(release, group)
+    yield from _restarted_in_place(release, group)
     failed = last_failure(release, group)
     for one in ([item for item in failed if item.is_cause] or failed)[:MOST_FAILURES]:
         yield _note("earlier-failure", group, one.pod, _past(release, one), [_kept(one)], one.at)
@@ -54,6 +55,19 @@ def _deleted(release: Release, group: Group) -> Iterator[Finding]:
         when = f" at {clock(first.first)}" if first.first else ""
         text = f"{first.name} was deleted{when} (by a drain, a rollout, or a user): {first.message}"
         yield _note("deleted", group, first.name, text, [_quoted(first)], first.first)
+
+
+def _restarted_in_place(release: Release, group: Group) -> Iterator[Finding]:
+    """Yield how often the engines of a group have restarted in their pods, as the log of its leader says."""
+    logs = [log for log in release.logs_of(group.index) if group.leader and log.pod == group.leader.name]
+    found = [(at, why) for log in logs for at, why in log.restarts_in_place if at and release.now - at < EVENT_SECONDS]
+    if not found:
+        return
+    at, why = found[-1]
+    often = "once" if len(found) == 1 else f"{len(found)} times"
+    text = f"group {group.index} restarted in place {often} in the last hour, most recently at {clock(at)}: {why}"
+    lines = [Evidence(f"log of {logs[0].pod}", cut(why), at, logs[0].pod) for at, why in reversed(found)]
+    yield _note("restarted-in-place", group, logs[0].pod, text, lines, at)
 
 
 def _restarted(group: Group, pod: Pod, container: str, ended: Object) -> Finding:

@@ -76,10 +76,12 @@ def goes_on(source: Source, found: Evidence) -> bool:
     """Return whether vLLM went on after a line, so that the line does not explain a failure.
 
     A line below the level of an error needs a failure to explain, and explains none after which the start went on. An
-    error counts at once, unless the process that printed it went on, or all ranks have started since then.
+    error counts at once, unless the process that printed it went on, or all ranks have started since then. Once all
+    ranks have started, other progress does not show a start: NCCL's lines can come late, when a buffer is flushed.
     """
     if found.level is not Level.ERROR:
-        return not has_ended(source) or source.reached(PROGRESS) > found.index
+        up = source.reached(UP)
+        return not has_ended(source) or (up if up >= 0 else source.reached(PROGRESS)) > found.index
     if process := PROCESS.match(found.line):
         own = re.compile(rf"^{re.escape(process[0])} INFO [^\n]*(?:{PROGRESS.pattern})", re.MULTILINE)
         return source.reached(own) > found.index

@@ -13,7 +13,7 @@ from vmn.core.doctor.evidence import Source
 KEPT_LOG = re.compile(r"\.rank-(?P<rank>\d+)\.(?P<time>\d{8}T\d{6}\.\d{3}Z)\.log(?: \(of [^()]*\))?$")
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 """Rank and time in the names of the logs, as failures.sh writes them."""
-PEER_CLOSED = "a pod of this group has closed its connection"
+PEER_CLOSED = "a pod of this group has closed its "
 """What watch.sh logs in a pod that only saw another pod exit."""
 SAME_FAILURE_SECONDS = 30.0
 """Seconds within which the pods of a group exit when one of them fails; a lost node takes probes.workerLossSeconds."""

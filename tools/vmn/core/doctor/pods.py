@@ -85,7 +85,8 @@ def _waiting(pod: Pod, container: str, what: str, waiting: Object) -> Observatio
 
 def _terminated(pod: Pod, container: str, what: str, ended: Object) -> Iterator[Observation]:
     at, reason, code = seconds(ended.get("finishedAt")), ended.get("reason") or "", ended.get("exitCode")
-    fields = {"container": container, "reason": reason, "exit_code": str(code)}
+    said = (ended.get("message") or "").partition("\n")[0]
+    fields = {"container": container, "reason": reason, "exit_code": str(code), "said": said}
     text = f"{what}terminated: {reason}, exit code {code}"
     yield _about(pod, "container-terminated", "state", text, fields=fields, at=at)
     if reason in ("StartError", "ContainerCannotRun"):

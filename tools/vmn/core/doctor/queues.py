@@ -12,7 +12,7 @@ from vmn.core.doctor.evidence import Observation
 INDEX = "kueue.x-k8s.io/component-workload-index"
 """Annotation of a Workload: the index of the group (Kueue 0.17.0, pkg/controller/constants)."""
 WORKLOAD = "kueue.x-k8s.io/pod-group-name"
-"""Label of a pod: the name of its Workload (Kueue 0.17.0, pkg/controller/jobs/pod/constants)."""
+"""Annotation of a pod, up to Kueue 0.17 label: the name of its Workload (pkg/controller/jobs/pod/constants)."""
 LABEL_LENGTH = 63
 """Characters that the value of a label may have (Kubernetes, validation.LabelValueMaxLength)."""
 HASH_LENGTH = 5
@@ -26,7 +26,7 @@ def queue_sources(release: Release, group: Group) -> Iterator[Observation]:
         return
     first = gated[0]
     name = f"leaderworkerset-{release.name}-{group.index}-{'x' * HASH_LENGTH}"
-    if len(name) > LABEL_LENGTH and not any(WORKLOAD in labels_of(pod.item) for pod in gated):
+    if len(name) > LABEL_LENGTH and not any(_workload_of(pod) for pod in gated):
         text = f"{first.name} is held back, and Kueue has not labelled it: {name} has {len(name)} characters"
         yield _about(release, group, "queue-name-too-long", text, {"workload": name}, first)
         return
@@ -47,10 +47,15 @@ def _is_gated(pod: Pod) -> bool:
     return pod.condition("PodScheduled").get("reason") == "SchedulingGated" and pod.deletion_deadline is None
 
 
+def _workload_of(pod: Pod) -> str:
+    """Return the name of a pod's Workload, nothing until Kueue has written it."""
+    return annotations_of(pod.item).get(WORKLOAD) or labels_of(pod.item).get(WORKLOAD, "")
+
+
 def _is_of(workload: Object, release: Release, group: Group) -> bool:
     """Return whether a Workload is a group's: of its LeaderWorkerSet, with its index or the name on its pods."""
     owners = workload["metadata"].get("ownerReferences") or ()
     if not any(owner.get("kind") == "LeaderWorkerSet" and owner.get("name") == release.name for owner in owners):
         return False
-    named = {labels_of(pod.item).get(WORKLOAD) for pod in group.pods}
+    named = {_workload_of(pod) for pod in group.pods}
     return workload["metadata"]["name"] in named or annotations_of(workload).get(INDEX) == str(group.index)

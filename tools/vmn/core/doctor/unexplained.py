@@ -25,6 +25,10 @@ NATIVE = re.compile(
 """How programs that are not written in Python say why they end."""
 FRAME = re.compile(r'^\s*File "[^"]+", line \d+, in \S+')
 LOGGED = re.compile(r"^(?:\([^)]*\) )?(?:ERROR|CRITICAL) |^vllm: |: error: ")
+STACK = re.compile(r"  |Traceback \(most recent call last\)")
+"""How the lines of a stack begin, all but the exception."""
+PLACE = re.compile(r"\[[\w.]+:\d+\]")
+"""Where in vLLM's code a line was logged; all lines of one stack have the same."""
 MARKERS = re.compile(r"^\s*[\^~]+\s*$")
 LAST_FRAMES = 2
 """Frames of a stack that are quoted."""
@@ -34,7 +38,8 @@ LOOK_BACK = 400
 """Lines before an error that may belong to its stack."""
 SECONDARY = re.compile(
     r"Engine core init|EngineDeadError|WorkerProc (?:init|failed)|See (?:root cause|stack trace)|Executor failed|"
-    r"EngineCore (?:encountered|failed)|vllm-multinode: "
+    r"EngineCore (?:encountered|failed)|AsyncLLM output_handler failed|vllm-multinode: |"
+    r"vllm serve ended with .*; error: "
 )
 """Words of errors that only say that something else failed."""
 
@@ -48,6 +53,12 @@ class _Line:
     text: str
     words: str
     level: Level
+
+    @property
+    def place(self) -> str:
+        """Where it was logged, after its process; empty for a line that vLLM did not log."""
+        found = PLACE.search(self.text, 0, len(self.text) - len(self.words))
+        return f"{self.process} {found[0]}" if found else ""
 
 
 def unexplained(source: Source, table: Sequence[Signature]) -> Iterator[Observation]:
@@ -93,11 +104,15 @@ def _patterns(table: Sequence[Signature]) -> list[re.Pattern[str]]:
 def _first_error(lines: Sequence[_Line], known: Sequence[re.Pattern[str]]) -> _Line | None:
     """Return the first error, None when a signature knows it or there is none.
 
-    An exception tells more than what native code prints, and that more than any other line of level error.
+    An exception tells more than what native code prints, and that more than any other line of level error. A line
+    of the stack of an error that only says that something else failed tells nothing.
     """
-    certain = [line for line in lines if line.level in CERTAIN and not SECONDARY.search(line.words)]
-    for telling in (EXCEPTION, NATIVE, LOGGED):
-        first = next((line for line in certain if telling.search(line.text)), None)
+    secondary = {line.index: line.place for line in lines if SECONDARY.search(line.words)}
+    certain = [line for line in lines if line.level in CERTAIN and line.index not in secondary]
+    retold = {place for place in secondary.values() if place}
+    others = [line for line in certain if line.place not in retold and not STACK.match(line.words)]
+    for telling, among in ((EXCEPTION, certain), (NATIVE, certain), (LOGGED, others)):
+        first = next((line for line in among if telling.search(line.text)), None)
         if first:
             return None if any(pattern.search(first.text) for pattern in known) else first
     return None

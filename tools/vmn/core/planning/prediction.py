@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
-from vmn.core.planning.layout.constraints import Cluster, layouts, refusal, spans_nodes
+from vmn.core.planning.layout.constraints import Cluster, Refusal, layouts, refusal, spans_nodes
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import (
     GIB,
@@ -22,10 +22,11 @@ from vmn.core.planning.memory.activation import (
 )
 from vmn.core.planning.memory.allocator import MxForm, Storage
 from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache
+from vmn.core.planning.memory.offloading import offloaded_tokens, offloading_refusal
 from vmn.core.planning.memory.overhead import graphs, non_torch
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture
-from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, Behaviour, batch_defaults, behaviour, release
+from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, LATEST, Behaviour, batch_defaults, behaviour, release
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class VllmOptions:
         version: version of vLLM.
         prefix_caching: ``--enable-prefix-caching``, which only affects the memory of models with states.
         drafted: ``num_speculative_tokens`` of multi-token prediction, 0 without it.
+        offloaded: GiB of host memory per GPU to which the KV cache is offloaded.
+        flashinfer: whether FlashInfer samples (``VLLM_USE_FLASHINFER_SAMPLER``), None when it is not known.
+        graphs_charged: whether the estimate of CUDA graphs is subtracted from the KV cache
+            (``VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS``).
+        index_logits: bytes of the logits of sparse attention's indexer (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``).
+        partition: layers of each stage (``VLLM_PP_LAYER_PARTITION``).
+        beyond_limit: whether requests may be longer than the model's own limit (``VLLM_ALLOW_LONG_MAX_MODEL_LEN``).
     """
 
     max_model_len: int | None = None
@@ -50,9 +58,15 @@ class VllmOptions:
     requests: int | None = None
     kv_dtype: str = "auto"
     eager: bool = False
-    version: str = "0.32.0"
+    version: str = LATEST
     prefix_caching: bool | None = None
     drafted: int = 0
+    offloaded: float = 0.0
+    flashinfer: bool | None = None
+    graphs_charged: bool | None = None
+    index_logits: int | None = None
+    partition: tuple[int, ...] | None = None
+    beyond_limit: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,9 @@ class Prediction:
         request_blocks: blocks of the KV cache that a request of ``length`` takes.
         requests: requests of a step (``--max-num-seqs``).
         most_requests: requests of a step for which there are blocks of states, None if nothing limits them.
+        host_tokens: tokens that the host memory for the offloaded KV cache holds.
+        drafted: tokens that multi-token prediction drafts in a step, up to which vLLM reserves slots past a request's
+            length (``num_lookahead_tokens``), but not past the longest request.
     """
 
     layout: Layout
@@ -128,12 +145,14 @@ class Prediction:
     request_blocks: int = 0
     requests: int = 0
     most_requests: Band | None = None
+    host_tokens: int = 0
+    drafted: int = 0
 
     def requests_of(self, length: int) -> Band:
-        """Return how many requests of some length fit at once."""
+        """Return how many requests of some length fit at once, each with slots for the tokens that it drafts."""
         if self.cache is None:
             return Band(0, 0, 0)
-        needed = self.cache.request_blocks(length)
+        needed = self.cache.request_blocks(min(length + self.drafted, max(length, self.length)))
         ends = ("low", "expected", "high")
         blocks = (min(getattr(rank.blocks, end) for rank in self.ranks) for end in ends)
         return Band(*(_concurrency(max(0, int(count)), needed) * self.layout.data for count in blocks))
@@ -169,6 +188,7 @@ class PlanContext:
         kv_dtype: ``--kv-cache-dtype``.
         budget: GiB that vLLM may use on each GPU.
         correction: corrections from the log of a start (``startup_log.compare.calibrate``), None without a log.
+        offloaded: GiB of host memory per GPU to which the KV cache is offloaded.
     """
 
     model: Architecture
@@ -180,6 +200,7 @@ class PlanContext:
     kv_dtype: str
     budget: float
     correction: Correction | None = None
+    offloaded: float = 0.0
 
 
 def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmOptions) -> PlanContext:
@@ -188,18 +209,34 @@ def plan_context(model: Architecture, gpu: Gpu, cluster: Cluster, options: VllmO
     Raises:
         UnknownVersion: the version of vLLM is not known.
     """
-    vllm = behaviour(options.version)
-    if options.prefix_caching is not None:
-        vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
+    vllm = _asked_behaviour(options)
     tokens, requests = batch_defaults(gpu.gib, gpu.name, release(options.version))
     length = options.max_model_len or model.max_length
     batch = Batch(
-        options.batched_tokens or tokens, options.requests or requests, length, options.eager, options.drafted
+        options.batched_tokens or tokens,
+        options.requests or requests,
+        length,
+        options.eager,
+        options.drafted,
+        options.flashinfer,
     )
-    model = model.with_drafts() if options.drafted else model
+    model = model.with_drafts(release(options.version)) if options.drafted else model
+    model = dataclasses.replace(model, partition=options.partition) if options.partition else model
     utilization = options.utilization or vllm.utilization
     budget = math.ceil(gpu.gib * GIB * utilization) / GIB
-    return PlanContext(model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget)
+    return PlanContext(
+        model, gpu, cluster, batch, vllm, options.version, options.kv_dtype, budget, offloaded=options.offloaded
+    )
+
+
+def _asked_behaviour(options: VllmOptions) -> Behaviour:
+    """Return the behaviour of a version with what flags and variables change of it."""
+    vllm = behaviour(options.version)
+    if options.prefix_caching is not None:
+        vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
+    if options.graphs_charged is False:
+        vllm = dataclasses.replace(vllm, graphs_charged=False)
+    return dataclasses.replace(vllm, index_logits=options.index_logits or vllm.index_logits)
 
 
 def predict_all(context: PlanContext) -> list[Prediction]:
@@ -236,21 +273,20 @@ TRAFFIC = ("none", "stages", "data", "tensor")
 
 def predict(context: PlanContext, layout: Layout) -> Prediction:
     """Return the prediction for one layout."""
-    refused = refusal(context.model, layout, context.cluster, context.gpu, context.kv_dtype)
-    traffic = _traffic(layout, context.cluster)
-    if refused:
-        return Prediction(
-            layout, refused.text, traffic, context.batch.length, context.budget, refusal_line=refused.vllm
-        )
+    if refused := _refused(context, layout):
+        return _rejected(context, layout, refused)
     capability = context.gpu.capability
     cache = kv_cache(
         context.model, layout, context.kv_dtype, context.batch.tokens, context.vllm, capability, context.batch.drafted
     )
     stages = context.model.stages(layout.pipeline)
+    if refused := _without_cache(cache, stages):
+        return _rejected(context, layout, refused)
     ranks = [_rank(context, layout, cache, stage, bounds) for stage, bounds in enumerate(stages)]
     blocks = Band(*(min(getattr(rank.blocks, end) for rank in ranks) for end in ("low", "expected", "high")))
     needed = cache.request_blocks(context.batch.length)
     most = context.model.max_length
+    largest = max(cache.block_bytes(*bounds) for bounds in stages)
 
     def each(function: Callable[[int], float]) -> Band:
         return Band(*(function(max(0, int(count))) for count in (blocks.low, blocks.expected, blocks.high)))
@@ -258,19 +294,45 @@ def predict(context: PlanContext, layout: Layout) -> Prediction:
     return Prediction(
         layout,
         None,
-        traffic,
+        _traffic(layout, context.cluster),
         context.batch.length,
         context.budget,
         ranks,
         tokens=each(lambda count: int(count / needed * context.batch.length) * layout.data),
         longest=each(lambda count: cache.longest_request(max(0, count - 1), most)),
         concurrency=each(lambda count: _concurrency(count, needed) * layout.data),
-        needed_gib=needed * max(cache.block_bytes(*bounds) for bounds in stages) / GIB,
+        needed_gib=needed * largest / GIB,
         cache=cache,
         request_blocks=needed,
         requests=context.batch.requests,
         most_requests=blocks if _needs_state_blocks(context) else None,
+        host_tokens=offloaded_tokens(context.offloaded, layout, cache, largest, context.batch.length),
+        drafted=context.batch.drafted,
     )
+
+
+def _rejected(context: PlanContext, layout: Layout, refused: Refusal) -> Prediction:
+    """Return the prediction for a layout that is refused."""
+    traffic = _traffic(layout, context.cluster)
+    return Prediction(layout, refused.text, traffic, context.batch.length, context.budget, refusal_line=refused.vllm)
+
+
+def _refused(context: PlanContext, layout: Layout) -> Refusal | None:
+    """Return why vLLM or the chart refuses a layout, None when they do not."""
+    found = refusal(context.model, layout, context.cluster, context.gpu, context.kv_dtype)
+    reason = offloading_refusal(layout, context.cluster) if context.offloaded else None
+    return found or (Refusal("offloading", reason) if reason else None)
+
+
+def _without_cache(cache: KVCache, stages: Sequence[tuple[int, int]]) -> Refusal | None:
+    """Return why vLLM refuses layouts in which a stage has no cache, None if each stage has one.
+
+    It divides the memory of each rank by the bytes of a block (0.33, ``get_kv_cache_config_from_groups``).
+    """
+    for stage, bounds in enumerate(stages):
+        if not cache.block_bytes(*bounds):
+            return Refusal("pipeline", f"stage {stage} of {len(stages)} has no layer with a KV cache: use fewer stages")
+    return None
 
 
 def _needs_state_blocks(context: PlanContext) -> bool:
@@ -295,8 +357,9 @@ def _traffic(layout: Layout, cluster: Cluster) -> str:
 
 
 def _rank(context: PlanContext, layout: Layout, cache: KVCache, stage: int, bounds: tuple[int, int]) -> Rank:
-    weights = _weights(context, layout, stage)
-    activation, other, captured = _soft_terms(context, layout, stage)
+    rank = _rank_context(context, layout, stage)
+    weights = _weights(context, rank)
+    activation, other, captured = _soft_terms(context, rank)
     used = activation + other + captured
     left = context.budget - sum(weights.values())
     available = Band(left - used.high, left - used.expected, left - used.low)
@@ -306,19 +369,19 @@ def _rank(context: PlanContext, layout: Layout, cache: KVCache, stage: int, boun
     )
     most = max(context.model.max_length, context.batch.length)
     longest = cache.longest_request(max(0, int(blocks.expected) - 1), most)
-    staying = staying_activation(_rank_context(context, layout, stage))
+    staying = staying_activation(rank)
     return Rank(
         stage, bounds[1] - bounds[0], weights, activation, other, captured, available, blocks, size, longest, staying
     )
 
 
-def _weights(context: PlanContext, layout: Layout, stage: int) -> dict[str, float]:
+def _weights(context: PlanContext, rank: RankContext) -> dict[str, float]:
     """Return the GiB of weights by purpose, with buffers that are allocated together with them."""
-    model = context.model
+    model, layout, stage = rank.model, rank.layout, rank.stage
     sizes = stage_weights(model, layout, stage, storage=_storage(context))
     weights = {name: size / GIB for name, size in sizes.items() if size}
     weights["positions"] = model.position_bytes / GIB
-    buffers = fixed_buffers(_rank_context(context, layout, stage))
+    buffers = fixed_buffers(rank)
     if buffers:
         weights["buffers"] = buffers
     factor = context.correction.weight_factor(layout, stage) if context.correction else 1.0
@@ -338,10 +401,9 @@ def _rank_context(context: PlanContext, layout: Layout, stage: int) -> RankConte
     return RankContext(context.model, layout, context.batch, context.vllm, stage, fp8_cache, large_gpu, gpu.capability)
 
 
-def _soft_terms(context: PlanContext, layout: Layout, stage: int) -> tuple[Band, Band, Band]:
+def _soft_terms(context: PlanContext, rank: RankContext) -> tuple[Band, Band, Band]:
     """Return activations, memory outside PyTorch, and CUDA graphs."""
-    batch, correction = context.batch, context.correction
-    rank = _rank_context(context, layout, stage)
+    batch, correction, layout, stage = rank.batch, context.correction, rank.layout, rank.stage
     activation, other, captured = peak_activation(rank), non_torch(rank), graphs(rank)
     if correction is None:
         return activation, other, captured

@@ -10,11 +10,14 @@ from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout, derived_layout
 from vmn.core.planning.memory.activation import GIB
 from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.speculation import is_only_tokens
 from vmn.core.planning.prediction import PlanContext, Prediction
 from vmn.core.planning.startup_log.expected import log_lines
 
 GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
 """Prefixes of models that the hub only gives to accounts that accepted their license."""
+SPECULATION = "speculative-config"
+"""The flag that ``engine.speculativeTokens`` stands for."""
 ROOM = 1.08
 """Ephemeral storage per byte of a checkpoint: the hub's client also keeps metadata and partial files."""
 QUANTITY_STEP_GIB = 10
@@ -23,8 +26,25 @@ HUB_BUDGET_S = 7200
 """The chart's startup budget when weights are downloaded (``startup.budgetSeconds``)."""
 AFTER_DOWNLOAD_S = 1800
 """Seconds to read the weights, compile, and capture graphs: DeepSeek-R1 shapes take 442 s in addition to loading."""
+INTERNAL = "internal"
+"""The chart's default for ``parallelism.dataLoadBalancer``: vLLM chooses, on the leader."""
 SLOW = 1.5
 """Factor by which a download may take longer than the given bandwidth suggests."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What vLLM serves a model with, as a recipe says.
+
+    Attributes:
+        args: flags of vLLM, such as the parsers of reasoning and tool calls.
+        trusts_remote_code: whether the model's repository has code that vLLM must run, such as a tokenizer.
+        source: address of the recipe.
+    """
+
+    args: Mapping[str, object] = field(default_factory=dict)
+    trusts_remote_code: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,9 @@ class ValuesFileSpec:
         is_open: whether the model is known to be on the Hub, under its name.
         nodes: the chart's default.
         gpus_per_node: the chart's default.
+        balancer: what chooses the data-parallel replica of a request (``parallelism.dataLoadBalancer``).
+        serving: what vLLM serves the model with; flags that the user asks for count more.
+        env: variables of vLLM that the user asks for.
     """
 
     name: str
@@ -55,7 +78,10 @@ class ValuesFileSpec:
     gpus_per_node: int
     is_open: bool = True
     reasons: Mapping[str, str] = field(default_factory=dict)
+    balancer: str = INTERNAL
     goal: Sequence[str] = ()
+    serving: Serving = Serving()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence[Prediction]) -> str:
@@ -74,7 +100,8 @@ def values_file_text(spec: ValuesFileSpec, context: PlanContext, found: Sequence
     best = found[0]
     other = next((item for item in found[1:] if item.fits and _shape(item.layout) != _shape(best.layout)), None)
     parts = [*_header(spec, context, best, other), *_model(spec, context, best)]
-    parts += [*_group(spec, context.cluster), *_parallelism(context.cluster, best.layout), *_engine(spec)]
+    parts += [*_group(spec, context.cluster), *_parallelism(spec, context.cluster, best.layout)]
+    parts += [*_engine(spec, context), *_offloading(context, best)]
     parts += [*_weights(spec, context), *_startup(spec, context), *_token(spec)]
     return "\n".join(parts) + "\n"
 
@@ -125,7 +152,10 @@ def _model(spec: ValuesFileSpec, context: PlanContext, best: Prediction) -> list
     many = f"{best.concurrency.low:.1f} to {best.concurrency.high:.1f} requests of this length at once"
     limit = context.model.max_length
     why = "the model's own limit" if length == limit else f"of the model's {limit}"
-    return ["model:", f"  name: {spec.name}", f"  maxLength: {length} # {why}; {many}"]
+    lines = ["model:", f"  name: {spec.name}", f"  maxLength: {length} # {why}; {many}"]
+    if spec.serving.trusts_remote_code:
+        lines.append("  trustRemoteCode: true # vLLM runs code of the model's repository, such as its tokenizer")
+    return lines
 
 
 def _group(spec: ValuesFileSpec, cluster: Cluster) -> list[str]:
@@ -134,8 +164,8 @@ def _group(spec: ValuesFileSpec, cluster: Cluster) -> list[str]:
     return ["group:", *lines] if lines else []
 
 
-def _parallelism(cluster: Cluster, layout: Layout) -> list[str]:
-    """Return the sizes that differ from what the chart derives from the sizes before them."""
+def _parallelism(spec: ValuesFileSpec, cluster: Cluster, layout: Layout) -> list[str]:
+    """Return the sizes that differ from what the chart derives from the sizes before them, and the load balancer."""
     given = derived_layout(cluster.nodes, cluster.gpus_per_node, data=layout.data, pipeline=layout.pipeline)
     derived = {
         "tensor": given.tensor,
@@ -152,17 +182,41 @@ def _parallelism(cluster: Cluster, layout: Layout) -> list[str]:
         "decodeContext": layout.decode_context,
     }
     lines = [f"  {key}: {str(value).lower()}" for key, value in chosen.items() if value != derived[key]]
+    lines += [f"  dataLoadBalancer: {spec.balancer}"] if spec.balancer != INTERNAL else []
     return ["parallelism:", *lines] if lines else []
 
 
-def _engine(spec: ValuesFileSpec) -> list[str]:
-    given = [_flag(flag, value, spec.reasons.get(flag, "")) for flag, value in spec.flags.items() if value]
-    return ["engine:", "  args:", *given] if given else []
+def _engine(spec: ValuesFileSpec, context: PlanContext) -> list[str]:
+    given = {flag: value for flag, value in spec.flags.items() if value}
+    reason = spec.reasons.get(SPECULATION, "")
+    own = []
+    if is_only_tokens(given.get(SPECULATION)):
+        given.pop(SPECULATION)
+        own = [_entry("  speculativeTokens", context.batch.drafted, reason)]
+    args = [_entry(f"    {flag}", value, spec.reasons.get(flag, "")) for flag, value in given.items()]
+    serving = {flag: value for flag, value in spec.serving.args.items() if flag not in given}
+    if serving:
+        args += [
+            "    # From",
+            f"    # {spec.serving.source}",
+            *(_entry(f"    {flag}", serving[flag], "") for flag in serving),
+        ]
+    env = [f"    {name}: {json.dumps(value)}" for name, value in spec.env.items()]
+    parts = [*own, *(["  args:", *args] if args else []), *(["  env:", *env] if env else [])]
+    return ["engine:", *parts] if parts else []
 
 
-def _flag(flag: str, value: object, reason: str) -> str:
+def _entry(key: str, value: object, reason: str) -> str:
     words = json.dumps(value) if isinstance(value, Mapping) else str(value).lower()
-    return f"    {flag}: {words}" + (f" # {reason}" if reason else "")
+    return f"{key}: {words}" + (f" # {reason}" if reason else "")
+
+
+def _offloading(context: PlanContext, best: Prediction) -> list[str]:
+    if not context.offloaded:
+        return []
+    pod = context.offloaded * context.cluster.gpus_per_node
+    comment = f"{pod:g}Gi per node hold {best.host_tokens / 1000:,.0f}k tokens of the KV cache in all"
+    return ["kvCache:", f"  offloadingSizePerGpu: {context.offloaded:g}Gi # {comment}"]
 
 
 def checkpoint_gib(spec: ValuesFileSpec, context: PlanContext) -> float:

@@ -13,7 +13,7 @@ from vmn.core.preflight.result import CheckResult, failed, nodes_are, passed, sk
 PRODUCT = "nvidia.com/gpu.product"
 DRIVER = ("nvidia.com/cuda.driver-version.major", "nvidia.com/cuda.driver.major")
 DRIVER_NEEDED = 580
-"""Version of NVIDIA's data center driver for CUDA 13.0, which the image of vLLM 0.32 has."""
+"""Version of NVIDIA's data center driver for CUDA 13.0, which the images of vLLM 0.32 and 0.33 have."""
 SHARED = "-SHARED"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from vmn.core.planning.memory.kv_cache import cache_is_fp8
 from vmn.core.planning.prediction import PlanContext, Prediction, predict
+from vmn.core.planning.vllm.versions import release
 from vmn.core.speed.predict import SpeedContext, speed
 from vmn.core.speed.workload import Speed, Workload
 
@@ -192,7 +193,8 @@ class _Search:
             return
         value = {"method": "mtp", "num_speculative_tokens": asked.drafts}
         why = f"{asked.acceptance:.0%} of the drafts are accepted, as you say"
-        drafting = replace(plan, model=plan.model.with_drafts(), batch=replace(plan.batch, drafted=asked.drafts))
+        drafted = plan.model.with_drafts(release(plan.version))
+        drafting = replace(plan, model=drafted, batch=replace(plan.batch, drafted=asked.drafts))
         tried = ((value, self._variant(drafting, asked)),)
         if self._keep_best(iter(tried), "speculative-config", why):
             self.workload = asked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vmn.core.planning.layout.constraints import spans_nodes
-from vmn.core.planning.layout.sizes import Layout, stage_layers
+from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import Band
 from vmn.core.planning.memory.kv_cache import cache_is_fp8
 from vmn.core.planning.memory.weights import VOCABULARY_STEP, Formats, layer_formats
@@ -154,7 +154,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
         _draft(layers, head, graph),
         Stages(
             layout.pipeline,
-            max(stage_layers(model.depth, layout.pipeline)) / model.depth,
+            max(min(end, model.depth) - begin for begin, end in model.stages(layout.pipeline)) / model.depth,
             between if plan.cluster.nodes > 1 else inside,
             float(model.dtype_bytes * model.hidden),
             batches_in_flight(model, layout, plan.vllm) if layout.pipeline > 1 else 1,

@@ -8,14 +8,18 @@ from typing import Any
 
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
-from vmn.core.planning.model.architecture import Architecture, ConfigError
+from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.model.length import longest_context
-from vmn.core.planning.model.speculation import drafted_tokens
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict
+from vmn.core.planning.vllm.environment import settings
+from vmn.core.planning.vllm.versions import LATEST, release
 from vmn.core.values.layout import layout_of
 from vmn.core.values.problem import ValuesProblem, shown
+from vmn.core.values.speculation import asked_speculation, speculation_problems
+from vmn.core.values.vllm_variables import unreadable_variables
 
 RING = "model"
+PARTITION = "VLLM_PP_LAYER_PARTITION"
 KEYS = {
     "tensor": "parallelism.tensor",
     "pipeline": "parallelism.pipeline",
@@ -23,6 +27,7 @@ KEYS = {
     "expert": "parallelism.expert",
     "decode_context": "parallelism.decodeContext",
     "kv_dtype": "engine.args.kv-cache-dtype",
+    "partition": f"engine.env.{PARTITION}",
 }
 NETWORKS = {"tcp": "tcp", "infiniband": "infiniband", "mnnvl": "nvlink"}
 """The planner's network for a ``fabric.profile``; all others are as fast as RoCE."""
@@ -32,16 +37,28 @@ AUTO = "auto"
 Values = Mapping[str, Any]
 
 
-def model_problems(values: Values, model: Architecture, gpu: Gpu | None) -> list[ValuesProblem]:
+def model_problems(
+    values: Values, model: Architecture, gpu: Gpu | None, version: str | None = None
+) -> list[ValuesProblem]:
     """Return what vLLM would refuse.
 
     Args:
         values: values that include the chart's defaults, and that the other rings accept.
         model: the shapes of ``model.name``.
         gpu: GPU of the nodes, None when it is not known.
+        version: vLLM's version, None for an image whose version is not known.
     """
-    found = [*_layout(values, model, gpu), *_length(values, model)]
-    return found or (list(_memory(values, model, gpu)) if gpu else [])
+    asked = asked_speculation(values["engine"])
+    if asked and (found := list(speculation_problems(asked, model, release(version) if version else None))):
+        return found
+    drafted = asked.tokens if asked and model.draft_layers else 0
+    drafting = model.with_drafts(release(version or LATEST)) if drafted else model
+    if unreadable := list(unreadable_variables(values["engine"]["env"], RING)):
+        return unreadable
+    options = _options(values, drafted, version)
+    drafting = replace(drafting, partition=options.partition)
+    found = [*_layout(values, drafting, gpu), *([] if options.beyond_limit else _length(values, model))]
+    return found or (list(_memory(values, model, gpu, options)) if gpu else [])
 
 
 def product_of(values: Values) -> str | None:
@@ -64,7 +81,8 @@ def _layout(values: Values, model: Architecture, gpu: Gpu | None) -> Iterator[Va
         key = KEYS.get(refusal.part, "group.gpusPerNode")
         if key not in reported:
             reported.add(key)
-            given = shown(kv_dtype if refusal.part == "kv_dtype" else getattr(layout, refusal.part, None))
+            asked = {"kv_dtype": kv_dtype, "partition": values["engine"]["env"].get(PARTITION)}
+            given = shown(asked.get(refusal.part, getattr(layout, refusal.part, None)))
             yield ValuesProblem(key, given, f"vLLM refuses it: {refusal.text}", _instead(refusal.part, model), RING)
 
 
@@ -74,11 +92,14 @@ def _instead(part: str, model: Architecture) -> str:
             sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if model.heads % size == 0]
             return f"Use one of {', '.join(map(str, sizes))}, and parallelism.pipeline for the remaining GPUs."
         case "pipeline":
-            return f"Use at most {model.depth}."
+            most = min([rule.most for rule in model.rules if rule.part == part], default=model.depth)
+            return f"Use at most {min(most, model.depth)}."
         case "data":
             return "Use 1, and group.replicas for more groups; or ranks that fit into whole nodes."
         case "expert":
             return "Use true." if model.is_moe else "Use false."
+        case "partition":
+            return f"Write the layers of each stage, {model.depth} in all, or remove it."
         case "kv_dtype":
             return "Use fp8, or leave it unset."
         case "gpu":
@@ -101,24 +122,23 @@ def _length(values: Values, model: Architecture) -> Iterator[ValuesProblem]:
         yield ValuesProblem("model.maxLength", str(length), reason, f"Use at most {limit}.", RING)
 
 
-def _options(values: Values) -> VllmOptions:
+def _options(values: Values, drafted: int, version: str | None) -> VllmOptions:
     args = values["engine"]["args"]
     return VllmOptions(
+        version=version or LATEST,
+        drafted=drafted,
         max_model_len=_fixed_length(values),
         utilization=args.get("gpu-memory-utilization"),
         batched_tokens=args.get("max-num-batched-tokens"),
         requests=args.get("max-num-seqs"),
         kv_dtype=args.get("kv-cache-dtype", "auto"),
         eager=bool(args.get("enforce-eager", False)),
+        **settings(values["engine"]["env"]),
     )
 
 
-def _memory(values: Values, model: Architecture, gpu: Gpu) -> Iterator[ValuesProblem]:
-    try:
-        drafted = drafted_tokens(values["engine"]["args"].get("speculative-config"), model)
-    except ConfigError:
-        drafted = 0  # a model of its own, whose memory is not known
-    context = plan_context(model, gpu, _cluster(values), replace(_options(values), drafted=drafted))
+def _memory(values: Values, model: Architecture, gpu: Gpu, options: VllmOptions) -> Iterator[ValuesProblem]:
+    context = plan_context(model, gpu, _cluster(values), options)
     prediction = predict(context, layout_of(values))
     if prediction.fits or "kv-cache-memory-bytes" in values["engine"]["args"]:
         return

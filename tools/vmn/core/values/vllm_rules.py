@@ -13,6 +13,7 @@ from vmn.core.values.vllm_combinations import refused_together
 from vmn.core.values.vllm_interface import Flag, Interface
 from vmn.core.values.vllm_shapes import MISSING, Mismatch
 from vmn.core.values.vllm_values import wrong_values
+from vmn.core.values.vllm_variables import unreadable_variables
 from vmn.core.values.vllm_words import value_of_key, word_of
 from vmn.core.values.yaml import dotted, merged, nested
 
@@ -216,6 +217,7 @@ def _of_variables(env: Values, interface: Interface, renamed: Mapping[str, str])
             reason = f"is a variable that vLLM {interface.version} does not read"
             fix = renamed.get(name) or _instead_of_variable(name, interface)
             yield ValuesProblem(f"engine.env.{name}", shown(value), reason, fix, RING)
+    yield from unreadable_variables({name: env[name] for name in env if name in interface.variables}, RING)
 
 
 def _instead_of_variable(name: str, interface: Interface) -> str:

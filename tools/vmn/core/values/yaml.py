@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import yaml
+
+try:
+    from yaml import CSafeLoader as _Loads
+except ImportError:  # PyYAML was built without LibYAML, and reads several times as slowly
+    from yaml import SafeLoader as _Loads  # type: ignore[assignment]
+
+SafeLoader = _Loads
+"""The fastest loader that is safe."""
 
 Values = dict[str, object]
 
@@ -21,7 +30,7 @@ class ValuesError(Exception):
         self.key = key
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """Reads scalars as Helm's parser does, and refuses a key that is given twice."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own shape
@@ -39,12 +48,12 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|
 _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^(?:<<)$"), ["<"])
 
 
-def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+def _float(loader: SafeLoader, node: yaml.ScalarNode) -> float:
     text = node.value.lower().replace("_", "")
     return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Values:
+def _mapping(loader: SafeLoader, node: yaml.MappingNode) -> Values:
     seen: dict[str, int] = {}
     for key_node, _ in node.value:
         if key_node.tag.endswith(":merge"):
@@ -82,6 +91,11 @@ def parse_yaml(text: str) -> object:
         raise ValuesError(f"is not valid YAML: {error.problem}", line) from error
     except yaml.YAMLError as error:
         raise ValuesError(f"is not valid YAML: {error}") from error
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """Return the documents of a manifest that are not empty."""
+    return [item for item in yaml.load_all(text, SafeLoader) if item]
 
 
 def parse_values(text: str) -> Values:

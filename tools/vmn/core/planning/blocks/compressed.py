@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
-from vmn.core.planning.blocks.latent import INDEX_LOGITS, INDEX_ROWS, INDEX_SCALES, SPARSE_CAPABILITIES, prompt_rows
+from vmn.core.planning.blocks.latent import INDEX_ROWS, INDEX_SCALES, SPARSE_CAPABILITIES, prompt_rows
 
 CACHE_BLOCK = 256
 """Tokens of a block of compressed rows (``--block-size``, which the kernels raise to this)."""
@@ -143,7 +143,7 @@ class CompressedAttention(Mixer):
         return step.tokens * 2 * 2 * self.padded_heads(step.layout.tensor) * self.size
 
     def buffer(self, step: ProfileStep) -> float:
-        return INDEX_LOGITS if self.is_indexed else 0.0
+        return step.vllm.index_logits if self.is_indexed else 0.0
 
     def workspace(self, step: ProfileStep) -> float:
         """Return the larger of the indexer's keys of prompts and the rows of gathered prompts."""

@@ -27,8 +27,6 @@ BLACKWELL = 10
 """Compute capability of data center GPUs whose kernels of sparse attention read plain 8 bits."""
 CONTEXT_TOKENS = 64 * 1024
 """Tokens that latent attention decompresses at once, at most (``determine_chunked_prefill_workspace_size``)."""
-INDEX_LOGITS = 2**29
-"""Bytes of the indexer's logits (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``)."""
 QUERY_STEP = 64
 """Multiple to which the kernels of sparse attention pad the query heads."""
 LONG_PROMPT = 256 * 1024
@@ -151,10 +149,10 @@ class LatentAttention(Mixer):
         if step.vllm.since < (0, 8):
             return 0.0
         if self._stays_compressed(step):
-            return INDEX_LOGITS
+            return step.vllm.index_logits
         context = min(max(8 * step.length, 4 * step.requests * 16), CONTEXT_TOKENS)
         decompressed = context * self.heads * (self.nope_size + self.value_size) * 2 / step.layout.tensor
-        return max(decompressed, INDEX_LOGITS if self.index_top else 0.0)
+        return max(decompressed, step.vllm.index_logits if self.index_top else 0.0)
 
     def _stays_compressed(self, step: ProfileStep) -> bool:
         return self.index_top > 0 and step.vllm.sparse_absorbed and not self.decompressed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vmn.core.planning.blocks.block import Matrix, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
 from vmn.core.planning.blocks.compressed import CACHE_BLOCK, PAGE_STEP, ROW, CompressedAttention
-from vmn.core.planning.blocks.latent import BLACKWELL, INDEX_LOGITS, INDEX_SCALES
+from vmn.core.planning.blocks.latent import BLACKWELL, INDEX_SCALES
 
 WINDOW_BLOCK = 32
 """Tokens of a block of the window."""
@@ -74,7 +74,7 @@ class SourcedAttention(CompressedAttention):
         return CACHE_BLOCK
 
     def buffer(self, step: ProfileStep) -> float:
-        return INDEX_LOGITS if self.picks else 0.0
+        return step.vllm.index_logits if self.picks else 0.0
 
     def workspace(self, step: ProfileStep) -> float:
         keys = self._index_rows(step) * (self.index_size + INDEX_SCALES) if self.picks else 0

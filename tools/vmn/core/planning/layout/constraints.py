@@ -76,6 +76,7 @@ def refusals(
     if layout.gpus != cluster.gpus:
         yield Refusal("gpus", f"the layout has {layout.gpus} ranks, but the nodes have {cluster.gpus} GPUs")
     yield from _divisors(model, layout)
+    yield from _partition(model, layout)
     yield from _blocks(model, layout)
     yield from _groups(model, layout)
     yield from _data(model, layout, cluster)
@@ -112,6 +113,20 @@ def _divisors(model: Architecture, layout: Layout) -> Iterator[Refusal]:
     if layout.expert and not model.is_moe:
         vllm_message = "Number of experts in the model must be greater than 0 when expert parallelism is enabled."
         yield Refusal("expert", "expert parallelism needs a mixture of experts", vllm_message)
+
+
+def _partition(model: Architecture, layout: Layout) -> Iterator[Refusal]:
+    """Yield why layers can't be dealt out to stages as ``VLLM_PP_LAYER_PARTITION`` says (``get_pp_indices``)."""
+    counts = model.partition
+    if counts is None:
+        return
+    if len(counts) != layout.pipeline:
+        text = f"VLLM_PP_LAYER_PARTITION has {len(counts)} stages, but the layout has {layout.pipeline}"
+        yield Refusal("partition", text, f"len(partitions)={len(counts)} does not match pp_size={layout.pipeline}.")
+    elif sum(counts) != model.depth:
+        text = f"VLLM_PP_LAYER_PARTITION has {sum(counts)} layers, but the model has {model.depth}"
+        line = f"sum(partitions)={sum(counts)} does not match num_hidden_layers={model.depth}."
+        yield Refusal("partition", text, line)
 
 
 def _blocks(model: Architecture, layout: Layout) -> Iterator[Refusal]:

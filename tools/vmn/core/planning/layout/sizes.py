@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -61,7 +62,14 @@ def stage_layers(layers: int, stages: int) -> list[int]:
     return counts
 
 
-def stage_bounds(layers: int, stages: int) -> list[tuple[int, int]]:
-    """Return for each pipeline stage its first layer, and the layer after its last one."""
-    ends = list(accumulate(stage_layers(layers, stages)))
+def stage_bounds(layers: int, stages: int, partition: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    """Return for each pipeline stage its first layer, and the layer after its last one.
+
+    Args:
+        layers: layers of the model.
+        stages: pipeline stages.
+        partition: layers of each stage, if the user gives them and they are as many; otherwise as vLLM deals them out.
+    """
+    given = partition if partition and (len(partition), sum(partition)) == (stages, layers) else None
+    ends = list(accumulate(given or stage_layers(layers, stages)))
     return list(zip([0, *ends], ends, strict=False))

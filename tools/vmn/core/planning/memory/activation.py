@@ -7,7 +7,9 @@ vLLM's source; ``docs/planner.md`` has their errors against measured starts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from vmn.core.planning.blocks.block import Block, ProfileStep
 from vmn.core.planning.blocks.grouped import Attention
@@ -65,6 +67,7 @@ class Batch:
         length: ``--max-model-len``.
         eager: ``--enforce-eager``.
         drafted: tokens that multi-token prediction drafts in a step, 0 without speculative decoding.
+        flashinfer: whether FlashInfer samples (``VLLM_USE_FLASHINFER_SAMPLER``), None when it is not known.
     """
 
     tokens: int
@@ -72,6 +75,7 @@ class Batch:
     length: int
     eager: bool = False
     drafted: int = 0
+    flashinfer: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,11 @@ class RankContext:
         """The GiB of the states of all tokens of a step."""
         return self.batch.tokens * self.model.hidden * 2 / GIB
 
+    @cached_property
+    def moments(self) -> Sequence[_Moment]:
+        """The moments of the profile run at which most is alive."""
+        return _moments(self)
+
 
 @dataclass(frozen=True)
 class _Moment:
@@ -129,20 +138,24 @@ class _Moment:
         workspace: the workspace of all blocks so far, without what the weights include.
         between: what passes between operators, which compiled code keeps longer.
         fixed: what kernels allocate.
+        more: what kernels allocate in addition if those run that need the most.
     """
 
     workspace: float
     between: float
     fixed: float = 0.0
+    more: float = 0.0
 
 
 def peak_activation(rank: RankContext) -> Band:
     """Return the peak activations of a rank in GiB."""
-    moments = _moments(rank)
+    moments = rank.moments
 
-    def peak(compiled: float, kept: float, scale: float) -> float:
+    def peak(compiled: float, kept: float, scale: float, more: float = 0.0) -> float:
         factor = 1.0 if rank.batch.eager else compiled
-        return max(one.workspace * kept + (one.between * factor + one.fixed) * scale for one in moments)
+        return max(
+            one.workspace * kept + (one.between * factor + one.fixed + one.more * more) * scale for one in moments
+        )
 
     gathered, spread = _gathered_states(rank), rank.vllm.spread
     low, high = (0.7, 1.2) if gathered else spread.eager
@@ -153,15 +166,15 @@ def peak_activation(rank: RankContext) -> Band:
     return Band(
         max(0.0, peak(least_factor, low, spread.eager[0]) * least - spread.slack),
         peak(factor, 1.0, 1.0) + 2 * gathered,
-        (max(peak(most_factor, high, spread.eager[1]), 0.3) + 3 * gathered) * unread + vision + spread.slack,
+        (max(peak(most_factor, high, spread.eager[1], more=1.0), 0.3) + 3 * gathered) * unread + vision + spread.slack,
     )
 
 
 def staying_activation(rank: RankContext) -> float:
     """Return the GiB of the activations that stay allocated: the workspace, and rows of the sampler."""
-    moments = _moments(rank)
-    is_last = rank.stage == rank.layout.pipeline - 1
-    return max(one.workspace for one in moments) + (_top_rows(rank) if is_last else 0.0)
+    moments = rank.moments
+    has_rows = rank.stage == rank.layout.pipeline - 1 and not rank.batch.flashinfer
+    return max(one.workspace for one in moments) + (_top_rows(rank) if has_rows else 0.0)
 
 
 def _moments(rank: RankContext) -> list[_Moment]:
@@ -183,7 +196,7 @@ def _moments(rank: RankContext) -> list[_Moment]:
             workspace = max(workspace, wanted)
             found[block] = _Moment((workspace - early) / GIB, between / GIB + states, fixed / GIB)
     if rank.stage == rank.layout.pipeline - 1:
-        found[None] = _Moment((workspace - early) / GIB, 0.0, _sampler(rank))
+        found[None] = _Moment((workspace - early) / GIB, 0.0, *_sampler(rank))
     return list(found.values())
 
 
@@ -199,16 +212,23 @@ def _gathered_states(rank: RankContext) -> float:
     return rank.batch.tokens * rank.layout.data * rank.model.hidden * 2 / GIB
 
 
-def _sampler(rank: RankContext) -> float:
-    """Return the GiB that sampling needs on the last stage, with one token of each request."""
+def _sampler(rank: RankContext) -> tuple[float, float]:
+    """Return the GiB that sampling needs on the last stage, with one token of each request, and how many more.
+
+    It is more with FlashInfer's sampler, which runs by default, but in no start that was measured.
+    """
     states = rank.states_gib
     logits = min(rank.batch.requests, rank.batch.tokens) * rank.model.vocabulary / GIB
     if rank.vllm.logits_bytes:
-        return logits * rank.vllm.logits_bytes + _top_rows(rank) + states
+        triton = logits * rank.vllm.logits_bytes + _top_rows(rank) + states
+        flashinfer = logits * (rank.vllm.flashinfer_bytes or rank.vllm.logits_bytes) + states
+        if rank.batch.flashinfer is None:
+            return triton, max(0.0, flashinfer - triton)
+        return (flashinfer, 0.0) if rank.batch.flashinfer else (triton, 0.0)
     if not on_second_runner(rank.model, rank.vllm):
-        return logits * SAMPLER_BYTES + states
+        return logits * SAMPLER_BYTES + states, 0.0
     parts = 2 + 1 / rank.layout.tensor if rank.layout.tensor > 1 else 1  # gathered, put in order, and its own part
-    return logits * LOGITS_BYTES * parts + 3 * states
+    return logits * LOGITS_BYTES * parts + 3 * states, 0.0
 
 
 def _top_rows(rank: RankContext) -> float:

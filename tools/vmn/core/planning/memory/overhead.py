@@ -10,6 +10,11 @@ SPARSE_GRAPHS = 46
 SPARSE_GRAPH_MOST_GIB = 4.77 / 78 / SPARSE_GRAPHS
 """Most GiB of a graph and layer of sparse attention: vLLM 0.20 estimated 4.77 for the 78 layers and 35 + 11 graphs of
 GLM-5.1."""
+TRITON_FP8_GRAPHS_GIB = 12.5
+"""Most GiB of the estimate where Triton's kernels run experts in block-wise FP8. vLLM captures the two largest graphs
+of decoding, and counts what the second one took for each of the others (``_extrapolate_full_graph_memory``), even
+memory that is taken once. The only such start of 0.33, DeepSeek-R1 cut to 8 layers in two stages on H200, was estimated
+at 12.39, and then took 4.39."""
 SINGLE_NON_TORCH = 0.22
 """GiB outside PyTorch on one GPU (starts of 0.19 and 0.26 on H100 and H200: 0.22 to 0.25)."""
 GROUP_NON_TORCH = 0.07
@@ -38,14 +43,19 @@ def non_torch(rank: RankContext) -> Band:
 
 
 def _kept(rank: RankContext) -> float:
-    """Return the GiB of the buffers of the second model runner: those of the sampler, and the inputs of a stage."""
+    """Return the GiB of the buffers of the second model runner: those of the sampler, and states that stages pass on.
+
+    Drafts keep the states that they start from, in some models of all streams (``TargetDependentARSpeculator``).
+    """
     if not rank.vllm.counts_kept:
         return 0.0
     found = STAGE_STATES * rank.states_gib if rank.stage else 0.0
     if rank.stage == rank.layout.pipeline - 1:
-        batch = rank.batch
+        batch, mtp = rank.batch, rank.model.mtp
         each = COUNT_BYTES + MASK_BYTES * (2 + batch.drafted)
         found += batch.requests * rank.model.vocabulary * each / GIB
+        if batch.drafted and mtp:
+            found += rank.states_gib * (rank.model.streams if mtp.fed_streams else 1)
     return found
 
 
@@ -86,7 +96,7 @@ def graphs(rank: RankContext) -> Band:
     """Return the GiB that the estimate of CUDA graphs takes from the KV cache, zero if it is not subtracted.
 
     A graph keeps some MiB, and some for each layer of the rank. Published estimates for 51 sizes are 0.8 to 2.5 GiB.
-    vLLM has also estimated ten times of what the graphs then took, which no band here covers.
+    vLLM has also estimated ten times of what the graphs then took, which only the band of block-wise FP8 covers.
     """
     if (
         rank.batch.eager
@@ -104,4 +114,15 @@ def graphs(rank: RankContext) -> Band:
         if rank.vllm.since >= (0, 33):  # attention is not part of a graph (VLLM_USE_BREAKABLE_CUDAGRAPH)
             most = SPARSE_GRAPHS
         high = max(high, most * layers * SPARSE_GRAPH_MOST_GIB)
+    if _has_triton_fp8_experts(rank):
+        high = max(high, TRITON_FP8_GRAPHS_GIB)
     return Band(expected * least, expected, high)
+
+
+def _has_triton_fp8_experts(rank: RankContext) -> bool:
+    """Return whether Triton's kernels run experts in block-wise FP8.
+
+    They do on Hopper without expert parallelism (0.33, ``fused_moe/oracle/fp8.py``).
+    """
+    is_hopper = rank.capability == 9
+    return rank.vllm.since >= (0, 33) and is_hopper and rank.model.has_block_fp8_experts and not rank.layout.expert

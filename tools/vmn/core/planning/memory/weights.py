@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from vmn.core.planning.blocks.block import Matrix, WeightShare
@@ -54,13 +55,11 @@ def stage_weights(
         begin, end = sum(split[:stage]), sum(split[: stage + 1])
     shares, parts, kinds = stored_shares(model), stored_part_shares(model), layer_kinds(model)
     total: dict[str, float] = {}
-    known: dict[int, dict[str, float]] = {}
-    for index in range(begin, end):
-        kind = kinds[index]
-        if kind not in known:
-            known[kind] = _layer_bytes(model, model.layers[index], layout, layer_formats(model)[index], storage)
+    known = _kind_bytes(model, layout, storage)
+    for kind, count in Counter(kinds[begin:end]).items():
+        scales = [sum(each) for each in zip(*(parts[i] for i in range(begin, end) if kinds[i] == kind), strict=True)]
         for group, size in known[kind].items():
-            total[group] = total.get(group, 0.0) + size * (1.0 if group in ADDED else parts[index][part_of(group)])
+            total[group] = total.get(group, 0.0) + size * (count if group in ADDED else scales[part_of(group)])
     for group, size in _ends(model, layout, stage, storage).items():
         total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
     return total
@@ -138,6 +137,12 @@ def _formats(model: Architecture, index: int) -> Formats:
     return tuple(_format(model, matrix, index) for matrix in matrices)
 
 
+@lru_cache(maxsize=64)
+def _kind_bytes(model: Architecture, layout: Layout, storage: Storage) -> Sequence[Mapping[str, float]]:
+    """Return the bytes of a layer of each of ``stored_kinds``, which all stages of a layout share."""
+    return [_layer_bytes(model, layer, layout, formats, storage) for layer, formats in stored_kinds(model)]
+
+
 def _layer_bytes(
     model: Architecture, layer: Layer, layout: Layout, formats: Formats, storage: Storage
 ) -> dict[str, float]:
@@ -173,8 +178,8 @@ def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> 
     rows = -(-model.vocabulary // VOCABULARY_STEP) * VOCABULARY_STEP / layout.tensor
     table = rows * model.hidden * model.dtype_bytes
     sizes: dict[str, float] = {}
-    if first or (last and model.tied):
-        sizes["embedding"] = table * (layout.tensor if model.embedding_is_copied else 1)
+    if count := _embeddings(model, first, last):
+        sizes["embedding"] = count * table * (layout.tensor if model.embedding_is_copied else 1)
     if first and (tables := sum(part.size for part in model.tables if not part.in_host)):
         sizes["tables"] = tables / layout.tensor
     if last:
@@ -188,3 +193,13 @@ def _ends(model: Architecture, layout: Layout, stage: int, storage: Storage) -> 
         sizes["other"] = whole / layout.tensor  # ``mm_encoder_tp_mode`` is "weights" by default
     sizes["rounding"] = sum(storage.unused(size) for name, size in sizes.items() if name in ("embedding", "head"))
     return sizes
+
+
+def _embeddings(model: Architecture, first: bool, last: bool) -> int:
+    """Return how many tables of embeddings a stage has.
+
+    A last stage that is not the first has one for a tied head, and one for drafts (``maybe_share_target_embed``).
+    """
+    if first:
+        return 1
+    return int(model.tied) + bool(model.drafts) if last else 0

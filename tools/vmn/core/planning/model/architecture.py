@@ -15,6 +15,7 @@ from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import State
 from vmn.core.planning.layout.sizes import stage_bounds
+from vmn.core.planning.model.mtp import Mtp
 from vmn.core.planning.model.quantization.format import Quantization
 
 Config = Mapping[str, Any]
@@ -121,7 +122,8 @@ class Architecture:
         dtype_bytes: bytes of a weight that is not quantized, and of an activation.
         quantization: how weights are stored, None without quantization.
         kv_dtype: type of the KV cache that the checkpoint asks for, ``fp8`` or None.
-        draft_layers: layers for multi-token prediction, which vLLM loads for speculative decoding only.
+        mtp: what vLLM makes of the layers for multi-token prediction, None if it has no such method for this model.
+        draft_layers: those layers, which vLLM loads for speculative decoding only; empty if the planner has no shapes.
         drafts: number of such layers at the end of ``layers``.
         extra_weights: elements of what else the first stage loads (an image encoder).
         stored: exact sizes, None when only the shapes are known.
@@ -134,6 +136,7 @@ class Architecture:
         fp8_cache_on: compute capabilities on which vLLM takes a KV cache of 8 bits by default.
         packs_pages: whether the kernels want pages of all layers side by side in a block (BLHNC).
         rules: what vLLM refuses of this model in addition to what follows from its blocks.
+        partition: layers of each pipeline stage if the user deals them out, None if vLLM does.
     """
 
     kind: str
@@ -146,6 +149,7 @@ class Architecture:
     dtype_bytes: int
     quantization: Quantization | None
     kv_dtype: str | None
+    mtp: Mtp | None = None
     draft_layers: tuple[Layer, ...] = ()
     drafts: int = 0
     extra_weights: int = 0
@@ -159,6 +163,7 @@ class Architecture:
     fp8_cache_on: tuple[int, ...] = ()
     packs_pages: bool = False
     rules: tuple[Rule, ...] = ()
+    partition: tuple[int, ...] | None = None
 
     @cached_property
     def _hash(self) -> int:
@@ -168,9 +173,18 @@ class Architecture:
         """Return the hash, which is computed once: the planner looks results up by their model."""
         return self._hash
 
-    def with_drafts(self) -> Architecture:
-        """Return the model with its layers for multi-token prediction, which the last stage gets."""
-        return replace(self, layers=(*self.layers, *self.draft_layers), drafts=len(self.draft_layers))
+    def with_drafts(self, version: tuple[int, int]) -> Architecture:
+        """Return the model with its layers for multi-token prediction, which the last stage gets.
+
+        Args:
+            version: major and minor version of vLLM, some of which refuse them beside pipeline stages.
+        """
+        if self.drafts:
+            return self
+        reason = self.mtp.needs_one_stage(version) if self.mtp else ""
+        rules = (*self.rules, Rule("pipeline", 1, reason, "")) if reason else self.rules
+        layers = (*self.layers, *self.draft_layers)
+        return replace(self, layers=layers, drafts=len(self.draft_layers), rules=rules)
 
     @property
     def depth(self) -> int:
@@ -179,7 +193,7 @@ class Architecture:
 
     def stages(self, pipeline: int) -> list[tuple[int, int]]:
         """Return for each pipeline stage its first layer, and the layer after its last one."""
-        bounds = stage_bounds(self.depth, pipeline)
+        bounds = stage_bounds(self.depth, pipeline, self.partition)
         return [*bounds[:-1], (bounds[-1][0], len(self.layers))]
 
     @cached_property
@@ -202,6 +216,12 @@ class Architecture:
         """Whether routed experts are stored in MXFP4 for kernels of their own."""
         small = self.quantization
         return small is not None and (small.experts.name if small.experts else small.method) == "mxfp4"
+
+    @property
+    def has_block_fp8_experts(self) -> bool:
+        """Whether routed experts are stored in FP8 with a scale for each block."""
+        small = self.quantization
+        return self.is_moe and small is not None and bool((small.experts or small.format).block)
 
     @cached_property
     def is_latent(self) -> bool:

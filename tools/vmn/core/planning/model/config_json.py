@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
 from vmn.core.planning.model.families import FAMILIES
 from vmn.core.planning.model.form import Form
+from vmn.core.planning.model.mtp import mtp_of
 from vmn.core.planning.model.plain import kind_of, number, plain
 from vmn.core.planning.model.quantization.fields import kv_cache_dtype, quantization_fields
 from vmn.core.planning.model.quantization.format import Format, Quantization
@@ -52,7 +53,7 @@ def read_architecture(config: Config) -> Architecture:
     inner = config.get("text_config")
     text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
     form = _form(config, text)
-    quantization = quantization_fields(text)
+    mtp, quantization = mtp_of(kind_of(config), text), quantization_fields(text)
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]
     return Architecture(
         kind=str(kinds[0]),
@@ -65,7 +66,8 @@ def read_architecture(config: Config) -> Architecture:
         dtype_bytes=2,  # vLLM loads 32-bit checkpoints with 16 bits, too
         quantization=_quantization(config, text, quantization, form),
         kv_dtype=kv_cache_dtype(quantization) if quantization else None,
-        draft_layers=form.drafts,
+        mtp=mtp,
+        draft_layers=form.drafts if mtp and mtp.depth else (),
         extra_weights=_vision_elements(config.get("vision_config")),
         prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
         streams=form.streams,

@@ -17,6 +17,7 @@ from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import LinearAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.form import Form
+from vmn.core.planning.model.mtp import mtp_of
 from vmn.core.planning.model.traits import TRAITS, Traits
 
 
@@ -30,8 +31,8 @@ def plain(config: Config) -> Form:
     attention, mlp = _attention_of(config, traits), _mlp_of(config, traits)
     count = number(config, "num_hidden_layers")
     layers = tuple(Layer.of(attention(index), mlp(index)) for index in range(count))
-    drafts = int(config.get("num_nextn_predict_layers") or config.get("mtp_num_hidden_layers") or 0)
-    return Form(layers, (_draft(layers),) * drafts, rules=traits.rules)
+    mtp = mtp_of(kind_of(config), config)
+    return Form(layers, (_draft(layers),) * (mtp.depth if mtp else 0), rules=traits.rules)
 
 
 def _draft(layers: Sequence[Layer]) -> Layer:

@@ -116,6 +116,7 @@ def options_of(log: StartupLog, given: VllmOptions) -> VllmOptions:
         kv_dtype=log.settings.get("kv_cache_dtype", "auto") if given.kv_dtype == "auto" else given.kv_dtype,
         eager=given.eager or log.settings.get("enforce_eager") == "True",
         prefix_caching=_yes_or_no(log.settings.get("enable_prefix_caching"), given.prefix_caching),
+        flashinfer=log.flashinfer if given.flashinfer is None else given.flashinfer,
     )
 
 
@@ -241,7 +242,7 @@ def check(prediction: Prediction, log: StartupLog) -> list[str]:
     """
     outside = [str(entry) for entry in compare(prediction, log) if not entry.is_inside]
     found = [*_other_question(prediction, log), *_outcome(prediction, log), *outside, *_own_arithmetic(prediction, log)]
-    if found and log.has_drafts:
+    if found and log.has_drafts and not prediction.drafted:
         found.append("the log has speculative decoding, whose weights and KV cache the prediction does not count")
     return found
 
@@ -281,7 +282,7 @@ def _own_arithmetic(prediction: Prediction, log: StartupLog) -> Iterator[str]:
             missing = min(missing or 0.0, 0.0)  # the log may not have what is reserved for CUDA graphs
         if missing is not None and min(abs(missing), abs(missing - kept)) > ROUNDING_GIB:
             yield f"{worker.name or 'the engine'}: the parts miss the budget by {missing:+.2f} GiB"
-    if log.has_drafts:
+    if log.has_drafts and not prediction.drafted:
         return  # the layers of the drafts have a cache that the prediction does not count
     tokens = _tokens_from_gib(prediction, log)
     if log.tokens and tokens and abs(tokens - log.tokens) > ARITHMETIC * log.tokens + _token_slack(prediction):

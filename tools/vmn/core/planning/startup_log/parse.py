@@ -121,6 +121,7 @@ class StartupLog:
         batched_tokens: most tokens of a step.
         block_tokens: tokens of a block of a hybrid model.
         second_runner: whether vLLM ran on the second model runner, None when the log does not tell.
+        flashinfer: whether FlashInfer samples, None when the log does not tell.
         has_drafts: whether vLLM decodes speculatively, so that layers of the drafts may have a cache, too.
         error: why vLLM did not start, a name of ``ERRORS``.
         needed_gib: KV cache that one request takes, from the error.
@@ -140,6 +141,7 @@ class StartupLog:
     batched_tokens: int | None = None
     block_tokens: int | None = None
     second_runner: bool | None = None
+    flashinfer: bool | None = None
     has_drafts: bool = False
     error: str | None = None
     needed_gib: float | None = None
@@ -187,6 +189,7 @@ def parse_log(text: str) -> StartupLog:
         architecture=engine.get("architecture"),
         concurrency=_number(engine.get("concurrency")),
         second_runner=_second_runner(lines),
+        flashinfer=_flashinfer(lines),
         has_drafts=any(DRAFTS.search(line) for line in lines if SETTING_LINES.search(line)),
         tokens=_integer(engine.get("tokens")),
         gpu_blocks=_integer(engine.get("gpu_blocks")),
@@ -250,6 +253,12 @@ def _second_runner(lines: list[str]) -> bool | None:
     if any("Using V2 Model Runner" in line for line in lines):
         return True
     return False if any("gpu_model_runner.py" in line for line in lines) else None
+
+
+def _flashinfer(lines: list[str]) -> bool | None:
+    if any("Using FlashInfer for top-p & top-k sampling" in line for line in lines):
+        return True
+    return False if any("FlashInfer top-p/top-k sampling" in line for line in lines) else None
 
 
 def _error(text: str) -> tuple[str | None, Mapping[str, str | None]]:

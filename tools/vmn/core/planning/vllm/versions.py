@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LATEST = "0.32.0"
+LATEST = "0.33.0"
 LARGE_GPU_GIB = 160
 """GiB from which vLLM takes larger batches and captures more CUDA graphs."""
 
@@ -53,8 +53,10 @@ class Behaviour:
         graph_mib: MiB of a CUDA graph for each layer and size of a batch that vLLM estimates.
         graph_base_mib: MiB for each size, whatever the number of layers.
         logits_bytes: bytes per request and token of the vocabulary of its sampler, None for those of its runner.
+        flashinfer_bytes: the same with FlashInfer's sampler, None where it makes no difference.
         top_rows: rows of 32 bits and the width of the vocabulary that the sampler keeps for the most likely tokens.
         sparse_absorbed: whether sparse attention does not decompress keys and values of prompts.
+        index_logits: bytes of the logits of sparse attention's indexer (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``).
         spread: how far numbers may be from the expected ones.
     """
 
@@ -78,8 +80,10 @@ class Behaviour:
     graph_mib: float = 0.4
     graph_base_mib: float = 0.0
     logits_bytes: float | None = None
+    flashinfer_bytes: float | None = None
     top_rows: int = 0
     sparse_absorbed: bool = False
+    index_logits: int = 2**29
     spread: Spread = Spread()
 
 
@@ -102,7 +106,9 @@ BEHAVIOURS = (
     # without weights, workspaces, and what the runner keeps); graphs of 16, 32, and 48 layers: 0.81, 0.92, and 1.23 GiB
     # for 51 sizes, and of 32 layers on two ranks 0.63 on one node and 1.50 between nodes; logits in 16 and 32 bits (the
     # profile's second pass), and a row for each of 132 multiprocessors (v1/sample/ops/topk_topp_triton.py); sparse
-    # attention on compressed keys and values, also for prompts.
+    # attention on compressed keys and values, also for prompts. All of them had VLLM_USE_FLASHINFER_SAMPLER=0.
+    # flashinfer_bytes: from the source, not measured: top_k_top_p_sampling_from_logits of FlashInfer 0.7.2 makes two
+    # more copies of the logits in 32 bits, the masked ones and their softmax, and needs no rows.
     # spread: compiled code kept 1.31 and 1.25 times as much in 0.19, up to 2 times in 0.26 (the compiler's cache warm
     # or cold), and 1.0 to 1.28 times in 0.33.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
@@ -153,6 +159,7 @@ BEHAVIOURS = (
         graph_mib=0.2,
         graph_base_mib=12.5,
         logits_bytes=6.0,
+        flashinfer_bytes=14.0,
         top_rows=132,
         sparse_absorbed=True,
         spread=Spread((0.95, 1.05), (1.0, 1.25, 1.5), (0.6, 1.9), slack=0.1, non_torch=(0.07, 0.2)),
@@ -192,13 +199,15 @@ def behaviour(version: str) -> Behaviour:
 def batch_defaults(gpu_gib: float, gpu_name: str, version: tuple[int, int] = (0, 32)) -> tuple[int, int]:
     """Return the server's ``max_num_batched_tokens`` and ``max_num_seqs`` for a GPU.
 
-    After ``get_batch_defaults`` of 0.32; before 0.8 there was one default for all GPUs.
+    After ``get_batch_defaults`` of 0.32 and 0.33; before 0.8 there was one default for all GPUs. An A100, and since
+    0.33 a GB10, have the memory of the larger GPUs, but not their defaults.
     """
     if version < (0, 8):
         return 2048, 256
     if gpu_gib >= LARGE_GPU_GIB:
         return 16384, 1024
-    if gpu_gib >= 70 and "a100" not in gpu_name.lower():
+    slower = ("a100", "gb10") if version >= (0, 33) else ("a100",)
+    if gpu_gib >= 70 and not any(name in gpu_name.lower() for name in slower):
         return 8192, 1024
     return 2048, 256
 

@@ -9,6 +9,7 @@ from typing import Any
 from vmn.core.cluster.quantity import quantity
 from vmn.core.cluster.rendered import RenderedRelease, plain_env
 from vmn.core.cluster.snapshot import Object
+from vmn.core.preflight.probe.bandwidth import BandwidthCheck
 
 SHARED_MEMORY = "/dev/shm"
 FLEETING = ("emptyDir", "ephemeral")
@@ -16,6 +17,9 @@ FLEETING = ("emptyDir", "ephemeral")
 NVIDIA = "nvidia.com/"
 DOWNLOAD = "weights"
 """Name of the init container that downloads the weights, or waits for them."""
+
+
+NOT_ASKED = "--bandwidth was not given"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Expectations:
         writable: directories that vLLM writes to.
         host_network: whether pods use the node's network.
         policies: number of NetworkPolicies that the release creates for its pods.
+        bandwidth: what measures the bandwidth between the pods, None to leave that out.
+        no_bandwidth: why it is left out.
     """
 
     nodes: int
@@ -49,6 +55,8 @@ class Expectations:
     writable: tuple[str, ...]
     host_network: bool
     policies: int
+    bandwidth: BandwidthCheck | None = None
+    no_bandwidth: str = NOT_ASKED
 
     @property
     def counts_gpus(self) -> bool:
@@ -72,6 +80,7 @@ class Expectations:
             "gpus": self.counts_gpus,
             "rdma": self.rdma,
             "gid": self.gid,
+            "bandwidth": self.bandwidth.settings if self.bandwidth else None,
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from vmn.core.cluster.lws import EXCLUSIVE, NAME
 from vmn.core.cluster.release import INSTANCE
 from vmn.core.cluster.rendered import RenderedRelease
 from vmn.core.cluster.snapshot import Object, annotations_of
+from vmn.core.preflight.probe.bandwidth import FOLDER, NODE
 from vmn.core.preflight.probe.expectations import Expectations
 
 PREFIX = "vmn-preflight-"
@@ -23,7 +24,7 @@ KEPT = 300
 GRACE = 5
 LEFT_OUT = ("initContainers", "priorityClassName", "hostname", "setHostnameAsFQDN", "resourceClaims")
 """Fields of the pod that are left out: init containers may download or wait for a long time, a priority could preempt
-other pods, and the templates of claims come with the release."""
+other pods, and the templates of claims come with the release. Daemons of a fabric stay if NCCL needs them."""
 MIRRORED = ("image", "imagePullPolicy", "securityContext")
 RENDERED = ("configMap", "secret")
 """Kinds of volumes that no check needs, and that the release may not have created yet."""
@@ -63,7 +64,7 @@ def probe_run(
     Args:
         release: the release.
         expected: what the release's pods rely on.
-        program: files that the pods run, by name.
+        program: files that the pods run, by their path below ROOT.
         suffix: letters and digits that make the name unique.
         seconds: how long the probe may take.
     """
@@ -84,17 +85,29 @@ def probe_run(
         "backoffLimit": 0,
         "activeDeadlineSeconds": seconds + SLACK,
         "ttlSecondsAfterFinished": KEPT,
-        "template": _template(release, expected, name, labels, seconds),
+        "template": _template(release, expected, _files(expected, program), labels, seconds),
     }
     service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
     service["spec"] = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": mine}
-    files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(program)}
+    data = {_key(path): text for path, text in _files(expected, program).items()}
+    files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     policies = [
         {**item, "metadata": {**metadata, "name": name if not number else f"{name}-{number}"}, "spec": spec}
         for number, item in enumerate(release.of_kind("NetworkPolicy"))
         for spec in [relabelled(item["spec"], mine)]
     ]
     return ProbeRun(name, release.namespace, (job, service, files, *policies), expected.nodes)
+
+
+def _files(expected: Expectations, program: Mapping[str, str]) -> dict[str, str]:
+    """Return all files of the pods by their path below ROOT."""
+    check = expected.bandwidth
+    return {**program, **({f"{FOLDER}/{name}": text for name, text in check.files.items()} if check else {})}
+
+
+def _key(path: str) -> str:
+    """Return the key of a file in a ConfigMap, which has no slashes."""
+    return path.replace("/", ".")
 
 
 def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
@@ -112,27 +125,33 @@ def relabelled(content: Any, labels: Mapping[str, str]) -> Any:
 
 
 def _template(
-    release: RenderedRelease, expected: Expectations, name: str, labels: Mapping[str, str], seconds: int
+    release: RenderedRelease, expected: Expectations, files: Iterable[str], labels: Mapping[str, str], seconds: int
 ) -> Object:
-    original = release.pods[0].template
+    original, name = release.pods[0].template, labels[INSTANCE]
     spec = {key: value for key, value in original["spec"].items() if key not in LEFT_OUT}
+    daemons = _daemons(original["spec"]) if expected.bandwidth else []
     account = spec.get("serviceAccountName")
     if account and release.renders("ServiceAccount", account):  # it is created with the release
         del spec["serviceAccountName"]
     leader = f"{name}-0.{name}.{release.namespace}"  # like LWS_LEADER_ADDRESS, it relies on search domains
     container = _container(spec, expected.settings(leader, seconds))
-    mounted = {item["name"] for item in container["volumeMounts"]}
+    mounted = {item["name"] for one in (container, *daemons) for item in one.get("volumeMounts") or ()}
     volumes = [item for item in spec.get("volumes") or () if item["name"] in mounted]
+    paths = [{"key": _key(path), "path": path} for path in files]
     spec |= {
         "containers": [container],
-        "volumes": [*volumes, {"name": name, "configMap": {"name": name}}],
+        "volumes": [*volumes, {"name": name, "configMap": {"name": name, "items": paths}}],
         "restartPolicy": "Never",
         "subdomain": name,
         "terminationGracePeriodSeconds": GRACE,
         "automountServiceAccountToken": False,
         "affinity": _affinity(release, {INSTANCE: name}),
     }
-    container["volumeMounts"].append({"name": name, "mountPath": f"{ROOT}/probe_pod", "readOnly": True})
+    if daemons:
+        spec["initContainers"] = daemons
+    if expected.bandwidth:
+        container["env"].append({"name": NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}})
+    container["volumeMounts"].append({"name": name, "mountPath": ROOT, "readOnly": True})
     metadata = original.get("metadata") or {}
     return {
         "metadata": {
@@ -143,6 +162,11 @@ def _template(
         },
         "spec": spec,
     }
+
+
+def _daemons(spec: Object) -> list[Object]:
+    """Return the init containers that run beside the others, such as the daemon of a fabric."""
+    return [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
 
 
 def _foreign(labels: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmn.core.preflight.probe import network_checks, node_checks
+from vmn.core.preflight.probe import bandwidth, network_checks, node_checks
 from vmn.core.preflight.probe.expectations import Expectations
 from vmn.core.preflight.probe.problem import Answer, ProbeProblem
 from vmn.core.preflight.probe.progress import Phase, PodProgress
@@ -58,6 +58,9 @@ CHECKS = (
     ProbeCheck("gpus", node_checks.gpus, node_checks.gpus_summary, node_checks.no_gpus),
     ProbeCheck("cache", node_checks.cache, node_checks.cache_summary, _always),
     ProbeCheck("weights", node_checks.weights, node_checks.weights_summary, node_checks.no_weights),
+    ProbeCheck("bandwidth", bandwidth.problems, bandwidth.summary, bandwidth.not_measured),
+    ProbeCheck("transport", bandwidth.problems, bandwidth.summary, bandwidth.not_measured),
+    ProbeCheck("gpu-health", bandwidth.problems, bandwidth.summary, bandwidth.not_measured),
 )
 
 

@@ -1,0 +1,70 @@
+"""What the probes of this pod, its preStop hook, Kubernetes, and the log learn of a restart in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+DIED = "died unexpectedly"
+"""What vLLM logs when one of its ranks is gone; other errors may come first, and follow from it."""
+
+
+def say(text: str) -> None:
+    """Print a line without buffering."""
+    print(f"vllm-multinode: {text}", file=sys.stderr, flush=True)
+
+
+class PodFiles:
+    """The files of a pod."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        """Find them as the pod's scripts do."""
+        self.temporary = Path(env.get("TMPDIR", "/tmp"))
+        self.leader = self.temporary / "vllm-multinode-leader"
+        self._message = Path(env.get("TERMINATION_LOG", "/dev/termination-log"))
+        self._until = self.temporary / "vllm-multinode-restart-until"
+        self._port = self.temporary / "vllm-multinode-restart-port"
+        self.serving()
+
+    def restarting(self, seconds: float) -> None:
+        """Tell the probes that a restart goes on, and how long it may take."""
+        if not self._until.exists():
+            self._write(self._until, f"{time.time() + seconds:.0f}")
+
+    def serving(self) -> None:
+        """Tell the probes that no restart goes on."""
+        self._until.unlink(missing_ok=True)
+
+    def begin(self, port: int) -> None:
+        """Tell a worker's probe where the ranks of the next run meet, and leave nothing of the last run."""
+        self._write(self._port, str(port))
+        for file in self.temporary.glob("tmp.*"):  # of mktemp in entrypoint.sh: its log has been kept
+            file.unlink(missing_ok=True)
+        self.explain("")
+
+    def explain(self, text: str) -> None:
+        """Write the termination message."""
+        with suppress(OSError):
+            self._message.write_text(text, encoding="utf-8")
+
+    def reason(self) -> str:
+        """Return the first line of the termination message, and one error of the log that it does not contain.
+
+        It is that of a rank that died, otherwise the first one.
+        """
+        with suppress(OSError):
+            text, _, _ = self._message.read_text(encoding="utf-8", errors="replace").partition("\n...\n")
+            first, *errors = text.splitlines() or [""]
+            told = first.rpartition("; error: ")[2]
+            errors = sorted((error for error in errors if error and told not in error), key=lambda one: DIED not in one)
+            return "; ".join([first, *errors[:1]])
+        return ""
+
+    @staticmethod
+    def _write(file: Path, text: str) -> None:
+        """Write a file at once, so that a probe never reads a part."""
+        new = file.with_name(f"{file.name}.new")
+        new.write_text(text, encoding="ascii")
+        new.replace(file)

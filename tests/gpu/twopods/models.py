@@ -1,0 +1,43 @@
+"""Directories that ``vllm serve`` takes for models: true shapes, a tokenizer of another model, and no weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.paths import CHECKOUT
+
+POINTS = CHECKOUT / "tests/unit/planning_data/points-0.33.json"
+"""Start-ups of vLLM 0.33 with the whole config.json of each."""
+TOKENIZER = CHECKOUT / "tools/localcluster/engine/tiny"
+MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "llama8b": ("Llama 3.1 8B", {}),
+    "dsr1-8L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 8}),
+    "v4flash-12L": ("DeepSeek-V4-Flash, 12 layers", {}),
+}
+"""Directory -> the start-up whose configuration it gets, and what differs."""
+NOT_TAKEN = shutil.ignore_patterns("*.safetensors", "config.json", "generation_config.json")
+
+
+def write_models(out: Path, configs: Path | None = None) -> list[str]:
+    """Write the models of MODELS, and those of a directory; return their names.
+
+    Args:
+        out: where the directories go.
+        configs: directory with NAME/config.json.
+
+    Raises:
+        OSError: a file can't be read or written.
+        KeyError: a start-up is not there.
+    """
+    points = {point["name"]: point["config"] for point in json.loads(POINTS.read_text(encoding="utf-8"))["points"]}
+    found = {name: {**points[point], **change} for name, (point, change) in MODELS.items()}
+    for file in sorted(configs.glob("*/config.json")) if configs else ():
+        found[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))
+    for name, config in found.items():
+        shutil.copytree(TOKENIZER, out / name, ignore=NOT_TAKEN, dirs_exist_ok=True)
+        (out / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    return list(found)
