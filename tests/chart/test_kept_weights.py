@@ -12,6 +12,7 @@ import pytest
 
 from kit.restartpods import FOLLOW, SERVE, RunningGroup, RunningPod, running
 from kit.scripts import inside, may_have_mounts, until
+from kit.smalldaemons import SHARED
 
 pytestmark = pytest.mark.slow
 KEEP: dict[str, Any] = {"MULTINODE_KEEP_WEIGHTS": "yes"}
@@ -48,6 +49,9 @@ def test_engines_start_on_daemons_that_hold_their_weights_and_leave_them_in_a_re
         assert group.serves()
         assert [pod.daemons() for pod in pods(group)] == before
         assert [len(numbers) for numbers in before] == [3, 3]
+        for pod in pods(group):
+            shared = [name for name in pod.shared_memory() if name.startswith(SHARED)]
+            assert len(shared) == len(SHARED) * 2, shared  # of two GPUs
         assert (group.together, len(group.ports)) == (1, 2)
         assert [pod.count("exec vllm preload") for pod in pods(group)] == [1, 1]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kit.scripts import Pod, free_port, listening, may_have_mounts, terminate
+from kit.scripts import SCRIPTS, Pod, free_port, listening, may_have_mounts, terminate
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +131,23 @@ def test_start_empties_shared_memory(tmp_path: Path) -> None:
     code, said = Pod(tmp_path, "echo shm: $(ls -A /dev/shm).", LWS_GROUP_SIZE=1).run("start.sh", "m")
     assert code == 0
     assert "shm: ." in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ({"MULTINODE_KEEP_WEIGHTS": "yes"}, "cuda.shm.0.7.1 torch_7_1"),
+        ({"MULTINODE_KEEP_WEIGHTS": "yes", "MULTINODE_DAEMON_FLAGS": "[]"}, ""),
+        ({}, ""),
+    ],
+    ids=["engine on weight daemons", "weight daemons", "engine alone"],
+)
+def test_start_keeps_what_weight_daemons_share(tmp_path: Path, settings: dict[str, Any], left: str) -> None:
+    pod = Pod(tmp_path, "echo shm: $(ls -A /dev/shm).", LWS_GROUP_SIZE=1, **settings)
+    before = "touch /dev/shm/cuda.shm.0.7.1 /dev/shm/torch_7_1 /dev/shm/psm_1"
+    start = pod.start_program("bash", "-c", f'{before} && exec bash "$0" m', str(SCRIPTS / "start.sh"))
+    said, _ = start.communicate(timeout=30)
+    assert f"shm: {left}." in said
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 It has the command line of vLLM's as far as the chart uses it, and behaves like 0.33: the daemons of all nodes meet at
 the leader before they load, which takes ``LOAD_SECONDS``; each then holds a lock and a socket; /health answers with 503
-until all hold their weights, and again when one has ended. Needs only the standard library.
+until all hold their weights, and again when one has ended. In /dev/shm, each has a file of CUDA's events and one of
+PyTorch's counters. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from threading import Thread
 
 GPUS = 2
 HOLD = "hold"
+SHARED = ("cuda.shm.0.", "torch_")
+"""How the names of its files in /dev/shm begin; an engine that finds none of CUDA's can't map the weights (0.33, seen
+on a GPU)."""
 
 
 def hold(folder: Path, gpu: str) -> None:
@@ -33,6 +37,8 @@ def hold(folder: Path, gpu: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(f"WeightCacheUnavailableError: Another weight cache daemon already owns {folder / name}")
+    for file in SHARED:
+        Path(f"/dev/shm/{file}{os.getpid()}").touch()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
         server.listen()

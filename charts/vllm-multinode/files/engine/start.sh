@@ -16,8 +16,13 @@ fail() {
 }
 
 # /dev/shm and /tmp outlive the container. A killed vLLM leaves files in the one, and an old leader's address in the
-# other.
-find /dev/shm -mindepth 1 -delete 2>/dev/null || true
+# other. Weight daemons that run have files there, too: CUDA's events, without which no engine can map the weights, and
+# PyTorch's counters.
+theirs=()
+if [[ ${MULTINODE_KEEP_WEIGHTS:-} = yes && -z ${MULTINODE_DAEMON_FLAGS:-} ]]; then
+  theirs=(! -name 'cuda.shm.*' ! -name 'torch_*')
+fi
+find /dev/shm -mindepth 1 "${theirs[@]}" -delete 2>/dev/null || true
 rm -f "$leader_file"
 refuse_shared_cache
 mkdir -p "$HOME" || fail "the cache at $HOME is not writable for user $(id -u): see cache.hostPath and security.userId"
