@@ -14,10 +14,12 @@ from kit.fakecluster import FakeCluster
 from kit.paths import CHART, CHECKOUT
 from kit.render import helm_template, render
 from kit.smallhelm import secret_of, stored
+from unit.doctor_data.world import World, stamp
 from unit.test_bench import RESULT
 from vmn.adapters.cluster import connect
 from vmn.adapters.engine_metrics import read_traffic
 from vmn.adapters.helm_release import HelmError, HelmRelease, unpack_chart
+from vmn.app.tune_run import cause_of
 from vmn.core.bench.points import Point
 from vmn.core.bench.results import Measured
 from vmn.core.cluster.lws import GROUP, WORKER
@@ -144,6 +146,33 @@ def test_failure_of_a_new_pod_is_seen_at_once(state: dict[str, Any], words: str)
     failure = rollout_state(found, pods(found, ready="False", containerStatuses=statuses)).failure
     assert words in failure
     assert bool(words) == bool(failure)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"), [({}, ""), ({"lastState": {"terminated": {"exitCode": 1}}}, "ended with status 1")]
+)
+def test_end_of_a_deleted_pod_is_no_failure_but_an_end_before_is(before: dict[str, Any], words: str) -> None:
+    found = lws()
+    ended = [{"name": "vllm-leader", "state": {"terminated": {"exitCode": 143}}, **before}]
+    gone = pods(found, ready="False", containerStatuses=ended)
+    assert "ended with status 143" in rollout_state(found, gone).failure
+    for pod in gone:
+        pod.item["metadata"]["deletionTimestamp"] = "2026-11-29T18:00:00Z"
+    state = rollout_state(found, gone)
+    assert words in state.failure
+    assert bool(words) == bool(state.failure) == bool(state.failed)
+
+
+def test_cause_is_found_in_a_pod_that_is_gone() -> None:
+    world = World()
+    failed = World()
+    message = "vllm serve ended with exit status 1\nValidationError: 1 validation error for SchedulerConfig"
+    failed.state("vllm-0", "terminated", last=True, exitCode=1, reason="Error", message=message, finishedAt=stamp(20))
+    failed.state("vllm-0", "terminated", exitCode=143, reason="Error", finishedAt=stamp(15))
+    failed.pod("vllm-0")["metadata"] |= {"deletionTimestamp": stamp(-70), "deletionGracePeriodSeconds": 90}
+    now = world.release()
+    assert cause_of(now) == ""
+    assert "vLLM rejects its configuration" in cause_of(now.with_pods(failed.release().pods))
 
 
 def test_failure_of_a_pod_with_other_settings_does_not_count() -> None:

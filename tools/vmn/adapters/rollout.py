@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 PERIOD = 2.0
 """Seconds between two looks at the pods."""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How waiting ended.
+
+    Attributes:
+        why: why the groups do not serve, empty if they do.
+        failed: the pods of which one had failed, as they were at that moment: LeaderWorkerSet deletes them at once.
+    """
+
+    why: str = ""
+    failed: Sequence[Pod] = ()
 
 
 @dataclass(frozen=True)
@@ -48,8 +62,8 @@ class Groups:
             raise MissingError(f"LeaderWorkerSet {self.name} does not exist any more.")
         return lws, own_pods(snapshot, self.name)
 
-    def wait(self, limit: float, say: Say, *, give_up: bool = False, settled: float = 0.0) -> str:
-        """Wait until all groups serve with the present template, and return why they do not, empty if they do.
+    def wait(self, limit: float, say: Say, *, give_up: bool = False, settled: float = 0.0) -> Waited:
+        """Wait until all groups serve with the present template.
 
         Args:
             limit: seconds.
@@ -63,14 +77,14 @@ class Groups:
             now = time.monotonic()
             since = (since or now) if state.is_done else None
             if since is not None and now - since >= settled:
-                return ""
+                return Waited()
             if state.words != last:
                 say(f"{now - begun:.0f} s: {state.words}")
                 last = state.words
             if state.failure and give_up:
-                return state.failure
+                return Waited(state.failure, state.failed)
             if now - begun > limit:
-                return f"not ready after {limit:.0f} s: {state.failure or state.words}"
+                return Waited(f"not ready after {limit:.0f} s: {state.failure or state.words}", state.failed)
             time.sleep(PERIOD)
 
     def _state(self) -> RolloutState:

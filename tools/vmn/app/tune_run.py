@@ -16,6 +16,7 @@ from vmn.app import bench
 from vmn.app.doctor import diagnose, read_release
 from vmn.app.tune import Target, TuneError, TuneRequest, fragment_file, last_start_of
 from vmn.core.bench.results import Measured
+from vmn.core.cluster.release import Pod, Release
 from vmn.core.doctor.finding import Severity
 from vmn.core.reporting import Say
 from vmn.core.tune.duration import start_limit, startup_budget
@@ -152,8 +153,9 @@ class _Run:
             return self._ended(Trial(setting, Outcome.REFUSED, str(error).splitlines()[-1]))
         if self.groups.read()[0]["spec"]["leaderWorkerTemplate"] == template:
             return self._ended(Trial(setting, Outcome.REFUSED, "the pods would be the same as before"))
-        if why := self.groups.wait(self.limit, self.say, give_up=True):
-            return self._ended(Trial(setting, Outcome.NOT_STARTED, self._cause() or why))
+        waited = self.groups.wait(self.limit, self.say, give_up=True)
+        if waited.why:
+            return self._ended(Trial(setting, Outcome.NOT_STARTED, self._cause(waited.failed) or waited.why))
         return self._ended(self._measured(setting, time.monotonic() - begun))
 
     def _upgrade(self, setting: TunedSetting) -> None:
@@ -198,14 +200,18 @@ class _Run:
         ]
         return Trial(setting, Outcome.MEASURED, measured=measured, start_seconds=started)
 
-    def _cause(self) -> str:
-        """Return what `vmn doctor` says is the cause, with the line that shows it; empty if it finds none."""
+    def _cause(self, failed: Sequence[Pod] = ()) -> str:
+        """Return what `vmn doctor` says is the cause, with the line that shows it; empty if it finds none.
+
+        Args:
+            failed: pods that had failed a moment ago. They can be gone, and their logs with them, but their statuses
+                have the last words of their containers.
+        """
         try:
-            found = diagnose(read_release(self.target.client, self.target.namespace, self.target.name))
+            release = read_release(self.target.client, self.target.namespace, self.target.name)
         except MissingError:
             return ""
-        causes = (one for group in found.groups for one in group.findings if one.severity is Severity.CAUSE)
-        return next((" ".join([one.text, *(shown.line for shown in one.evidence[:1])]) for one in causes), "")
+        return cause_of(release) or (cause_of(release.with_pods(failed)) if failed else "")
 
     def _put_back(self) -> str:
         """Put back the revision that was found, and return why that did not work, empty if it did."""
@@ -218,7 +224,7 @@ class _Run:
             self.say(
                 f"waiting until the groups of revision {self.target.revision} serve; Ctrl+C stops only the waiting"
             )
-            why = self.groups.wait(self.limit, self.say, settled=SETTLED_SECONDS)
+            why = self.groups.wait(self.limit, self.say, settled=SETTLED_SECONDS).why
         except KeyboardInterrupt:
             return f"Revision {self.target.revision} is put back, and its groups are still starting."
         return f"Revision {self.target.revision} is put back, but its groups are {why}." if why else ""
@@ -242,3 +248,9 @@ class _Run:
                 time.sleep(RETRY_SECONDS)
         command = f"helm rollback {helm.name} {revision} --namespace {helm.namespace}"
         return f"Revision {revision} could not be put back ({error}). Run `{command}`."
+
+
+def cause_of(release: Release) -> str:
+    """Return the first cause that the doctor finds, with the line that shows it; empty if it finds none."""
+    causes = (one for group in diagnose(release).groups for one in group.findings if one.severity is Severity.CAUSE)
+    return next((" ".join([one.text, *(shown.line for shown in one.evidence[:1])]) for one in causes), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from vmn.core.cluster.container_log import ContainerLog
@@ -222,6 +222,11 @@ class Release:
     def lws(self) -> Object | None:
         """The LeaderWorkerSet, None when it does not exist."""
         return self.snapshot.named("leaderworkersets", self.name)
+
+    def with_pods(self, pods: Sequence[Pod]) -> Release:
+        """Return the release with other pods instead of those that were read."""
+        objects = {**self.snapshot.objects, "pods": [pod.item for pod in pods]}
+        return replace(self, snapshot=replace(self.snapshot, objects=objects))
 
     @cached_property
     def created_at(self) -> float:

@@ -22,11 +22,13 @@ class RolloutState:
         is_done: whether all groups serve with the template that the LeaderWorkerSet has.
         failure: what keeps a pod with that template from starting, empty if nothing does.
         words: the state in a few words.
+        failed: the pods with that template if one of them has such a failure, otherwise none.
     """
 
     is_done: bool
     failure: str
     words: str
+    failed: Sequence[Pod] = ()
 
 
 def rollout_state(lws: Object, pods: Sequence[Pod]) -> RolloutState:
@@ -38,7 +40,7 @@ def rollout_state(lws: Object, pods: Sequence[Pod]) -> RolloutState:
     others = len(pods) - len(current)
     failure = next((words for pod in current if (words := _failure(pod))), "")
     words = f"{ready} of {wanted} pods ready" + (f", {others} with other settings" if others else "")
-    return RolloutState(ready == wanted == len(pods), failure, words)
+    return RolloutState(ready == wanted == len(pods), failure, words, current if failure else ())
 
 
 def runs_template(lws: Object, pod: Pod) -> bool:
@@ -51,10 +53,14 @@ def runs_template(lws: Object, pod: Pod) -> bool:
 
 
 def _failure(pod: Pod) -> str:
-    """Return why a pod's container does not run, empty if it does or may still."""
+    """Return why a pod's container does not run, empty if it does or may still.
+
+    A pod that is being deleted ends its containers, which says nothing. What ended before may be why it is deleted.
+    """
     for status in pod.containers:
         state = status.get("state") or {}
-        ended = state.get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+        runs = [status.get("lastState") or {}] if pod.deletion_deadline else [state, status.get("lastState") or {}]
+        ended = next((found for run in runs if (found := run.get("terminated"))), {})
         if ended.get("exitCode"):
             return f"{status['name']} of {pod.name} ended with status {ended['exitCode']}"
         reason = (state.get("waiting") or {}).get("reason")
