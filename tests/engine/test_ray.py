@@ -112,10 +112,10 @@ def test_ray_that_does_not_form_fails_in_time(namespace: str) -> None:
 
 
 def test_worker_fails_when_its_head_ends(namespace: str) -> None:
-    create(pod_of("head", f"ray-cluster leader --nodes 2 --port {PORT} --timeout 90 && sleep 3"), namespace)
+    create(pod_of("head", f"ray-cluster leader --nodes 2 --port {PORT} --timeout 200 && sleep 3"), namespace)
     address = wait_until("the head's address", lambda: status_of(namespace, "head").get("podIP"), limit=30)
-    create(pod_of("worker", f"ray-cluster worker --address {address}:{PORT} --timeout 90"), namespace)
-    code, said = end_of(namespace, "head", limit=120)
+    create(pod_of("worker", f"ray-cluster worker --address {address}:{PORT} --timeout 200"), namespace)
+    code, said = end_of(namespace, "head", limit=240)
     assert (code, "2 of 2 nodes: head, worker" in said) == (0, True), said
-    code, said = end_of(namespace, "worker", limit=30)
+    code, said = end_of(namespace, "worker", limit=60)
     assert (code, f"the head at {address}:{PORT} is gone" in said) == (1, True), said

@@ -207,6 +207,17 @@ def test_worker_ends_with_an_error_when_the_head_is_gone(tmp_path: Path) -> None
     assert node.calls()[0].startswith(f"start --address {address} --node-ip-address 10.0.0.1 --node-name vllm-0-1 ")
 
 
+def test_worker_names_the_head_when_its_own_ray_ends_with_it(tmp_path: Path) -> None:
+    node = Node(tmp_path, START="ends", LWS_WORKER_INDEX="1")
+    with head() as (server, address), node.start("worker", "--address", address) as process:
+        assert process.stdout
+        assert any("joined after" in line for line in process.stdout)
+        server.close()
+        said, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 1
+    assert f"the head at {address} is gone" in said
+
+
 def test_worker_ends_with_an_error_when_its_own_ray_ends(tmp_path: Path) -> None:
     with head() as (_, address):
         code, said = Node(tmp_path, START="ends").run("worker", "--address", address)
