@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpu.twopods import stages
+from gpu.twopods import machine, stages
 from gpu.twopods.faults import shortened
 from gpu.twopods.groupspec import GroupSpec
 from gpu.twopods.injections import numbers_of
@@ -20,7 +20,8 @@ from gpu.twopods.results import cut
 from gpu.twopods.slowness import amount
 from gpu.twopods.standard import CHART, HERE
 from gpu.twopods.steps import STEPS
-from gpu.twopods.traffic import endings, figures, health_changes
+from gpu.twopods.traffic import endings, figures, health_changes, served_again
+from gpu.twopods.weights import files_of
 from kit.paths import CHECKOUT
 
 pytestmark = pytest.mark.slow
@@ -204,6 +205,40 @@ def test_shortened_endings_keep_the_longest_and_count_all() -> None:
     assert 20 in [row["sent"] for row in found["rows"]]
     assert len(found["rows"]) < 15
     assert sum(found["how"].values()) == 40
+
+
+@pytest.mark.parametrize(
+    ("records", "seconds"),
+    [
+        ([*request(9), *request(12)], None),
+        ([*request(9, finish=None, error="EOFError"), *request(12, finish=None, error="refused")], None),
+        ([*request(9, finish=None, error="EOFError"), *request(12, finish=None, error="refused"), *request(30)], 22.0),
+        ([*request(12, finish=None, error="EOFError"), *request(11), *request(15), *request(16)], 7.0),
+    ],
+    ids=["never away", "not back", "back", "one of several"],
+)
+def test_group_serves_again_with_the_first_answer_to_a_request_after_a_failed_one(
+    records: list[dict[str, Any]], seconds: float | None
+) -> None:
+    assert served_again(records, 10.0) == seconds
+
+
+def test_gpus_of_a_pod_are_free_when_each_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpu_memory", lambda: {"0": 4, "1": 4, "2": 9000, "3": 4})
+    assert machine.free_of(["0,1"], {})
+    assert not machine.free_of(["0,1", "2,3"], {})
+    assert machine.free_of(["0,1", "2,3"], {"2": 8900})
+
+
+def test_files_of_random_weights_have_all_tensors_of_a_llama_once() -> None:
+    config = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128, "vocab_size": 1000}
+    config |= {"num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2}
+    files = files_of(config)
+    tensors = [name for shapes in files.values() for name in shapes]
+    assert len(tensors) == len(set(tensors)) == 3 * 9 + 3
+    assert files["layers-002.safetensors"]["model.layers.2.self_attn.k_proj.weight"] == (32, 64)
+    with pytest.raises(ValueError, match="for Llama only, not for Qwen3MoeForCausalLM"):
+        files_of({**config, "architectures": ["Qwen3MoeForCausalLM"]})
 
 
 def test_health_is_told_where_it_changes() -> None:

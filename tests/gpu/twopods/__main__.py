@@ -1,4 +1,4 @@
-"""Command line: ``python -m gpu.twopods prepare | render | run | doctor``."""
+"""Command line: ``python -m gpu.twopods prepare | render | weights | run | doctor``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def main() -> int:
     _add_run(commands.add_parser("run", help="run groups on this host, by a plan"))
     _add_render(commands.add_parser("render", help="render a group (needs helm, and tools on PYTHONPATH)"))
     _add_prepare(commands.add_parser("prepare", help="render the usual groups, and write models without weights"))
+    _add_weights(commands.add_parser("weights", help="write random weights for models (needs PyTorch)"))
     _add_doctor(commands.add_parser("doctor", help="say what vmn doctor says of a run's objects (needs tools)"))
     asked = parser.parse_args()
     found: int = asked.call(asked)
@@ -42,7 +43,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--volume", action="append", default=[], metavar="NAME=DIR", help="directory for another volume"
     )
-    parser.add_argument("--gpus", default="0,1", help="GPU of each pod (%(default)s); empty for none")
+    parser.add_argument(
+        "--gpus", default="0,1", help="GPUs of each pod (%(default)s), such as 0+1,2+3 for two each; empty for none"
+    )
     parser.add_argument(
         "--root", type=Path, default=Path("/"), help="an unpacked image, instead of the host's own files"
     )
@@ -85,7 +88,7 @@ def _run(asked: argparse.Namespace) -> int:
         programs=asked.program,
         user=asked.user,
         as_root=asked.as_root,
-        gpus=asked.gpus.split(",") if asked.gpus else [],
+        gpus=[one.replace("+", ",") for one in asked.gpus.split(",")] if asked.gpus else [],
     )
     return min(run_plan(plan, groups, machine, Results(asked.out.resolve()), asked.seconds), 1)
 
@@ -134,6 +137,20 @@ def _prepare(asked: argparse.Namespace) -> int:
 
     for name in prepare(asked.out, asked.old, asked.configs, asked.values):
         print(name, flush=True)
+    return 0
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", type=Path, help="directories that prepare wrote, of Llama models")
+    parser.add_argument("--workers", type=int, default=8, help="processes (%(default)s)")
+    parser.set_defaults(call=_weights)
+
+
+def _weights(asked: argparse.Namespace) -> int:
+    from gpu.twopods.weights import write_weights
+
+    for line in write_weights(asked.models, asked.workers):
+        print(line, flush=True)
     return 0
 
 

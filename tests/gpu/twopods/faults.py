@@ -11,7 +11,7 @@ from gpu.twopods.group import Group
 from gpu.twopods.injections import INJECTIONS
 from gpu.twopods.plan import Clock, Step
 from gpu.twopods.session import Session
-from gpu.twopods.traffic import Client, endings, health_changes
+from gpu.twopods.traffic import Client, endings, health_changes, served_again
 
 SETTLED = 4
 """Seconds of requests before the fault."""
@@ -31,7 +31,8 @@ def fault(session: Session, step: Step, clock: Clock) -> dict[str, Any]:
 
     Settings: ``load``: ``steady`` (a request every ``period=0.5`` s), ``busy`` (``open=64`` requests in addition), or
     ``idle`` (the first request comes after the fault); ``answer=100`` tokens of each; ``watch=120`` seconds to watch a
-    group that goes on; ``undo=30`` seconds after which the fault is undone; ``expect=serves`` if the group must go on.
+    group that goes on; ``undo=30`` seconds after which the fault is undone; ``expect=serves`` if the group must go on;
+    ``until=served`` to watch a group that goes on only until a request that was sent after a failed one succeeds.
     """
     group, load = session.group, step.settings.get("load", "steady")
     health = Client(group, "health", period=1, limit=5)
@@ -44,7 +45,8 @@ def fault(session: Session, step: Step, clock: Clock) -> dict[str, Any]:
     if load == "idle":
         time.sleep(1)
         clients = _traffic(session, step, load)
-    undone = _watch(session, step, clock.within(step.number("watch", 120)), moment, undo)
+    watched = clients if step.settings.get("until") == "served" else []
+    undone = _watch(session, step, clock.within(step.number("watch", 120)), moment, undo, watched)
     for client in clients:
         client.stop(min(LAST, max(clock.left, 1)))
     found = {"load": load, "undone": undone, **_seen(session, moment, clients, health)}
@@ -61,6 +63,7 @@ def _seen(session: Session, moment: float, clients: Sequence[Client], health: Cl
         "notes": group.notes,
         "injected": round(moment - group.created_at, 1),
         "requests": shortened(endings(records, moment)),
+        "served_again": served_again(records, moment),
         "health": health_changes(health.stop(6), moment),
         "pods": describe_pods(group, moment),
         "deleted": None if group.deleted_at is None else round(group.deleted_at - moment, 1),
@@ -83,8 +86,18 @@ def _traffic(session: Session, step: Step, load: str) -> list[Client]:
     return found
 
 
-def _watch(session: Session, step: Step, clock: Clock, moment: float, undo: Any) -> float | None:
+def _watch(
+    session: Session, step: Step, clock: Clock, moment: float, undo: Any, clients: Sequence[Client]
+) -> float | None:
     """Watch until the group has ended, or time is over; keep what the doctor reads when something can be seen.
+
+    Args:
+        session: of the group.
+        step: with its settings.
+        clock: the time for it.
+        moment: of the fault.
+        undo: undoes the fault.
+        clients: whose requests end the watch when they succeed again; none for the whole time.
 
     Returns:
         seconds until the fault was undone, None if it was not, because the group ended.
@@ -106,6 +119,8 @@ def _watch(session: Session, step: Step, clock: Clock, moment: float, undo: Any)
             if states[name] and name not in seen:
                 seen.add(name)
                 session.keep_objects(f"{step.text}: {name}", group)
+        if served_again([record for client in clients for record in list(client.records)], moment) is not None:
+            break
         time.sleep(TICK)
     if group.running and undone is None:
         undo()

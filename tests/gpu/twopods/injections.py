@@ -140,12 +140,12 @@ def fill_shared_memory(group: Group, role: str) -> Undo:
 
 
 def take_memory(group: Group, role: str) -> Undo:
-    """Let another process take what is free of the pod's GPU.
+    """Let another process take what is free of the pod's first GPU.
 
     Raises:
         LookupError: it could not.
     """
-    gpu = group.machine.gpus[group.pod(role).container.pod.index]
+    gpu = group.machine.gpus[group.pod(role).container.pod.index].split(",")[0]
     process = subprocess.Popen(
         [sys.executable, "-I", str(TAKE_MEMORY), "600"],
         env={**group.machine.image_env(0), "CUDA_VISIBLE_DEVICES": gpu},

@@ -32,7 +32,7 @@ class Machine:
         programs: further programs, put first on PATH.
         user: the image's user; a pod may name another.
         as_root: whether all pods run as root, whatever they name.
-        gpus: GPU of each pod.
+        gpus: GPUs of each pod, as CUDA_VISIBLE_DEVICES has them.
     """
 
     work: Path
@@ -104,7 +104,8 @@ def describe() -> dict[str, object]:
 def free_of(gpus: Sequence[str], before: Mapping[str, int], slack: int = 600) -> bool:
     """Return whether GPUs use no more memory than before a group started, but for some MiB."""
     now = gpu_memory()
-    return all(now.get(gpu, 0) <= before.get(gpu, 0) + slack for gpu in gpus if gpu)
+    every = [gpu for pod in gpus for gpu in pod.split(",") if gpu]
+    return all(now.get(gpu, 0) <= before.get(gpu, 0) + slack for gpu in every)
 
 
 def kill_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -13,10 +13,25 @@ from kit.paths import CHECKOUT
 POINTS = CHECKOUT / "tests/unit/planning_data/points-0.33.json"
 """Start-ups of vLLM 0.33 with the whole config.json of each."""
 TOKENIZER = CHECKOUT / "tools/localcluster/engine/tiny"
+LLAMA_70B = {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64}
+"""What Llama 3.1 70B has instead of the 8B's, besides its layers."""
+
+
+def _registered(name: str) -> Mapping[str, Any]:
+    """Return the configuration of a model that the planner has."""
+    file = CHECKOUT / f"tools/vmn/data/models/{name}.json"
+    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["config"]
+    return found
+
+
 MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "llama8b": ("Llama 3.1 8B", {}),
     "dsr1-8L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 8}),
     "v4flash-12L": ("DeepSeek-V4-Flash, 12 layers", {}),
+    "dsr1-12L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 12}),
+    "llama70b": ("Llama 3.1 8B", {**LLAMA_70B, "num_hidden_layers": 80}),
+    "llama70b-40L": ("Llama 3.1 8B", {**LLAMA_70B, "num_hidden_layers": 40}),
+    "v4flash": ("DeepSeek-V4-Flash, 12 layers", _registered("deepseek-ai--DeepSeek-V4-Flash")),
 }
 """Directory -> the start-up whose configuration it gets, and what differs."""
 NOT_TAKEN = shutil.ignore_patterns("*.safetensors", "config.json", "generation_config.json")

@@ -63,7 +63,7 @@ class Scenario:
         limit: seconds for all of them.
         caches: name of the caches of its nodes; scenarios with the same name share them.
         env: role -> variables for that role's pods, as if their image had them.
-        gpus: role -> GPUs that the pod sees, instead of its one.
+        gpus: role -> GPUs that the pod sees, instead of its own.
     """
 
     name: str

@@ -35,6 +35,7 @@ class Session:
         machine: the host.
         results: of the run.
         numbers: counts the groups of the run.
+        answer: text of the last ``ask``.
     """
 
     scenario: Scenario
@@ -43,6 +44,7 @@ class Session:
     results: Results
     numbers: list[int]
     seed: int = 0
+    answer: str | None = None
     memory_before: dict[str, int] = field(default_factory=dict)
     _group: Group | None = None
 

@@ -10,7 +10,11 @@ from gpu.twopods.render import render_chart, render_manifests, write
 
 HERE = Path(__file__).parent
 LAYOUTS = {"pp2": (1, 2), "tp2": (2, 1)}
-"""Layout -> tensor and pipeline parallel sizes."""
+"""Layout -> tensor and pipeline parallel sizes, with one GPU for each node."""
+FOUR = ("tp2pp2", "tp4", "pp4", "dp4")
+"""Layouts with two GPUs for each node."""
+WEIGHTS = ("in-place", "kept", "on-disk")
+"""What becomes of weights that are read from the disk."""
 CHART: Mapping[str, tuple[str, ...]] = {
     **{f"{model}-{layout}": (model, layout) for model in ("llama8b", "dsr1") for layout in LAYOUTS},
     "dsr1-dp2": ("dsr1", "dp2"),
@@ -18,13 +22,26 @@ CHART: Mapping[str, tuple[str, ...]] = {
     **{f"{model}-pp2-bundle": (model, "pp2", "bundle") for model in ("llama8b", "dsr1")},
     **{f"{model}-alone": (model, "one-node", "bundle") for model in ("llama8b", "dsr1")},
     "llama8b-ray": ("llama8b", "pp2", "ray"),
+    **{f"{model}-{layout}": (model, "four", layout) for model in ("llama8b", "llama70b") for layout in FOUR[:3]},
+    **{f"{model}-{layout}": (model, "four", layout) for model in ("dsr1-12L", "v4flash") for layout in FOUR},
+    **{
+        f"{model}-{layout}-{how}": (model, layout, how)
+        for model in ("llama-half", "llama70b")
+        for layout in LAYOUTS
+        for how in WEIGHTS
+    },
 }
 """Group -> its values files, after ``common.yaml``."""
 OLD = [f"{model}-{layout}" for model in ("llama8b", "dsr1") for layout in LAYOUTS]
 """Groups of an earlier chart, which must know the values."""
 GUIDE = {"llama8b": "llama8b", "dsr1": "dsr1-8L"}
 """Groups of the guide's way -> the model's directory."""
-SAME = "--load-format dummy --gpu-memory-utilization 0.85"
+GUIDE_FOUR = {"llama70b": "llama70b", "dsr1-12L": "dsr1-12L"}
+"""The same with two GPUs for each node, tensor parallelism in the node, and a pipeline across."""
+SAME = (
+    "--load-format dummy --gpu-memory-utilization 0.85"
+    """ --compilation-config '{"pass_config":{"fuse_allreduce_rms":false}}'"""
+)
 """What the guide's way must share with ``common.yaml``, as there are no weights."""
 
 
@@ -48,12 +65,13 @@ def prepare(out: Path, old: Path | None, configs: Path | None, more: list[Path])
     for name in OLD if old else ():
         write(render_chart(_values(*CHART[name], more=[]), old), groups / f"old-{name}.json")
         yield f"old-{name}"
-    for name, folder in GUIDE.items():
-        for layout, (tensor, pipeline) in LAYOUTS.items():
-            settings = {"model": f"/models/{folder}", "name": folder, "length": "8192", "more": SAME}
-            settings |= {"tensor": str(tensor), "pipeline": str(pipeline)}
-            write(render_manifests(HERE / "guide.yaml", settings), groups / f"guide-{name}-{layout}.json")
-            yield f"guide-{name}-{layout}"
+    guides = [(name, folder, layout, LAYOUTS[layout]) for name, folder in GUIDE.items() for layout in LAYOUTS]
+    guides += [(name, folder, FOUR[0], (2, 2)) for name, folder in GUIDE_FOUR.items()]
+    for name, folder, layout, (tensor, pipeline) in guides:
+        settings = {"model": f"/models/{folder}", "name": folder, "length": "8192", "more": SAME}
+        settings |= {"tensor": str(tensor), "pipeline": str(pipeline)}
+        write(render_manifests(HERE / "guide.yaml", settings), groups / f"guide-{name}-{layout}.json")
+        yield f"guide-{name}-{layout}"
     for name in write_models(out / "models", configs):
         yield f"models/{name}"
 

@@ -87,7 +87,7 @@ def test(session: Session, step: Step, clock: Clock) -> Found:
 
 
 def ask(session: Session, step: Step, clock: Clock) -> Found:
-    """``ask``: send the guide's request; ``expect=TEXT`` is the answer's text."""
+    """``ask``: send the guide's request; ``expect=TEXT`` is the answer's text, ``expect=same`` that of the last one."""
     client = Client(session.group, "ask", limit=min(clock.left, 60), **GUIDE)
     client.wait(min(clock.left, 70))
     answers = [record for record in client.records if record["kind"] == "answer"]
@@ -95,7 +95,11 @@ def ask(session: Session, step: Step, clock: Clock) -> Found:
         return {"ok": False, "answer": answers, "error": client.complaint}
     body = answers[0]["body"]
     text, usage = body["choices"][0]["text"], body.get("usage", {})
-    good = step.settings.get("expect", text) == text and usage.get("completion_tokens") == GUIDE["max_tokens"]
+    expected = step.settings.get("expect", text)
+    if expected == "same":
+        expected = session.answer
+    session.answer = text
+    good = expected == text and usage.get("completion_tokens") == GUIDE["max_tokens"]
     return {"ok": good, "text": text, "usage": usage, "seconds": round(answers[0]["seconds"], 3)}
 
 

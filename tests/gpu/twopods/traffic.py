@@ -144,6 +144,17 @@ def endings(records: Sequence[Record], moment: float) -> dict[str, Any]:
     }
 
 
+def served_again(records: Sequence[Record], moment: float) -> float | None:
+    """Return when the first request ended well that was sent after a failed one, in seconds from a moment.
+
+    None stands for no such request: all succeeded, or none has succeeded since.
+    """
+    ended = [record for record in records if record["kind"] == "request" and record["end"] >= moment]
+    failed = [record["start"] for record in ended if record.get("finish") != "length" or "error" in record]
+    good = [record["end"] for record in ended if failed and record["start"] > max(failed) and "error" not in record]
+    return round(min(good) - moment, 2) if good else None
+
+
 def health_changes(records: Sequence[Record], moment: float) -> list[list[Any]]:
     """Return what /health said, from when on: [seconds from the moment, status or error]."""
     found: list[list[Any]] = []
