@@ -23,7 +23,9 @@ PEER_CLOSED = "a pod of this group has closed its "
 """What watch.sh says in a pod that only saw another pod end."""
 KILLED = re.compile(r"exit status (129|1[3-9]\d)\b")
 """What entrypoint.sh says when a signal ended vLLM. Without PEER_CLOSED the signal did not come from watch.sh."""
-DIED = re.compile(r"(Worker proc|Engine core process) \S+ died unexpectedly( \(exit code: (?P<code>\S+)\))?")
+LOST_RANK = "died unexpectedly"
+"""What vLLM logs when one of its processes is gone; other errors may come first, and follow from it."""
+DIED = re.compile(rf"(Worker proc|Engine core process) \S+ {LOST_RANK}( \(exit code: (?P<code>\S+)\))?")
 """What vLLM (0.32, 0.33) says in the pod of a process that died. The code is None if vLLM looked too early."""
 ABORTED = "-6"
 """Exit code of a rank that PyTorch's NCCL watchdog ended, perhaps because a rank of another pod had died."""

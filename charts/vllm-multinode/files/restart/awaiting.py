@@ -6,13 +6,11 @@ import signal
 import time
 
 from daemons import WeightDaemons
-from links import LeaderLink, WorkerLink
+from links import TICK, LeaderLink, WorkerLink
 from state import PodFiles, say
 
 SHARE = 0.9
 """Share of the startup budget that the daemons have. The rest is for the engine."""
-TICK = 0.1
-"""Seconds between two looks."""
 TERMINATED = 128 + signal.SIGTERM
 
 

@@ -14,6 +14,8 @@ from agreement import Agreement, Order
 from wire import Wire
 
 FOREIGN = "the leader belongs to another group than this pod"
+TICK = 0.1
+"""Seconds between two looks at the other pods and this pod's processes."""
 GREETING_SECONDS = 5
 """Seconds in which a connection must say which pod it is of."""
 

@@ -21,15 +21,13 @@ from pathlib import Path
 from agreement import LOST_SECONDS, STOP_SECONDS, Agreement, Order, RestartLimits
 from awaiting import TERMINATED, await_weights
 from daemons import WeightDaemons
-from links import LeaderLink, WorkerLink
+from links import TICK, LeaderLink, WorkerLink
 from processes import Children, EngineProcesses, being_deleted
 from state import PodFiles, say
 
 PORTS = 8
 """Ports from engine.masterPort on at which the ranks meet, one per run. The pods agree on the port after them, and the
 ports of weight daemons follow."""
-TICK = 0.1
-"""Seconds between two looks at the processes."""
 WORD_SECONDS = 10
 """Seconds that a pod whose engine has ended waits for the leader to say what follows."""
 

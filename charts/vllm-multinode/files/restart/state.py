@@ -7,8 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-DIED = "died unexpectedly"
-"""What vLLM logs when one of its ranks is gone; other errors may come first, and follow from it."""
+from agreement import LOST_RANK
 
 
 def say(text: str) -> None:
@@ -58,7 +57,9 @@ class PodFiles:
             text, _, _ = self._message.read_text(encoding="utf-8", errors="replace").partition("\n...\n")
             first, *errors = text.splitlines() or [""]
             told = first.rpartition("; error: ")[2]
-            errors = sorted((error for error in errors if error and told not in error), key=lambda one: DIED not in one)
+            errors = sorted(
+                (error for error in errors if error and told not in error), key=lambda one: LOST_RANK not in one
+            )
             return "; ".join([first, *errors[:1]])
         return ""
 
