@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Measure how fast a release is, and compare it with the plan.",
+    short_help="Measure a release's speed, and compare it with the prediction.",
     example="vmn bench vllm --namespace serving --preset chat --write report.json --plot report.svg",
     groups={
         "Requests": (

@@ -34,7 +34,7 @@ GOALS = ("throughput", "latency")
 
 @click.command(
     cls=Command,
-    short_help="Try settings on a release, and say which one to keep.",
+    short_help="Restart a release with other settings, and name the best.",
     example="vmn tune vllm --prompt-tokens 2000 --answer-tokens 500 --concurrency 64 --write tuned.yaml",
     groups={
         "Requests": ("preset", "prompt_tokens", "answer_tokens", "concurrency", "requests", "repeats", "timeout"),
