@@ -14,7 +14,7 @@ from gpu.twopods.groupspec import GroupSpec
 from gpu.twopods.injections import numbers_of
 from gpu.twopods.models import MODELS, write_models
 from gpu.twopods.plan import Clock, OutOfTime, Step, read_plan
-from gpu.twopods.podspec import Pod, expanded, quantity
+from gpu.twopods.podspec import Pod, expanded, hosts_file, quantity
 from gpu.twopods.render import group_of, pods_of, render_chart, render_manifests
 from gpu.twopods.results import cut
 from gpu.twopods.slowness import amount
@@ -55,6 +55,21 @@ def test_pods_of_a_group_have_what_leaderworkerset_adds(rendered: GroupSpec) -> 
     assert env["VLLM_HOST_IP"] == "10.77.1.2"
     assert env["LWS_LEADER_ADDRESS"] in leader.names
     assert worker.command(env)[:3] == ["/bin/bash", "/etc/vllm-multinode/entrypoint.sh", "/models/llama8b"]
+
+
+def test_hosts_file_has_the_pod_s_own_host_name_as_a_kubelet_writes_it(rendered: GroupSpec) -> None:
+    leader, worker = rendered.pods
+    content = hosts_file({"10.77.1.1": leader, "10.77.1.2": worker}, "10.77.1.2", ["vllm-leader"])
+    assert content.endswith("\n")
+    lines = [line.split() for line in content.splitlines()]
+    assert lines[0] == ["127.0.0.1", "localhost"]
+    assert lines[1] == ["10.77.1.1", *leader.names, "vllm-leader"]  # another pod's name has no short form
+    assert lines[2][:2] == ["10.77.1.2", "vllm-0-1.vllm.default.svc.cluster.local"]
+    assert lines[2][-1] == "vllm-0-1"
+
+
+def test_hosts_file_has_a_host_name_once() -> None:
+    assert hosts_file({"10.0.0.1": pod()}, "10.0.0.1", []).splitlines()[1:] == ["10.0.0.1 one"]
 
 
 def test_pods_of_a_group_keep_what_the_chart_rendered(rendered: GroupSpec) -> None:

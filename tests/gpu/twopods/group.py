@@ -17,7 +17,7 @@ from gpu.twopods.groupspec import GroupSpec
 from gpu.twopods.kubelet import Kubelet, in_parallel
 from gpu.twopods.machine import Machine, kill_all
 from gpu.twopods.network import Cable, Sandbox
-from gpu.twopods.podspec import Pod
+from gpu.twopods.podspec import Pod, hosts_file
 from gpu.twopods.probing import status_of
 from gpu.twopods.slowness import Slowness
 
@@ -88,11 +88,9 @@ class Group:
         """Return a container of a pod of this group, not started."""
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{pod.name}-", dir=self.folder))
-        names = {sandbox.address: pod.names for pod, sandbox in zip(self.spec.pods, self.sandboxes, strict=True)}
-        names[self.sandboxes[0].address] = [*names[self.sandboxes[0].address], *self.spec.content["services"]]
-        lines = ["127.0.0.1 localhost", *(f"{address} {' '.join(known)}" for address, known in names.items())]
+        pods = {sandbox.address: pod for pod, sandbox in zip(self.spec.pods, self.sandboxes, strict=True)}
         hosts, hostname = folder / "hosts", folder / "hostname"
-        hosts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        hosts.write_text(hosts_file(pods, sandbox.address, self.spec.content["services"]), encoding="utf-8")
         hostname.write_text(f"{sandbox.name}\n", encoding="utf-8")
         cache = self.caches / f"node-{pod.index + 1}"
         made = Container(

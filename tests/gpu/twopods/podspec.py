@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,10 +86,14 @@ class Pod:
         return containers[0]
 
     @property
+    def host(self) -> str:
+        """The pod's host name."""
+        return str(self.item["spec"].get("hostname", self.name))
+
+    @property
     def names(self) -> list[str]:
-        """The names by which other pods of the cluster find this one."""
-        subdomain = self.item["spec"].get("subdomain")
-        host = self.item["spec"].get("hostname", self.name)
+        """The names by which other pods of the cluster find this one, the whole name first."""
+        subdomain, host = self.item["spec"].get("subdomain"), self.host
         inside = f"{host}.{subdomain}.{self.namespace}"
         return [f"{inside}.svc.cluster.local", f"{inside}.svc", inside, f"{host}.{subdomain}"] if subdomain else [host]
 
@@ -203,6 +207,23 @@ def _probe(pod: Pod, kind: str, spec: Object) -> Probe:
         failures=int(spec.get("failureThreshold", 3)),
         successes=int(spec.get("successThreshold", 1)),
     )
+
+
+def hosts_file(pods: Mapping[str, Pod], own: str, services: Iterable[str]) -> str:
+    """Return /etc/hosts of a pod: what a kubelet writes, and in place of a DNS the names of the group.
+
+    A kubelet writes the pod's host name without a domain, too. Gloo looks it up to find the interface that it uses.
+
+    Args:
+        pods: address -> pod.
+        own: the pod's address.
+        services: names of Services, whose address is the leader's here.
+    """
+    lines = ["127.0.0.1 localhost"]
+    for address, pod in pods.items():
+        names = [*pod.names, *([pod.host] if address == own else ()), *(services if pod.role == "leader" else ())]
+        lines.append(" ".join([address, *dict.fromkeys(names)]))
+    return "\n".join(lines) + "\n"
 
 
 def expanded(text: str, env: Mapping[str, str]) -> str:
