@@ -12,8 +12,8 @@ from vmn.core.planning.gpus import GPUS, find_gpu
 from vmn.core.planning.layout.constraints import Cluster
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.prediction import VllmOptions, plan_context, predict, predict_all
-from vmn.core.speed.hardware import CHIPS
-from vmn.core.speed.predict import SpeedContext, speed, speed_context
+from vmn.core.speed.hardware import CHIPS, NETWORK_LINKS
+from vmn.core.speed.predict import SpeedContext, replica_of, speed, speed_context
 from vmn.core.speed.ranking import fewest, ranked, speeds
 from vmn.core.speed.workload import BOUNDS, Speed, Workload
 
@@ -84,6 +84,27 @@ def test_drafts_help_when_they_are_accepted_and_cost_when_they_are_not() -> None
 def test_two_tensor_ranks_are_faster_than_one_but_not_twice_as_fast() -> None:
     one, two = seconds(DENSE, CALL, Layout()), seconds(DENSE, CALL, Layout(2))
     assert one / 2 < two < one
+
+
+def test_stages_wait_for_each_pass_that_crosses_a_slow_network() -> None:
+    """Twice as many passes of prompts wait twice as long, so that the network does not count once only."""
+
+    def waited(requests: int) -> float:
+        call, layout = Workload(2048, 1, requests=requests), Layout(1, 2)
+        slow, fast = (context(DENSE, cluster=Cluster(2, 1, network)) for network in ("tcp", "nvlink"))
+        found = [speed(own, predict(own.plan, layout), call).makespan for own in (slow, fast)]
+        assert found[0] and found[1]
+        return found[0].expected - found[1].expected
+
+    sent = 64 * 2048 * 2 * 4096 * 2 / NETWORK_LINKS["tcp"].bandwidth
+    assert waited(64) == pytest.approx(sent, rel=0.1)
+    assert waited(128) == pytest.approx(2 * sent, rel=0.1)
+
+
+def test_tensor_ranks_share_what_a_stage_sends() -> None:
+    own = context(DENSE, cluster=Cluster(2, 2, "tcp"))
+    one, two = (replica_of(own, predict(own.plan, layout)).stages for layout in (Layout(1, 2), Layout(2, 2)))
+    assert (one.sent_bytes, two.sent_bytes) == (2 * 2 * 4096, 2 * 4096)
 
 
 def test_two_stages_do_not_speed_up_a_single_request() -> None:

@@ -107,9 +107,9 @@ def _prompts(
     if stages.count > 1:
         most = max(seconds(count - 1, max(chunks)).total, total.total / count)
         spread = (total.total + (stages.count - 1) * most) / stages.count
-        hop = stages.link.hop + max(chunks) * stages.state_bytes / stages.link.bandwidth
+        sent = stages.hops * sum(map(stages.hop, chunks)) + (stages.count - 1 - stages.hops) * stages.hop(max(chunks))
         shared = total.times(1 / stages.count)
-        total = shared + Parts(pipeline=spread - shared.total + hop * (stages.count - 1))
+        total = shared + Parts(pipeline=spread - shared.total + sent)
         total += Parts(host=replica.factors.stage_step * count)
     return total, count
 

@@ -60,7 +60,7 @@ class Factors:
     host_dense: float = 0.6e-3
     host_expert: float = 1.2e-3
     host_tensor: float = 0.15e-3
-    stage_step: float = 0.15e-3
+    stage_step: float = 0.13e-3
 
 
 LARGE_PASS = 2048

@@ -29,6 +29,9 @@ from vmn.core.speed.workload import Speed, Workload
 
 MOST_GRAPH_TOKENS = 512
 """Tokens of the largest CUDA graph (``max_cudagraph_capture_size``), twice as many on GPUs of 160 GiB and more."""
+SENT_STATES = 2
+"""States of a token that go to the next stage: the hidden state and the residual, of which each tensor parallel rank
+sends its share (``isend_tensor_dict`` with ``all_gather_group``)."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def replica_of(context: SpeedContext, prediction: Prediction) -> Replica:
             layout.pipeline,
             max(min(end, model.depth) - begin for begin, end in model.stages(layout.pipeline)) / model.depth,
             between if plan.cluster.nodes > 1 else inside,
-            float(model.dtype_bytes * model.hidden),
+            SENT_STATES * float(model.dtype_bytes * model.hidden) / layout.tensor,
             batches_in_flight(model, layout, plan.vllm) if layout.pipeline > 1 else 1,
         ),
         plan.batch.tokens,

@@ -25,7 +25,7 @@ class Stages:
         count: number of stages.
         largest: share of the layers that the largest stage has.
         link: link between stages.
-        state_bytes: bytes of a token's state, which a stage sends to the next one.
+        sent_bytes: bytes for each token that a rank sends to the next stage.
         in_flight: groups of requests that are in the stages at once: one for each stage, and one more with
             asynchronous scheduling, so that each waits for the others between two steps.
     """
@@ -33,8 +33,20 @@ class Stages:
     count: int
     largest: float
     link: Link
-    state_bytes: float
+    sent_bytes: float
     in_flight: int
+
+    @property
+    def hops(self) -> int:
+        """How often a stage waits in a step for what is sent: a middle stage receives before it computes, and sends.
+
+        vLLM's ranks wait for what they have sent before they compute again, and receive when they have computed.
+        """
+        return min(2, self.count - 1)
+
+    def hop(self, tokens: float) -> float:
+        """Return the seconds of sending some tokens' states to the next stage."""
+        return self.link.hop + tokens * self.sent_bytes / self.link.bandwidth
 
 
 @dataclass(frozen=True)
@@ -77,20 +89,20 @@ class Replica:
             found += self.formula.pass_parts(self.draft, one, batch.decodes).times(batch.width - 1)
         return found
 
-    def pipelined(self, whole: Parts, groups: list[Parts], tokens: float) -> Parts:
+    def pipelined(self, whole: Parts, groups: list[Parts], tokens: list[float]) -> Parts:
         """Return the time between two steps of the same request, with several groups of requests in the stages.
 
         Args:
             whole: seconds of the largest group's pass through all stages.
             groups: seconds of each group's pass through all stages.
-            tokens: tokens of the largest group.
+            tokens: tokens of each group.
         """
         stages = self.stages
         if stages.count == 1:
             return whole
-        hop = stages.link.hop + tokens * stages.state_bytes / stages.link.bandwidth
-        through = whole.total + (stages.count - 1) * hop + self.factors.stage_step
+        through = whole.total + (stages.count - 1) * stages.hop(max(tokens)) + self.factors.stage_step
         busy = sum(group.total * stages.largest + self.factors.stage_step for group in groups)
+        busy += stages.hops * sum(map(stages.hop, tokens))
         total = max(through, busy)
         shared = whole.times(1 / stages.count)
         return shared + Parts(pipeline=total - shared.total)
@@ -106,7 +118,8 @@ class Replica:
         """
         passes = [self.decode_pass(workload, running * share, context) for share in groups]
         largest = max(range(len(groups)), key=lambda index: groups[index])
-        return self.pipelined(passes[largest], passes, running * groups[largest] * (1 + workload.drafts))
+        tokens = [running * share * (1 + workload.drafts) for share in groups]
+        return self.pipelined(passes[largest], passes, tokens)
 
     def decode_pass(self, workload: Workload, decodes: float, context: float) -> Parts:
         """Return the seconds of a pass of decoding requests, all stages one after the other."""

@@ -94,7 +94,8 @@ def _life(replica: Replica, workload: Workload, running: float, queued: float) -
     mixed = replica.prompt_pass(workload, tokens, decodes * max(0.0, running - 1) / max(1.0, running))
     plain = replica.decode_pass(workload, decodes, workload.prompt + workload.answer / 2)
     average = mixed.times(share) + plain.times(1 - share)
-    round_ = replica.pipelined(average, [average] * round(groups), decodes + share * tokens)
+    count = round(groups)
+    round_ = replica.pipelined(average, [average] * count, [decodes + share * tokens] * count)
     call = Parts(host=replica.factors.call + replica.factors.prompt_token * workload.prompt)
     wait = round_.total / 2 * (running > 1)
     if queued and fewest > own:
