@@ -342,3 +342,10 @@ def test_models_have_the_shapes_that_vllm_started_with(tmp_path: Path) -> None:
     assert (config["num_hidden_layers"], config["hidden_size"]) == (8, 7168)
     assert {file.name for file in (tmp_path / "models/mine").iterdir()} >= {"config.json", "tokenizer.json"}
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_tokenizer_of_a_model_has_a_word_for_each_of_its_tokens(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    vocabulary = json.loads((tmp_path / "llama8b/tokenizer.json").read_text())["model"]["vocab"]
+    assert sorted(vocabulary.values()) == list(range(128_256))
+    assert vocabulary["w128255"] == 128_255

@@ -34,7 +34,7 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "v4flash": ("DeepSeek-V4-Flash, 12 layers", _registered("deepseek-ai--DeepSeek-V4-Flash")),
 }
 """Directory -> the start-up whose configuration it gets, and what differs."""
-NOT_TAKEN = shutil.ignore_patterns("*.safetensors", "config.json", "generation_config.json")
+NOT_TAKEN = shutil.ignore_patterns("*.safetensors", "config.json", "generation_config.json", "tokenizer.json")
 
 
 def write_models(out: Path, configs: Path | None = None) -> list[str]:
@@ -55,4 +55,18 @@ def write_models(out: Path, configs: Path | None = None) -> list[str]:
     for name, config in found.items():
         shutil.copytree(TOKENIZER, out / name, ignore=NOT_TAKEN, dirs_exist_ok=True)
         (out / name / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (out / name / "tokenizer.json").write_text(json.dumps(_tokenizer(config)), encoding="utf-8")
     return list(found)
+
+
+def _tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokenizer with a word for each further token of a model.
+
+    Random weights answer with any token, and vLLM's detokenizer decodes the whole prompt again for each one that does
+    not become text: with prompts of 2,048 tokens, that limited a server to 2,100 tokens per second.
+    """
+    found: dict[str, Any] = json.loads((TOKENIZER / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = found["model"]["vocab"]
+    size = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size", 0)
+    vocabulary |= {f"w{number}": number for number in range(len(vocabulary), size)}
+    return found
