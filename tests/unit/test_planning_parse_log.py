@@ -100,6 +100,32 @@ def test_log_cut_off_anywhere_is_read_as_far_as_it_goes(end: int) -> None:
     assert all(worker.weights_gib is None or worker.weights_gib <= 100 for worker in log.workers)
 
 
+KEPT = """\
+(vllm-weight-cache-target-0 pid=237) INFO 11-29 23:43:00 [daemon.py:316] Weight cache target daemon rank 0 loaded model (33.86 GiB allocated, 33.87 GiB reserved)
+(vllm-weight-cache-target-0 pid=237) INFO 11-29 23:43:03 [model_runner.py:428] Model loading took 0.0 GiB memory and 1.952720 seconds
+(Worker pid=1129) INFO 11-29 23:43:34 [utils.py:751] Weights are held outside this process: of the 118.83 GiB utilization budget, 33.86 GiB is externally held and 84.97 GiB remains for the engine's own allocations.
+(Worker_PP0 pid=1129) INFO 11-29 23:43:37 [model_runner.py:428] Model loading took 0.0 GiB memory and 2.776230 seconds
+(Worker_PP0 pid=1129) INFO 11-29 23:43:47 [gpu_worker.py:772] Available KV cache memory: 81.38 GiB
+(Worker_PP0 pid=1129) INFO 11-29 23:43:56 [gpu_worker.py:1066] Free memory on device (103.86/139.8 GiB) on startup. Desired GPU memory utilization is (0.85, 84.97 GiB). Actual usage is 0.0 GiB for consumed memory (weights + non-torch), 3.58 GiB for peak activation
+(Worker pid=2383) INFO 11-29 23:44:34 [utils.py:751] Weights are held outside this process: of the 118.83 GiB utilization budget, 33.86 GiB is externally held and 84.97 GiB remains for the engine's own allocations.
+(Worker_PP0 pid=2383) INFO 11-29 23:44:36 [model_runner.py:428] Model loading took 0.0 GiB memory and 2.529497 seconds
+"""  # noqa: E501 - vLLM 0.33 on an H200, before and after a restart in place
+"""The log of a stage whose weights are in a weight daemon."""
+
+
+def test_weights_in_a_weight_daemon_count_as_those_of_the_engine_once() -> None:
+    (worker,) = parse_log(KEPT).workers
+    assert (worker.name, worker.pipeline) == ("Worker_PP0", 0)
+    found = [worker.weights_gib, worker.consumed_gib, worker.budget_gib, worker.free_gib, worker.available_gib]
+    assert found == pytest.approx([33.86, 33.86, 118.83, 137.72, 81.38])
+
+
+def test_weights_of_an_engine_alone_stay_as_they_are() -> None:
+    alone = "\n".join(line for line in KEPT.splitlines() if "externally held" not in line)
+    (worker,) = parse_log(alone).workers
+    assert (worker.weights_gib, worker.budget_gib) == (0.0, 84.97)
+
+
 @given(st.lists(st.sampled_from([*STAGED.splitlines(), *SINGLE.splitlines(), "nothing", "{'a': "]), max_size=40))
 def test_lines_in_any_order_are_read(lines: list[str]) -> None:
     parse_log("\n".join(lines))

@@ -14,6 +14,7 @@ ESCAPE = re.compile(r"(?:\x1b|\^\[)\[[0-9;]*[A-Za-z]")
 PROCESS = re.compile(
     r"\((?P<name>[A-Za-z][\w:.-]*)(?: rank=(?P<rank>\d+))?(?: pid=(?P<pid>\d+))?(?:, ip=(?P<ip>[\w.:]+))?\)"
 )
+PID = re.compile(r"[( ]pid=(\d+)")
 RANKS = re.compile(r"_(?:PP|TP|DP|EP)\d")
 LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
 NUMBER = r"(-?\d[\d,]{0,20}(?:\.\d{1,9})?)"
@@ -39,6 +40,12 @@ PER_WORKER = {
     rf"|GPU memory utilization (?:is )?\([\d.]+, {NUMBER} GiB\)|the current vLLM instance can use\s+{NUMBER}{UNIT}",
 }
 """What each process says about its GPU: alternatives for several versions, with one number each."""
+HELD = re.compile(rf"utilization budget, {NUMBER} GiB is externally held")
+"""What a rank says whose weights are in weight daemons (``vllm preload``). It then leaves them out of what follows."""
+WITH_WEIGHTS = ("weights_gib", "consumed_gib", "budget_gib", "free_gib")
+"""Numbers in which the weights are otherwise; what is free at the start is measured beside the daemon."""
+DAEMON = "vllm-weight-cache-"
+"""Beginning of the names of weight daemons. They start like an engine, but no engine's numbers are theirs."""
 ENGINE = {
     "version": r"LLM engine \(v?([0-9][^)\s]*)\)|vLLM API server version v?([0-9]\S*)|\bversion ([0-9]+\.[0-9]+\S*)",
     "architecture": r"Resolved architecture: (\w+)",
@@ -170,9 +177,17 @@ def parse_log(text: str) -> StartupLog:
     workers: dict[str, dict[str, float]] = {}
     settings: dict[str, str] = {}
     engine: dict[str, str] = {}
+    names: dict[str, str] = {}
+    held: dict[str, float] = {}
     last = ""
     for line in lines:
         last = _process(line) if LEVEL.search(line) or PROCESS.search(line) else last
+        if last.startswith(DAEMON):
+            continue
+        if pids := PID.findall(line[:400]):
+            names[pids[-1]] = last
+            if found := HELD.search(line):
+                held[pids[-1]] = float(found[1].replace(",", ""))
         for name, number in _numbers(line):
             workers.setdefault(last, {})[name] = number
         for name, pattern in _ENGINE.items():
@@ -181,6 +196,9 @@ def parse_log(text: str) -> StartupLog:
                 engine[name] = next(part for part in found.groups() if part)
         if SETTING_LINES.search(line):
             settings |= {name: value.strip("'\"") for name, value in SETTING.findall(line)}
+    for name, gib in {names[pid]: gib for pid, gib in held.items()}.items():
+        own = workers.setdefault(name, {})
+        own |= {one: own[one] + gib for one in WITH_WEIGHTS if one in own}
     error, parts = _error("\n".join(lines))
     return StartupLog(
         workers=tuple(_worker(name, numbers) for name, numbers in workers.items()),
