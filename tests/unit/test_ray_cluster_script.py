@@ -195,8 +195,9 @@ def test_worker_that_cannot_join_fails_in_time(tmp_path: Path, listens: bool) ->
     assert ("Ray says why" in said) == listens
 
 
-def test_worker_ends_with_an_error_when_the_head_is_gone(tmp_path: Path) -> None:
-    node = Node(tmp_path, START="stays", LWS_WORKER_INDEX="1")
+@pytest.mark.parametrize("start", ["stays", "ends"], ids=["its own Ray stays", "its own Ray ends with it"])
+def test_worker_ends_with_an_error_when_the_head_is_gone(tmp_path: Path, start: str) -> None:
+    node = Node(tmp_path, START=start, LWS_WORKER_INDEX="1")
     with head() as (server, address), node.start("worker", "--address", address) as process:
         assert process.stdout
         assert any("joined after" in line for line in process.stdout)
@@ -205,17 +206,6 @@ def test_worker_ends_with_an_error_when_the_head_is_gone(tmp_path: Path) -> None
     assert process.returncode == 1
     assert f"the head at {address} is gone" in said
     assert node.calls()[0].startswith(f"start --address {address} --node-ip-address 10.0.0.1 --node-name vllm-0-1 ")
-
-
-def test_worker_names_the_head_when_its_own_ray_ends_with_it(tmp_path: Path) -> None:
-    node = Node(tmp_path, START="ends", LWS_WORKER_INDEX="1")
-    with head() as (server, address), node.start("worker", "--address", address) as process:
-        assert process.stdout
-        assert any("joined after" in line for line in process.stdout)
-        server.close()
-        said, _ = process.communicate(timeout=LIMIT)
-    assert process.returncode == 1
-    assert f"the head at {address} is gone" in said
 
 
 def test_worker_ends_with_an_error_when_its_own_ray_ends(tmp_path: Path) -> None:
