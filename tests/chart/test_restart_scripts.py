@@ -40,7 +40,7 @@ def test_group_restarts_in_place_when_a_process_is_killed(tmp_path: Path, rank: 
         pod.send(signal.SIGKILL, mode)
         if mode == LEAD:  # as with vLLM's pipelines, only the worker notices that, unless there are requests
             rank = 1
-        assert restarted(group, rank=rank), group.leader.said
+        assert restarted(group, rank=rank), "".join(group.leader.said)
         assert (group.together, len(group.ports)) == (1, 2)
         assert not group.leader.message() + group.worker.message()
 
@@ -49,7 +49,7 @@ def test_group_restarts_in_place_when_the_worker_is_frozen(tmp_path: Path) -> No
     with running(tmp_path, STEP_SECONDS=2) as group:
         group.worker.send(signal.SIGSTOP, FOLLOW)
         group.ask()
-        assert restarted(group), group.leader.said
+        assert restarted(group), "".join(group.leader.said)
         assert group.together == 1
 
 
