@@ -60,7 +60,7 @@ def _failure(pod: Pod) -> str:
     for status in pod.containers:
         state = status.get("state") or {}
         runs = [status.get("lastState") or {}] if pod.deletion_deadline else [state, status.get("lastState") or {}]
-        ended = next((found for run in runs if (found := run.get("terminated"))), {})
+        ended: Object = next((found for run in runs if (found := run.get("terminated"))), {})
         if ended.get("exitCode"):
             return f"{status['name']} of {pod.name} ended with status {ended['exitCode']}"
         reason = (state.get("waiting") or {}).get("reason")
