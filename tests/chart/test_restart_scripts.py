@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kit.restartpods import FOLLOW, LEAD, SERVE, RunningGroup, running
+from kit.restartpods import FOLLOW, LEAD, SERVE, RunningGroup, RunningPod, running
 from kit.scripts import may_have_mounts, until
 
 pytestmark = pytest.mark.slow
@@ -22,19 +23,31 @@ def mounts_of_its_own() -> None:
     may_have_mounts()
 
 
-def restarted(group: RunningGroup, often: str = "once", rank: int = 0) -> bool:
-    """Return whether the log of the leader tells of so many restarts, and both pods are there."""
-    told = AGAIN.format(often, rank, f"vllm-0-{rank}" if rank else "vllm-0")
+def is_unready(pod: RunningPod) -> bool:
+    """Return whether the readiness probe fails."""
+    return pod.probe("readiness") != 0
+
+
+def restarted(group: RunningGroup, often: str = "once", rank: int | None = 0) -> bool:
+    """Return whether the log of the leader tells of so many restarts, and both pods are there.
+
+    Args:
+        group: of the pods.
+        often: how often it says.
+        rank: pod that it names as the one that failed, None for any.
+    """
+    told = AGAIN.format(often, *((r"\d", r"\S+") if rank is None else (rank, f"vllm-0-{rank}" if rank else "vllm-0")))
     alive = group.leader.process.poll() is None and group.worker.process.poll() is None
     return group.leader.says(told) and group.serves() and alive
 
 
 @pytest.mark.parametrize(
     ("rank", "mode"),
-    [(0, SERVE), (0, LEAD), (1, SERVE), (1, FOLLOW)],
+    # The worker ends a moment after the leader's server. On a busy machine, it reports first, and is named then.
+    [(None, SERVE), (0, LEAD), (1, SERVE), (1, FOLLOW)],
     ids=["leader's server", "leader's rank", "worker's server", "worker's rank"],
 )
-def test_group_restarts_in_place_when_a_process_is_killed(tmp_path: Path, rank: int, mode: str) -> None:
+def test_group_restarts_in_place_when_a_process_is_killed(tmp_path: Path, rank: int | None, mode: str) -> None:
     with running(tmp_path) as group:
         pod = group.worker if rank else group.leader
         pod.send(signal.SIGKILL, mode)
@@ -139,7 +152,8 @@ def test_probes_know_that_a_restart_goes_on(tmp_path: Path) -> None:
             assert [pod.probe(name) for name in ("startup", "readiness", "liveness")] == [0, 0, 0]
         group.leader.send(signal.SIGKILL, SERVE)
         assert group.worker.says("restarts in place: ")
-        for pod in (group.leader, group.worker):
+        for pod in (group.leader, group.worker):  # the leader tells the workers before its own file is written
+            assert until(partial(is_unready, pod), 2)
             assert [pod.probe(name) for name in ("startup", "readiness", "liveness")] == [0, 1, 0]
         assert group.leader.says("restarted in place within")
         for pod in (group.leader, group.worker):

@@ -205,7 +205,6 @@ def running(folder: Path, *, serves: bool = True, **settings: object) -> Iterato
         "MULTINODE_STARTUP_SECONDS": 60,
         "MULTINODE_MASTER_PORT": master,
         "MULTINODE_WORKER_LOSS_SECONDS": 0,
-        "MULTINODE_PATIENCE": 4,
         "MULTINODE_PORT": free_ports(1),
         "LWS_LEADER_ADDRESS": "vllm-0.vllm.ns",
         "START_SECONDS": 1,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agreement import PEER_CLOSED, Agreement, Order, RestartLimits
@@ -83,15 +81,6 @@ def test_pod_that_only_saw_another_one_end_is_named_after_a_while() -> None:
     clock = Clock()
     clock.end(0, ECHO)
     assert only(clock.tick(3)).why == f"rank 0, vllm-0: {ECHO}"
-
-
-def test_patient_group_waits_longer_for_the_pod_that_failed_first() -> None:
-    clock = Clock()
-    clock.group.limits = replace(LIMITS, patience=4)
-    clock.end(0, ECHO)
-    assert not clock.tick(11)
-    clock.end(1)
-    assert only(clock.tick()).why == f"rank 1, vllm-0-1: {WHY}"
 
 
 @pytest.mark.parametrize("first", [0, 2])

@@ -53,13 +53,11 @@ class RestartLimits:
         restarts: most restarts within the window.
         window: seconds.
         budget: seconds that a start may take until the leader serves.
-        patience: factor of SETTLE_SECONDS. Tests use another one, as their processors are busy.
     """
 
     restarts: int
     window: float
     budget: float
-    patience: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class Agreement:
         waited = now - self._since
         if self.phase is RunPhase.SETTLES:
             best = min(map(_echo, self._reasons.values()))
-            if len(self._reasons) == self.size or waited >= SETTLE_SECONDS[best] * self.limits.patience:
+            if len(self._reasons) == self.size or waited >= SETTLE_SECONDS[best]:
                 yield self._begin(now)
         elif self.phase is RunPhase.STOPS:
             yield from self._while_stopping(now, waited)

@@ -213,7 +213,6 @@ def pod_of(env: dict[str, str], arguments: list[str]) -> EnginePod:
         int(env["MULTINODE_RESTARTS"]),
         float(env["MULTINODE_RESTART_WINDOW_SECONDS"]),
         float(env["MULTINODE_STARTUP_SECONDS"]),
-        float(env.get("MULTINODE_PATIENCE", "1")),
     )
     link: LeaderLink | WorkerLink
     if rank:
