@@ -12,7 +12,7 @@ declare -A numbers moved # by engine: its numbers, and when they last changed or
 not_possible=$(mktemp) # has a line once vLLM has refused a request of this script
 
 watch_engine() {
-  local measured=$SECONDS active=$SECONDS trial="" tried=0 warned=no
+  local measured=$SECONDS active=$SECONDS trial="" tried=0 warned=no asleep=no
   [ "$MULTINODE_STALLED_SECONDS" != 0 ] || return 0
   while sleep "$tick"; do
     still_works || return
@@ -61,8 +61,13 @@ measure() {
     fi
     [ "${moved[$id]}" -ge "${stuck:-$measured}" ] || stuck=${moved[$id]}
   done
-  # Weights of an engine that sleeps are not there: it must get no request.
-  ! grep -q 'sleep_state="awake"[^}]*} 0' <<<"$text" || active=$measured
+  # Weights of an engine that sleeps are not there: it must get no request, even if one answer lacks the line.
+  if grep -q 'sleep_state="awake"[^}]*} 0' <<<"$text"; then
+    asleep=yes
+  elif [[ $text == *'sleep_state="awake"'* ]]; then
+    asleep=no
+  fi
+  [ "$asleep" = no ] || active=$measured
   [ ${#now[@]} != 0 ]
 }
 

@@ -107,8 +107,14 @@ outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/c
 # Kill vLLM, and print why: it can't answer any request. The first reason counts, and while the pods stop it is not an error.
 # Printing comes last, as it waits where the log can't be written.
 end_engine() {
-  [ ! -s "$ended_for" ] || return 0
+  [ ! -s "$ended_for" ] && engine_runs || return 0
   echo "$1" >"$ended_for"
   kill -KILL "$engine" 2>/dev/null
   if outlives_leader || [ ! -e "$goes_on" ]; then say "$1"; else say "error: $1"; fi
+}
+
+# Succeed unless vLLM has ended. Its end closes connections, too, and is seen here first on a busy node.
+engine_runs() {
+  local stat
+  read -r stat 2>/dev/null <"/proc/$engine/stat" && [[ ${stat##*) } != Z* ]]
 }
