@@ -14,7 +14,6 @@ ESCAPE = re.compile(r"(?:\x1b|\^\[)\[[0-9;]*[A-Za-z]")
 PROCESS = re.compile(
     r"\((?P<name>[A-Za-z][\w:.-]*)(?: rank=(?P<rank>\d+))?(?: pid=(?P<pid>\d+))?(?:, ip=(?P<ip>[\w.:]+))?\)"
 )
-PID = re.compile(r"[( ]pid=(\d+)")
 RANKS = re.compile(r"_(?:PP|TP|DP|EP)\d")
 LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR)\b")
 NUMBER = r"(-?\d[\d,]{0,20}(?:\.\d{1,9})?)"
@@ -184,10 +183,10 @@ def parse_log(text: str) -> StartupLog:
         last = _process(line) if LEVEL.search(line) or PROCESS.search(line) else last
         if last.startswith(DAEMON):
             continue
-        if pids := PID.findall(line[:400]):
-            names[pids[-1]] = last
+        if pid := _pid(line):
+            names[pid] = last
             if found := HELD.search(line):
-                held[pids[-1]] = float(found[1].replace(",", ""))
+                held[pid] = float(found[1].replace(",", ""))
         for name, number in _numbers(line):
             workers.setdefault(last, {})[name] = number
         for name, pattern in _ENGINE.items():
@@ -236,6 +235,11 @@ def _process(line: str) -> str:
     if found["rank"]:
         return f"{found['name']} rank={found['rank']}"
     return f"{found['name']} pid={found['pid']}" + (f" ip={found['ip']}" if found["ip"] else "")
+
+
+def _pid(line: str) -> str:
+    """Return the number of the innermost process of a line, empty if it has none."""
+    return next((found["pid"] for found in [*PROCESS.finditer(line[:400])][::-1] if found["pid"]), "")
 
 
 def _numbers(line: str) -> Iterator[tuple[str, float]]:
