@@ -4,7 +4,7 @@
 # Guess: what a resolver chooses for vLLM fits together, and two packages never own the same module.
 # Seen: flashinfer-python asks for any cuda-python. Newer ones, such as 13.4.4, ask for a cuda-bindings of their own
 # version; 12.6.2.post1 has the modules itself and asks for nothing, so it fits beside any cuda-bindings. uv chooses it for
-# vLLM 0.33.0, as no cuda-python fits to the newest cuda-bindings. Both own cuda/bindings/runtime…so, and the last one
+# vLLM 0.33.0, as no newer one accepts the newest cuda-bindings. Both own cuda/bindings/runtime…so, and the last one
 # that is installed wins. pip installs the two without a word, and `pip check` finds nothing broken. On a GPU, every
 # rank then ends with "module 'cuda.bindings.runtime' has no attribute 'cudaLibrary_t'" when nvidia-cutlass-dsl 4.8.0 is
 # imported (Llama with tensor parallelism on an H200).

@@ -14,7 +14,7 @@ POINTS = CHECKOUT / "tests/unit/planning_data/points-0.33.json"
 """Start-ups of vLLM 0.33 with the whole config.json of each."""
 TOKENIZER = CHECKOUT / "tools/localcluster/engine/tiny"
 LLAMA_70B = {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64}
-"""What Llama 3.1 70B has instead of the 8B's, besides its layers."""
+"""What differs in Llama 3.1 70B from the 8B, apart from the number of layers."""
 
 
 def _registered(name: str) -> Mapping[str, Any]:
