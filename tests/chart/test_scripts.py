@@ -242,6 +242,35 @@ def test_entrypoint_lets_a_serving_leader_drain(tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
+def test_last_lines_of_the_log_are_written_before_the_container_ends(tmp_path: Path) -> None:
+    pod = Pod(
+        tmp_path,
+        "trap 'echo the end; exit 0' TERM; echo started; while sleep 0.1; do :; done",
+        LWS_GROUP_SIZE=1,
+    )
+    slow = f"""trap '' TERM
+        while IFS= read -r line; do
+            if [ "$line" = "the end" ]; then sleep 1; fi
+            echo "$line" | {shutil.which("tee")} "$@"
+        done"""
+    pod.program("tee", slow)
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        terminate(process)
+        wait_for(process, "the end")
+        assert process.wait(10) == 0
+
+
+def test_log_that_stays_open_does_not_keep_the_container(tmp_path: Path) -> None:
+    program = "sleep 30 & trap 'exit 0' TERM; echo started; while sleep 0.1; do :; done"
+    with Pod(tmp_path, program, LWS_GROUP_SIZE=1).start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        terminate(process)
+        begun = time.monotonic()
+        assert process.wait(10) == 0
+        assert time.monotonic() - begun < 6
+
+
 def test_entrypoint_ends_a_worker_whose_leader_was_replaced(tmp_path: Path) -> None:
     pod = Pod(tmp_path, "echo started; exec sleep 60", LWS_WORKER_INDEX=1)
     address = tmp_path / "address"

@@ -28,12 +28,13 @@ stop() {
     grace=$((MULTINODE_DRAIN_SECONDS + 10))
   fi
   kill -TERM "$engine" 2>/dev/null
-  kill_after "$grace" 2>/dev/null &
+  kill_after "$grace" >/dev/null 2>&1 &
 }
 
 tell_earlier_failures
 trap stop TERM INT
 trap 'signalled=yes served=yes' USR1
+trap finish_log EXIT
 bash "$here/start.sh" "$@" &
 engine=$!
 watch_group &
@@ -67,7 +68,6 @@ if [ "$served" = no ]; then
 else
   say "$reason"
 fi
-sleep 0.2
 # A server whose engine has died ends with 0 (vLLM 0.32 and 0.33), and its pod would look completed.
 [ "$status" != 0 ] || status=1
 exit "$status"

@@ -14,6 +14,20 @@ once=(cat)
 ! command -v python3 >/dev/null || once=(python3 -I "$here/once.py")
 # shellcheck disable=SC2154 # here is entrypoint.sh's
 exec > >("${once[@]}" | exec tee -p >(ulimit -f $((megabytes * 1024)) && exec cat >"$log")) 2>&1
+copier=$!
+
+# Wait until the last lines have been copied, as the container ends with its PID 1, and the copier with it. A process that
+# vLLM has left may keep the log open: wait for two seconds at most, and for less after a failure, which is to be over soon.
+# shellcheck disable=SC2329 # entrypoint.sh's trap calls it
+finish_log() {
+  local tenths=20
+  # shellcheck disable=SC2154 # goes_on is watch.sh's
+  [ ! -e "$goes_on" ] || tenths=7
+  # shellcheck disable=SC2046 # numbers of processes
+  kill $(jobs -p) 2>/dev/null
+  exec >/dev/null 2>&1
+  while [ -e "/proc/$copier" ] && [ $((tenths -= 1)) -ge 0 ]; do sleep 0.1; done
+}
 
 # Print up to three errors: of a start the first ones, as the others follow from them; of a server the last ones. vLLM says
 # of a rank that was killed only that it died unexpectedly.
