@@ -7,11 +7,13 @@ end. They use the cluster of KUBECONFIG instead where that is set to another tha
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ from localcluster.kubectl import kubeconfig
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+PASSED = "passed"
+"""How the outcome of what went well begins."""
 SECONDS_TO_CLEAN_UP = 60
 """After a part's time is up it is interrupted, and killed when it has not ended by then."""
 
@@ -40,6 +44,9 @@ CLUSTER_WORKERS = 3
 SIMULATED_NODES = 28
 """Two groups of two nodes for each of two other files of tests, and those of ``vmn install-test``."""
 
+MOST_REPEATED = 3
+"""So many failed tests of a command run a second time, alone; more than that are not the machine's."""
+
 SLOW_PROGRAMS = ("argocd-health", "flux-health", "registry", "cosign")
 """Programs of the slow tier that take minutes to build at first: before the tests, which would be silent meanwhile."""
 
@@ -54,6 +61,8 @@ class Part:
     limit: int
     """Seconds."""
     cluster: bool = False
+    repeats: bool = False
+    """Whether tests that failed run a second time, alone, as another program may have slowed them (ADR 27)."""
 
 
 def pytest(*arguments: str) -> list[str]:
@@ -142,10 +151,10 @@ def parts(*, own: bool = True) -> dict[str, Part]:
     every = [
         Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
-        Part("fast", "offline tests", [fast], 900),
-        Part("slow", "offline tests that wait for many processes", [built, slow], 1800),
-        Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True),
-        Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True),
+        Part("fast", "offline tests", [fast], 900, repeats=True),
+        Part("slow", "offline tests that wait for many processes", [built, slow], 1800, repeats=True),
+        Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True, repeats=True),
+        Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True, repeats=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
@@ -173,10 +182,11 @@ class Session:
         """Run all commands of a part, also after one failed, and return whether all went well."""
         print(f"\n==> {part.name}: {part.says} (at most {minutes(part.limit)})", flush=True)
         start = time.monotonic()
-        outcomes = [self.call(command, part.limit - (time.monotonic() - start)) for command in part.commands]
-        failed = [outcome for outcome in outcomes if outcome]
+        run = self.call_twice if part.repeats else self.call
+        outcomes = [run(command, part.limit - (time.monotonic() - start)) for command in part.commands]
+        failed = [outcome for outcome in outcomes if outcome and not outcome.startswith(PASSED)]
         seconds = time.monotonic() - start
-        self.results.append((part.name, "; ".join(failed) or "passed", seconds))
+        self.results.append((part.name, "; ".join(failed or filter(None, outcomes)) or PASSED, seconds))
         print(f"<== {part.name}: {'FAILED' if failed else 'passed'} in {minutes(seconds)}", flush=True)
         return not failed
 
@@ -198,6 +208,20 @@ class Session:
             raise
         return f"exit {code}: {' '.join(shown.split()[:4])}" if code else ""
 
+    def call_twice(self, command: Sequence[str], limit: float) -> str:
+        """Run a command of pytest, and the tests that failed a second time, alone; return what went wrong."""
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as cache:
+            own = [*command, "-o", f"cache_dir={cache}"]
+            outcome = self.call(own, limit)
+            failed = failed_tests(Path(cache))
+            left = limit - (time.monotonic() - begun)
+            if not outcome.startswith("exit 1:") or not 0 < len(failed) <= MOST_REPEATED or left <= 0:
+                return outcome
+            print(f"\nA second attempt, alone: {', '.join(failed)}", flush=True)
+            again = self.call([*own, "-n", "0", "--last-failed"], left)
+        return again or f"{PASSED}, but at the second attempt only: {', '.join(failed)}"
+
     def skip(self, part: Part, why: str) -> None:
         """Record a part that can't run as failed."""
         print(f"\n==> {part.name}: not run, {why}", flush=True)
@@ -206,9 +230,15 @@ class Session:
     def summary(self) -> str:
         """Return the table of all parts and one line that sums it up."""
         lines = [f"  {name:<13} {minutes(seconds):>8}  {outcome}" for name, outcome, seconds in self.results]
-        bad = [name for name, outcome, _ in self.results if outcome != "passed"]
+        bad = [name for name, outcome, _ in self.results if not outcome.startswith(PASSED)]
         total = minutes(time.monotonic() - self.begun)
         return "\n".join(["", *lines, f"FAILED after {total}: {', '.join(bad)}" if bad else f"all passed in {total}"])
+
+
+def failed_tests(cache: Path) -> list[str]:
+    """Return the tests that pytest has recorded as failed in a cache."""
+    file = cache / "v" / "cache" / "lastfailed"
+    return sorted(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -298,7 +328,7 @@ def main(names: Sequence[str]) -> int:
     except KeyboardInterrupt:
         session.results.append(("interrupted", "stopped from outside", 0.0))
     print(session.summary(), flush=True)
-    return int(any(outcome != "passed" for _, outcome, _ in session.results))
+    return int(any(not outcome.startswith(PASSED) for _, outcome, _ in session.results))
 
 
 if __name__ == "__main__":

@@ -131,3 +131,49 @@ def test_run_fails_its_tiers_and_cleans_up_when_the_cluster_does_not_start(
 
 def test_run_ends_with_2_when_a_part_is_unknown(runner: ModuleType) -> None:
     assert runner.main(["nonsense"]) == 2
+
+
+ONCE = """
+import pytest
+@pytest.mark.parametrize("number", range({fails} + 1))
+def test_of_time(number):
+    if number == {fails}:
+        return
+    with open(f"{folder}/attempt-{{number}}", "a") as file:
+        file.write("x")
+        assert file.tell() == {passes}, "the evidence"
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "passes", "repeats", "status", "attempts"),
+    [
+        pytest.param(1, 2, True, 0, 2, id="passes alone"),
+        pytest.param(1, 3, True, 1, 2, id="fails twice"),
+        pytest.param(1, 2, False, 1, 1, id="a tier that does not repeat"),
+        pytest.param(4, 2, True, 1, 1, id="too many"),
+    ],
+)
+def test_run_repeats_few_failed_tests_alone_and_names_them(
+    runner: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    fails: int,
+    passes: int,
+    repeats: bool,
+    status: int,
+    attempts: int,
+) -> None:
+    file = tmp_path / "test_twice.py"
+    file.write_text(ONCE.format(folder=tmp_path, fails=fails, passes=passes), encoding="utf-8")
+    command = runner.pytest(
+        str(file), "-c", "/dev/null", "--rootdir", str(tmp_path), *runner.workers(2, by="worksteal")
+    )
+    use(runner, monkeypatch, runner.Part("slow", "for a test", [command], 60, repeats=repeats))
+    assert runner.main(["slow"]) == status
+    out = capfd.readouterr().out
+    assert "the evidence" in out  # of the first attempt
+    assert len((tmp_path / "attempt-0").read_text(encoding="utf-8")) == attempts
+    last = "passed, but at the second attempt only: test_twice.py::test_of_time[0]"
+    assert (last in out.split("slow ")[-1]) == (status == 0)
