@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @output_option
 @ends_with_status
 def bench(release: str, compare: tuple[Path, Path] | None, **options: Any) -> None:
-    """Measure the speed of RELEASE (default: vllm), and compare it with the speed that the plan predicts.
+    """Measure the speed of RELEASE (default: vllm), and compare it with the speed that `vmn plan` predicts.
 
     The command runs `vllm bench serve` in a Job with the image of the release. The Job sends random prompts through the
     Service, as clients do. It is removed at the end, even if you interrupt the command. A benchmark slows down any

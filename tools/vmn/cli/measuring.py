@@ -34,8 +34,8 @@ SIZES = (
     click.option("--answer-tokens", type=COUNT, help="Number of tokens in each answer.  [default: from --preset]"),
 )
 RATE = (
-    "Requests per second, sent at random times, instead of a fixed number of requests that are kept running. Repeat "
-    "this option for a sweep."
+    "Send this many requests per second, at random times, instead of keeping a fixed number of requests running. "
+    "Repeat this option for a sweep."
 )
 PREFIX = (
     "Number of tokens at the beginning of each prompt that are the same in all prompts, so that they are in the prefix "

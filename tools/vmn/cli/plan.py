@@ -220,19 +220,20 @@ def plan(
 ) -> None:
     """Show which layouts of MODEL fit on the given GPUs, and how much context each allows.
 
-    The command also predicts what vLLM will log about memory with the best layout, so that you can compare.
+    For the best layout, the command also predicts what vLLM will log about memory, so that you can compare the two.
 
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
     Hugging Face Hub and --hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
     fits.
 
-    With --prompt-tokens and --answer-tokens, the plan also says how fast each layout is, and the fastest comes first.
+    With --prompt-tokens and --answer-tokens, the command also predicts the speed of each layout, and lists the
+    fastest first.
 
     If you set --tensor, --pipeline, or --data, the plan contains a single layout, for which the command derives the
     sizes that you leave out.
 
-    LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command takes the layout and the
-    flags from the log, and the exit status is 1 if the log contradicts the plan.
+    For --calibrate and --check, LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command
+    takes the layout and the flags from the log, and the exit status is 1 if the log contradicts the plan.
     """
     from vmn.app import planner
 

@@ -45,7 +45,7 @@ from vmn.cli.options import (
 @click.option(
     "--bandwidth",
     is_flag=True,
-    help="With --active: also measure the bandwidth between all GPUs of a group, and name the node that is slow.",
+    help="With --active: also measure the bandwidth between all GPUs of a group, and name any node that is slow.",
 )
 @click.option(
     "--bandwidth-floor",
@@ -72,7 +72,9 @@ def preflight(
     chart: Path | None,
     output: str,
 ) -> None:
-    """Before you install a release, check the cluster for anything that would keep it from starting.
+    """Check the cluster for anything that would keep a release from starting.
+
+    Run this command before you install the release.
 
     The command checks nodes, GPUs, LeaderWorkerSet, quotas, admission control, Secrets, and PersistentVolumeClaims.
     Without --active, it changes nothing. The exit status is 1 if a check fails. If you are not allowed to read

@@ -58,20 +58,24 @@ GOALS = ("throughput", "latency")
     "tries",
     multiple=True,
     metavar='"FLAG=VALUE ..."',
-    help="Try these vLLM flags as one setting, instead of those that the plan ranks best. You can repeat this.",
+    help="Try these vLLM flags as one setting, instead of the settings that `vmn plan` ranks best. You can repeat this "
+    "option.",
 )
 @click.option(
     "--layouts",
     is_flag=True,
-    help="Also try the best other layout on the same nodes, if the plan predicts a large gain.",
+    help="Also try the best alternative layout on the same nodes, if it is predicted to be much faster.",
 )
 @prediction_options
-@click.option("--dry-run", is_flag=True, help="Print what would be tried and how long it takes, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be tried and how long it would take, and change nothing."
+)
 @click.option("-y", "--yes", is_flag=True, help="Try the settings even if the release is serving other clients.")
 @click.option(
     "--start-timeout",
     type=COUNT,
-    help="Maximum time for a start, in seconds.  [default: three times the last start, at least 300]",
+    help="Maximum time for each start of the release, in seconds.  [default: three times as long as the last start "
+    "took, but at least 300]",
 )
 @click.option(
     "--chart",
@@ -85,7 +89,8 @@ GOALS = ("throughput", "latency")
     "--write",
     type=NEW_FILE,
     metavar="FILE",
-    help="Write the setting to keep, if there is one, to a values file to add after those of the release.",
+    help="If there is a setting to keep, write it to this values file. Pass the file after the release's own values "
+    "files.",
 )
 @cluster_options
 @output_option
@@ -95,9 +100,9 @@ def tune(release: str, **options: Any) -> None:
 
     A setting is one or more vLLM flags that are tried together. The command measures the release as it is. For each
     setting, it then runs `helm upgrade` with the release's chart and values plus the setting's flags, waits until the
-    groups are ready, and measures as `vmn bench` does. When it ends, or if you interrupt it, it runs `helm rollback` to
-    restore the revision that it started from. Unless you interrupted it, it then measures that revision again. Without
-    --layouts, it changes only flags that don't affect the layout.
+    groups are ready, and measures as `vmn bench` does. After the last setting, or if you interrupt the command, it runs
+    `helm rollback` to restore the original revision. Unless you interrupted it, it then measures that revision again.
+    Without --layouts, it changes only flags that don't affect the layout.
 
     Each setting restarts the release. If the release is serving requests from other clients, the command stops before
     it changes anything, unless you use --yes.
