@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -365,9 +366,10 @@ def test_reports_without_a_common_point_are_not_compared(other: dict[str, Any]) 
         differences(report(200), other)
 
 
-def test_help_names_the_tokens_of_every_preset() -> None:
-    said = [
-        f"{name} ({kind.prompt}{' prompt' * (not at)} and {kind.answer}{' answer tokens' * (not at)})"
-        for at, (name, kind) in enumerate(PRESETS.items())
-    ]
-    assert ", ".join([*said[:-1], f"or {said[-1]}"]) == KINDS_SAID
+def test_help_names_the_tokens_and_the_concurrency_of_every_preset() -> None:
+    presets = re.findall(r"([a-z-]+) \((\d+)[a-z ]* and (\d+)[a-z ]*, at [a-z ]*([^)]*)\)", KINDS_SAID)
+    said = {
+        name: (int(prompt), int(answer), tuple(int(number) for number in re.findall(r"\d+", concurrency)))
+        for name, prompt, answer, concurrency in presets
+    }
+    assert said == {name: (kind.prompt, kind.answer, kind.concurrency) for name, kind in PRESETS.items()}

@@ -63,8 +63,8 @@ def generate(
 ) -> None:
     """Write a values file for the best layout of MODEL on the given GPUs.
 
-    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, give its name on the
-    Hugging Face Hub and --hub, or use --config.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --hub with its
+    name on the Hugging Face Hub, or use --config.
 
     With --for and a workload, the command chooses the layout and vLLM's flags that are predicted to serve the workload
     best: with the most tokens per second, with the lowest latency, or with the most context.

@@ -79,6 +79,8 @@ def install_test(
     it with the values files in the chart's ci directory. Then, for each preset (or each file given with -f), it lints
     and installs the chart, waits until the groups are ready, uninstalls the release, and checks for leftover objects.
 
+    On simulated nodes, groups are ready in seconds. On GPU nodes, use -f to choose presets that fit, and raise --wait.
+
     With --upgrade, the command also installs the previous version of the chart with that version's ci values and
     presets, and upgrades each release to the current version. In addition, ct tests upgrades from the chart on the
     target branch that ct.yaml names, if that branch exists in the git repository.

@@ -18,8 +18,8 @@ COUNT = click.IntRange(min=1)
 PRESETS = ("chat", "long-prompts", "long-answers", "batch")
 """The presets of ``core.bench.points``, which help does not import."""
 KINDS_SAID = (
-    "chat (1024 prompt and 256 answer tokens), long-prompts (8192 and 256), long-answers (512 and 2048), or "
-    "batch (512 and 128)"
+    "chat (1024 prompt and 256 answer tokens, at a concurrency of 1, 8, 32, and 128), long-prompts (8192 and 256, at "
+    "1, 4, 16, and 32), long-answers (512 and 2048, at 1, 8, 32, and 128), or batch (512 and 128, at 256)"
 )
 REQUESTS = "Number of requests in each measurement.  [default: 4 times --concurrency{rates}, but at least 8]"
 SIZES = (
@@ -63,7 +63,7 @@ def request_options(*, sweep: bool, repeats: int, repeated: str, limit: str) -> 
         repeated: what is repeated, for the help.
         limit: what --timeout limits, for the help.
     """
-    concurrency = "Number of requests that are kept running.  [default: the highest that --preset uses]"
+    concurrency = "Number of requests that are kept running.  [default: the highest concurrency of --preset]"
     more: tuple[Decorator, ...] = ()
     requests = REQUESTS.format(rates=", or a minute's worth at --rate" if sweep else "")
     if sweep:

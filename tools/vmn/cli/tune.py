@@ -58,7 +58,7 @@ GOALS = ("throughput", "latency")
     "tries",
     multiple=True,
     metavar='"FLAG=VALUE ..."',
-    help="Try these vLLM flags as one setting, instead of the settings that `vmn plan` ranks best. You can repeat this "
+    help="Try these vLLM flags as one setting, instead of those that are predicted to be best. You can repeat this "
     "option.",
 )
 @click.option(
