@@ -102,7 +102,7 @@ class RankContext:
     large_gpu: bool
     capability: int | None = None
 
-    @property
+    @cached_property
     def step(self) -> ProfileStep:
         """The largest step, for the blocks."""
         batch, model = self.batch, self.model
@@ -189,15 +189,17 @@ def _moments(rank: RankContext) -> list[_Moment]:
     states = (_states(rank) + received) * rank.states_gib
     needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
     workspace = early
-    found: dict[Block | None, _Moment] = {}
+    grown: dict[Block, float] = {}
     for layer in rank.model.layers[begin:end]:
         for block in layer.blocks:
-            wanted, between, fixed = needs[block]
-            workspace = max(workspace, wanted)
-            found[block] = _Moment((workspace - early) / GIB, between / GIB + states, fixed / GIB)
+            grown[block] = workspace = max(workspace, needs[block][0])
+    found = [
+        _Moment((after - early) / GIB, between / GIB + states, fixed / GIB)
+        for after, (_, between, fixed) in ((after, needs[block]) for block, after in grown.items())
+    ]
     if rank.stage == rank.layout.pipeline - 1:
-        found[None] = _Moment((workspace - early) / GIB, 0.0, *_sampler(rank))
-    return list(found.values())
+        found.append(_Moment((workspace - early) / GIB, 0.0, *_sampler(rank)))
+    return found
 
 
 def _need(block: Block, step: ProfileStep) -> tuple[float, float, float]:

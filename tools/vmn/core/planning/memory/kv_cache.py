@@ -54,7 +54,7 @@ class KVCache:
 
     def longest_request(self, blocks: int, most: int) -> int:
         """Return the longest request that fits into ``blocks``, at most ``most``; 0 when none fits."""
-        low, high = 0, most
+        low, high = (most if self.request_blocks(most) <= blocks else 0), most
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self.request_blocks(middle) <= blocks else (low, middle - 1)

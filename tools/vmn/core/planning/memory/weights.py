@@ -53,16 +53,28 @@ def stage_weights(
     begin, end = model.stages(layout.pipeline)[stage]
     if split:
         begin, end = sum(split[:stage]), sum(split[: stage + 1])
-    shares, parts, kinds = stored_shares(model), stored_part_shares(model), layer_kinds(model)
     total: dict[str, float] = {}
     known = _kind_bytes(model, layout, storage)
-    for kind, count in Counter(kinds[begin:end]).items():
-        scales = [sum(each) for each in zip(*(parts[i] for i in range(begin, end) if kinds[i] == kind), strict=True)]
+    for kind, count, scales in _kinds_between(model, begin, end):
         for group, size in known[kind].items():
             total[group] = total.get(group, 0.0) + size * (count if group in ADDED else scales[part_of(group)])
     for group, size in _ends(model, layout, stage, storage).items():
-        total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else shares[-1])
+        total[group] = total.get(group, 0.0) + size * (1.0 if group in (*ADDED, "other") else stored_shares(model)[-1])
     return total
+
+
+@lru_cache(maxsize=1024)
+def _kinds_between(model: Architecture, begin: int, end: int) -> Sequence[tuple[int, int, Sequence[float]]]:
+    """Return each kind of some layers, which many layouts have in common, with its number and its shares by part."""
+    parts, kinds = stored_part_shares(model), layer_kinds(model)
+    return [
+        (
+            kind,
+            count,
+            [sum(each) for each in zip(*(parts[i] for i in range(begin, end) if kinds[i] == kind), strict=True)],
+        )
+        for kind, count in Counter(kinds[begin:end]).items()
+    ]
 
 
 @lru_cache(maxsize=64)
