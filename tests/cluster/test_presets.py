@@ -60,7 +60,7 @@ def test_service_leads_to_the_leader_alone(installed: Release) -> None:
 
 def endpoints(namespace: str, service: str) -> list[str]:
     """Return the pods to which a Service leads."""
-    slices = objects("endpointslices", f"--selector=kubernetes.io/service-name={service}", namespace=namespace)
+    slices = objects("endpointslices", selector=f"kubernetes.io/service-name={service}", namespace=namespace)
     ready = [end for part in slices for end in part["endpoints"] or [] if end["conditions"]["ready"]]
     return [str(end["targetRef"]["name"]) for end in ready]
 

@@ -140,7 +140,7 @@ def test_service_reaches_every_replica(serving: Release) -> None:
 def test_every_port_of_the_inference_pool_is_a_replica(serving: Release) -> None:
     pool = render({**VALUES, **POOL}, PRESET, namespace=serving.namespace).one("InferencePool")["spec"]
     selector = ",".join(f"{label}={value}" for label, value in pool["selector"]["matchLabels"].items())
-    pods = [pod["metadata"]["name"] for pod in objects("pods", f"--selector={selector}", namespace=serving.namespace)]
+    pods = [pod["metadata"]["name"] for pod in objects("pods", selector=selector, namespace=serving.namespace)]
     endpoints = {(pod, port["number"]) for pod in pods for port in pool["targetPorts"]}
     assert endpoints == set(ENDPOINTS)
     with proxied(serving.namespace) as proxy:

@@ -114,7 +114,7 @@ def init_logs(release: Release) -> list[str]:
 
 def jobs(release: Release) -> list[Object]:
     """Return the Jobs of the download."""
-    return objects("jobs", "--selector=app.kubernetes.io/instance=vllm", namespace=release.namespace)
+    return objects("jobs", selector="app.kubernetes.io/instance=vllm", namespace=release.namespace)
 
 
 def test_job_fills_a_claim_once_and_every_pod_serves_from_it(release: Release) -> None:

@@ -18,7 +18,8 @@ from faults.injections import CORE, LEADER, RANK, SERVER, WORKER, delete
 from faults.scene import START_LIMIT, Scene
 from faults.styles import Chart
 from kit import nodeprocesses
-from kit.cluster import Object, ProgramFailed
+from kit.api import Refused
+from kit.cluster import Object
 from kit.progress import say, wait_until
 from kit.randomfaults import SEED, Moment, RandomFault, Strike, Struck, random_faults
 from kit.traffic import Load, Traffic
@@ -69,7 +70,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self.over.wait(1):
-            with suppress(ProgramFailed):  # the API server is busy
+            with suppress(Refused):  # the API server is busy
                 pods = self.style.pods()
                 found = [_servers(pod) for pod in pods]
                 still = [[port for number, port in one.items() if _alive(number)] for one in found]

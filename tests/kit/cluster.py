@@ -1,9 +1,8 @@
-"""kubectl on the cluster of KUBECONFIG: typed, without a shell, every call bounded."""
+"""kubectl and the API on the cluster of KUBECONFIG: typed, without a shell, every call bounded."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
 import threading
@@ -11,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, Queue
 from typing import IO, Any
 
+from kit import api
 from vmn.adapters.programs import Done
 
-Object = dict[str, Any]
+Object = api.Object
 
 LWS = "leaderworkersets.leaderworkerset.x-k8s.io"
 KINDS = (
@@ -89,35 +89,38 @@ def kubectl(
     return run("kubectl", REQUEST_LIMIT, *inside, *arguments, limit=limit, stdin=stdin, check=check)
 
 
-def objects(kinds: str, *options: str, namespace: str | None = None) -> list[Object]:
+def objects(kinds: str, *, selector: str | None = None, namespace: str | None = None) -> list[Object]:
     """Return all objects of one or more kinds, such as ``pods`` or ``pods,services``.
 
+    Args:
+        kinds: names of kinds, as kubectl takes them.
+        selector: a label selector.
+        namespace: a namespace, all without one.
+
     Raises:
-        ProgramFailed: kubectl fails.
+        Refused: the API server refuses the request.
     """
-    done = kubectl("get", kinds, *options, "--output=json", namespace=namespace)
-    found: list[Object] = json.loads(done.stdout)["items"]
-    return found
+    server = api.server()
+    return [one for kind in kinds.split(",") for one in server.objects(server.kind(kind), namespace, selector)]
 
 
 def get(kind: str, name: str, namespace: str | None = None) -> Object | None:
     """Return one object, nothing when it is not there.
 
     Raises:
-        ProgramFailed: kubectl fails.
+        Refused: the API server refuses the request.
     """
-    done = kubectl("get", kind, name, "--ignore-not-found", "--output=json", namespace=namespace)
-    found: Object | None = json.loads(done.stdout) if done.stdout.strip() else None
-    return found
+    server = api.server()
+    return server.get(server.kind(kind), name, namespace or "default")
 
 
 def create(document: Mapping[str, Any], namespace: str | None = None) -> None:
     """Create or update one object.
 
     Raises:
-        ProgramFailed: the API server refuses it.
+        Refused: the API server refuses it.
     """
-    kubectl("apply", "--server-side", "--filename=-", namespace=namespace, stdin=json.dumps(document))
+    api.server().apply(document, namespace)
 
 
 @contextlib.contextmanager
@@ -125,7 +128,7 @@ def present(documents: Sequence[Mapping[str, Any]], namespace: str) -> Iterator[
     """Have objects in a namespace for a while.
 
     Raises:
-        ProgramFailed: the API server refuses one.
+        Refused: the API server refuses one.
     """
     try:
         for document in documents:
@@ -140,7 +143,7 @@ def inventory(namespace: str) -> set[tuple[str, str]]:
     """Return kind and name of all that is in a namespace beside what Kubernetes puts there.
 
     Raises:
-        ProgramFailed: kubectl fails.
+        Refused: the API server refuses a request.
     """
     found = objects(",".join(KINDS), namespace=namespace)
     return {(item["kind"], item["metadata"]["name"]) for item in found} - OF_EVERY_NAMESPACE

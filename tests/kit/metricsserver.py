@@ -53,7 +53,7 @@ class Metrics:
             }
         if len(parts) != 8 or parts[3] != "namespaces" or parts[5:7] != ["pods", "*"] or parts[7] not in self.per_pod:
             return None
-        pods = objects("pods", f"--selector={query['labelSelector'][0]}", namespace=parts[4])
+        pods = objects("pods", selector=query["labelSelector"][0], namespace=parts[4])
         self.asked.append((parts[7], tuple(sorted(pod["metadata"]["name"] for pod in pods))))
         items = [_value(pod, parts[7], self.per_pod[parts[7]]) for pod in pods]
         return {"kind": "MetricValueList", "apiVersion": f"{GROUP}/{VERSION}", "metadata": {}, "items": items}

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.cluster import Object, ProgramFailed, objects
+from kit.api import Refused
+from kit.cluster import Object, objects
 from kit.schemas import Document
 
 META = "__meta_kubernetes"
@@ -58,7 +59,7 @@ def discovered(namespace: str, file: Path) -> Iterator[None]:
                 fresh = file.with_suffix(".new")
                 fresh.write_text(json.dumps(found), encoding="utf-8")
                 fresh.replace(file)
-            except ProgramFailed:
+            except Refused:
                 pass  # the API server is busy: the next look is soon
             ended.wait(PERIOD)
 

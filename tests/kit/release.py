@@ -112,7 +112,7 @@ class Release:
     def pods(self) -> list[Object]:
         """Return the pods of all groups, by name."""
         return sorted(
-            objects("pods", f"--selector={GROUP_LABEL}={self.name}", namespace=self.namespace),
+            objects("pods", selector=f"{GROUP_LABEL}={self.name}", namespace=self.namespace),
             key=lambda pod: str(pod["metadata"]["name"]),
         )
 

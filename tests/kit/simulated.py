@@ -26,7 +26,7 @@ VALUES = {
 
 def nodes() -> list[Object]:
     """Return the simulated nodes with enough GPUs on which a pod can be placed."""
-    found = objects("nodes", f"--selector={simulated.SELECTOR}")
+    found = objects("nodes", selector=simulated.SELECTOR)
     return [node for node in found if condition(node, "Ready") and gpus(node) >= GPUS and not closed(node)]
 
 
@@ -56,7 +56,7 @@ def at_least(count: int) -> Iterator[None]:
         yield
         return
     say(f"making {count} simulated nodes")
-    before = len(objects("nodes", f"--selector={simulated.SELECTOR}"))
+    before = len(objects("nodes", selector=simulated.SELECTOR))
     try:
         simulated.scale(count)
         wait_until(f"{count} ready simulated nodes", lambda: len(nodes()) >= count, 180)
