@@ -37,6 +37,8 @@ OFFLINE = ("tests/unit", "tests/cli", "tests/chart")
 """Each worker collects all tests, which takes seconds, so it gets only the directories and plugins this tier needs."""
 ONCE = ("env", "GOGC=off")
 """Keeps Go from collecting garbage in programs that end soon, 29 % of the time of ``helm template``, for 10 MB more."""
+RARELY = ("env", "GOGC=800")
+"""The same where some programs run longer."""
 SLOW_WORKERS = 4
 """More than processors, as these tests mostly wait: with two workers they used 36 % of two processors."""
 CLUSTER_WORKERS = 3
@@ -91,8 +93,8 @@ def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
     beside = workers(CLUSTER_WORKERS, by="loadfile") if own else []
     directory = f"tests/{tier}"
     return [
-        pytest(directory, *beside, "-m", f"{tier} and not alone"),
-        pytest(directory, "-m", f"{tier} and alone"),
+        [*RARELY, *pytest(directory, *beside, "-m", f"{tier} and not alone")],
+        [*RARELY, *pytest(directory, "-m", f"{tier} and alone")],
     ]
 
 
@@ -141,7 +143,7 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         [PYTHON, "-m", "localcluster", "run", "actionlint", "-no-color", *workflows()],
     ]
     fast = [*ONCE, *pytest(*OFFLINE, *workers(2, by="worksteal"), "-m", "not slow and not cluster and not engine")]
-    slow = pytest(*OFFLINE, *workers(SLOW_WORKERS, by="worksteal"), "-m", "slow")
+    slow = [*RARELY, *pytest(*OFFLINE, *workers(SLOW_WORKERS, by="worksteal"), "-m", "slow")]
     built = [PYTHON, "-m", "localcluster", "programs", *SLOW_PROGRAMS]
     faults = [
         [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],

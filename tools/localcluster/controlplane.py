@@ -13,7 +13,7 @@ from localcluster import network
 from localcluster.cache import state_dir
 from localcluster.host import HostError, run
 from localcluster.kubectl import kubeconfig, kubectl_environment
-from localcluster.processes import launched, members, tail
+from localcluster.processes import GARBAGE, launched, members, tail
 from localcluster.programs import bin_dir, version_of
 
 CLUSTER = "vllm-multinode"
@@ -180,6 +180,7 @@ def _environment(programs: Path) -> dict[str, str]:
         "KWOK_KUBE_VERSION": version,
         "KWOK_KUBECTL_BINARY": str(programs / "kubectl"),
         **kubectl_environment(),
+        **GARBAGE,
     }
 
 
