@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 Object = dict[str, Any]
+Query = Sequence[tuple[str, str]]
+LIMIT = 15
+"""Seconds for an answer; the client repeats a request three times."""
 MANAGER = "vllm-multinode-tests"
 """Field manager of what tests apply."""
 
@@ -51,22 +55,32 @@ class Server:
 
     client: ApiClient
     kinds: dict[str, Kind] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def kind(self, name: str) -> Kind:
+    def kind(self, name: str, version: str = "") -> Kind:
         """Return a kind by its name, in the singular or plural, with or without its group, as kubectl takes it.
+
+        Args:
+            name: the name.
+            version: API group and version, by default those that the server prefers.
 
         Raises:
             Refused: the server does not serve it.
         """
-        key = name.lower()
-        if key not in self.kinds:
-            self.kinds = {}
-            for kind, names in self._served():
-                for one in names:
-                    self.kinds.setdefault(one, kind)
-        if key not in self.kinds:
-            raise Refused(f"the server does not serve {name}")
-        return self.kinds[key]
+        key = f"{name.lower()} {version}"
+        with self._lock:
+            if key not in self.kinds:
+                kinds: dict[str, Kind] = {}
+                for kind, names in self._served():
+                    for one in names:
+                        kinds.setdefault(f"{one} ", kind)
+                        kinds.setdefault(f"{one} {kind.version}", kind)
+                self.kinds = kinds
+            if key not in self.kinds:
+                unread = f" and did not say what it serves of {', '.join(self.unread)}" if self.unread else ""
+                raise Refused(f"the server does not serve {name} {version}{unread}")
+            return self.kinds[key]
 
     def objects(self, kind: Kind, namespace: str | None, selector: str | None) -> list[Object]:
         """Return all objects of a kind that a label selector selects.
@@ -84,8 +98,10 @@ class Server:
         Raises:
             Refused: the server refuses the request.
         """
-        found: Object | None = self._ask("GET", kind.path(namespace, name), missing=None)
-        return shown(found) if found else None
+        answer = self._answer("GET", kind.path(namespace, name))
+        if answer.status == 404 and answer.content.get("details", {}).get("name") == name:
+            return None
+        return shown(self._content(answer))
 
     def apply(self, document: Mapping[str, Any], namespace: str | None) -> None:
         """Create or update one object, by server-side apply.
@@ -93,8 +109,7 @@ class Server:
         Raises:
             Refused: the server refuses it.
         """
-        group = str(document["apiVersion"]).rpartition("/")[0]
-        kind = self.kind(f"{document['kind']}.{group}" if group else document["kind"])
+        kind = self.kind(document["kind"], document["apiVersion"])
         inside = namespace or document["metadata"].get("namespace") or "default"
         query = [("fieldManager", MANAGER), ("fieldValidation", "Strict")]
         self._ask("PATCH", kind.path(inside, document["metadata"]["name"]), query, dict(document))
@@ -106,32 +121,33 @@ class Server:
             preferred = group["preferredVersion"]["groupVersion"]
             others = [item["groupVersion"] for item in group["versions"]]
             versions += [preferred, *(version for version in others if version != preferred)]
+        self.unread = []
         for version in versions:
             group = version.rpartition("/")[0]
             root = f"/apis/{version}" if group else f"/api/{version}"
-            for item in self._ask("GET", root, missing={"resources": []})["resources"]:
+            answer = self._answer("GET", root)
+            if answer.status >= 300 and group:  # such as of an aggregated server that is away
+                self.unread.append(version)
+                continue
+            for item in self._content(answer)["resources"]:
                 if "/" not in item["name"]:
                     own = {item["name"], item["kind"].lower(), *item.get("shortNames", ())}
                     names = [*own, *(f"{name}.{group}" for name in own if group)]
                     yield Kind(version, item["name"], item["kind"], item["namespaced"]), names
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Sequence[tuple[str, str]] = (),
-        body: Object | None = None,
-        **missing: Any,
-    ) -> Any:
-        """Return what the server answers; with ``missing``, that value if the object is not there."""
+    def _ask(self, method: str, path: str, query: Query = (), body: Object | None = None) -> Any:
+        return self._content(self._answer(method, path, query, body))
+
+    def _answer(self, method: str, path: str, query: Query = (), body: Object | None = None) -> cluster.Answer:
         try:
-            answer = cluster.ask(self.client, method, path, query, body)
+            return cluster.ask(self.client, method, path, query, body, LIMIT)
         except MissingError as error:
             raise Refused(str(error)) from error
-        if answer.status == 404 and missing:
-            return missing["missing"]
+
+    @staticmethod
+    def _content(answer: cluster.Answer) -> Any:
         if answer.status >= 300:
-            raise Refused(f"{method} {path}: {answer.status}: {cluster.message(answer)}")
+            raise Refused(f"{answer.status}: {cluster.message(answer)}")
         return answer.content
 
 

@@ -24,7 +24,7 @@ def defined(source: str, *kinds: str) -> Iterator[None]:
         kinds: such as ``HTTPRoute``.
 
     Raises:
-        ProgramFailed: the API server refuses one.
+        Refused: the API server refuses one.
         TooLate: it does not serve one.
     """
     wanted = [item for item in crds.definitions(source) if item["spec"]["names"]["kind"] in kinds]
@@ -43,7 +43,7 @@ def present_definitions(wanted: Sequence[Object]) -> Iterator[None]:
     """Have kinds by their definitions; those that were there before stay.
 
     Raises:
-        ProgramFailed: the API server refuses one.
+        Refused: the API server refuses one.
         TooLate: it does not serve one.
     """
     missing = [item for item in wanted if not get("customresourcedefinition", item["metadata"]["name"])]

@@ -70,7 +70,7 @@ def serving(namespace: str) -> Iterator[Metrics]:
     """Have the custom metrics API answered from here.
 
     Raises:
-        ProgramFailed: the API server refuses the objects, such as when it has such an API already.
+        Refused: the API server refuses the objects, such as when it has such an API already.
         TooLate: it does not pass questions on.
     """
     metrics = Metrics()

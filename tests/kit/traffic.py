@@ -175,7 +175,7 @@ def traffic(
         node: where the pod runs, anywhere by default.
 
     Raises:
-        ProgramFailed: the pod can't be made.
+        Refused: the pod can't be made.
         TooLate: it does not start.
     """
     name = f"traffic-{secrets.token_hex(3)}"

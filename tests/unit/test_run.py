@@ -135,6 +135,12 @@ def test_run_ends_with_2_when_a_part_is_unknown(runner: ModuleType) -> None:
 
 ONCE = """
 import pytest
+
+@pytest.fixture(autouse=True)
+def leaves():
+    yield
+    assert not {leaves}
+
 @pytest.mark.parametrize("number", range({fails} + 1))
 def test_of_time(number):
     if number == {fails}:
@@ -146,12 +152,13 @@ def test_of_time(number):
 
 
 @pytest.mark.parametrize(
-    ("fails", "passes", "repeats", "status", "attempts"),
+    ("fails", "passes", "leaves", "repeats", "status", "attempts"),
     [
-        pytest.param(1, 2, True, 0, 2, id="passes alone"),
-        pytest.param(1, 3, True, 1, 2, id="fails twice"),
-        pytest.param(1, 2, False, 1, 1, id="a tier that does not repeat"),
-        pytest.param(4, 2, True, 1, 1, id="too many"),
+        pytest.param(1, 2, False, True, 0, 2, id="passes alone"),
+        pytest.param(1, 3, False, True, 1, 2, id="fails twice"),
+        pytest.param(1, 2, True, True, 1, 1, id="has left something"),
+        pytest.param(1, 2, False, False, 1, 1, id="a tier that does not repeat"),
+        pytest.param(4, 2, False, True, 1, 1, id="too many"),
     ],
 )
 def test_run_repeats_few_failed_tests_alone_and_names_them(
@@ -161,12 +168,13 @@ def test_run_repeats_few_failed_tests_alone_and_names_them(
     tmp_path: Path,
     fails: int,
     passes: int,
+    leaves: bool,
     repeats: bool,
     status: int,
     attempts: int,
 ) -> None:
     file = tmp_path / "test_twice.py"
-    file.write_text(ONCE.format(folder=tmp_path, fails=fails, passes=passes), encoding="utf-8")
+    file.write_text(ONCE.format(folder=tmp_path, fails=fails, passes=passes, leaves=leaves), encoding="utf-8")
     command = runner.pytest(
         str(file), "-c", "/dev/null", "--rootdir", str(tmp_path), *runner.workers(2, by="worksteal")
     )

@@ -34,10 +34,13 @@ stop() {
 tell_earlier_failures
 trap stop TERM INT
 trap 'signalled=yes served=yes' USR1
-trap finish_log EXIT
 bash "$here/start.sh" "$@" &
 engine=$!
+set -m # a group of processes of their own, so that finish_log ends all of them
 watch_group &
+watcher=$!
+set +m
+trap finish_log EXIT
 
 while :; do
   signalled=no

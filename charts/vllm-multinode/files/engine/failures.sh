@@ -23,9 +23,9 @@ finish_log() {
   local tenths=20
   # shellcheck disable=SC2154 # goes_on is watch.sh's
   [ ! -e "$goes_on" ] || tenths=7
-  # shellcheck disable=SC2046 # numbers of processes
-  kill $(jobs -p) 2>/dev/null
   exec >/dev/null 2>&1
+  # shellcheck disable=SC2046,SC2154 # numbers of processes; watcher is entrypoint.sh's
+  kill -- $(jobs -p) "-$watcher"
   while [ -e "/proc/$copier" ] && [ $((tenths -= 1)) -ge 0 ]; do sleep 0.1; done
 }
 
