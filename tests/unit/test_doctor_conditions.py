@@ -89,12 +89,36 @@ def test_worker_whose_server_does_not_answer_or_whose_requests_hang_is_named() -
     assert ("silent", "vllm-0-1") not in found, "the group has served"
 
 
-@pytest.mark.parametrize(("goes_on", "verdicts"), [(False, ["requests-hang"]), (True, [])])
-def test_engine_that_does_no_step_is_named_until_it_works_again(goes_on: bool, verdicts: list[str]) -> None:
+WORKS = "vllm-multinode: the engine works again"
+STALLS = f"{STALL}: this leader exits after 360 s (probes.stalledSeconds)"
+
+
+@pytest.mark.parametrize(
+    ("since", "verdicts"), [([], ["requests-hang"]), ([WORKS], []), ([WORKS, STALLS], ["requests-hang"])]
+)
+def test_engine_that_does_no_step_is_named_until_it_works_again(since: list[str], verdicts: list[str]) -> None:
     world = World()
-    again = ["vllm-multinode: the engine works again"] if goes_on else []
-    world.log("vllm-0", *UP, f"{STALL}: this leader exits after 360 s (probes.stalledSeconds)", *again)
+    world.log("vllm-0", *UP, STALLS, *since)
     assert [item.id for item in world.say().findings] == verdicts
+
+
+WAITS = "vllm-multinode: waiting for /models/r1: the download's Job fills it:"
+GATED = f"{WAITS} failed: org/model is gated. Accept its terms at https://huggingface.co/org/model"
+GOES_ON = f"{WAITS} downloading: 3 of 163 files checked, 9.1 GiB of 641.3 GiB there, 0.5 GiB/s, 21 min left"
+
+
+@pytest.mark.parametrize(
+    ("lines", "gated"),
+    [([GATED], True), ([GATED, GOES_ON], False), ([GATED, GOES_ON, GATED], True), ([GOES_ON], False)],
+    ids=["failed", "goes on since", "failed again", "goes on"],
+)
+def test_failed_download_of_a_job_is_named_until_it_goes_on(lines: list[str], gated: bool) -> None:
+    world = World()
+    for pod in ("vllm-0", "vllm-0-1"):
+        started(world, pod, running=100, unready=100)
+        world.log(pod, *lines)
+    causes = {item.id for item in world.say().findings if item.severity is Severity.CAUSE}
+    assert ("download-gated" in causes) == gated
 
 
 def test_engine_that_was_ended_is_no_fault_of_the_group_that_serves_again() -> None:

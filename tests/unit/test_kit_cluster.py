@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit import evidence
-from kit.cluster import LWS, ProgramFailed, background, condition, is_ready, run
+from kit.cluster import ProgramFailed, background, condition, is_ready, run
 from kit.paths import CHART
 from kit.progress import TooLate, wait_until
 from kit.release import Release, as_read
@@ -98,11 +97,12 @@ def test_release_installs_with_files_and_then_values(stand_in: Stand, tmp_path: 
     assert done.stdout == f'{words}\n{{\n "a": null\n}}'
 
 
-def test_release_is_available_only_when_its_old_pods_are_gone(stand_in: Stand) -> None:
+def test_release_is_available_only_when_its_old_pods_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = {"conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "Available")]}
-    pods = json.dumps({"items": [{"metadata": {"name": "vllm-0", "uid": "old"}, "status": ready}]})
-    group = json.dumps({"spec": {"replicas": 1, "leaderWorkerTemplate": {"size": 1}}, "status": ready})
-    stand_in("kubectl", f"case \"$*\" in *{LWS}*) echo '{group}' ;; *) echo '{pods}' ;; esac")
+    pods = [{"metadata": {"name": "vllm-0", "uid": "old"}, "status": ready}]
+    group = {"spec": {"replicas": 1, "leaderWorkerTemplate": {"size": 1}}, "status": ready}
+    monkeypatch.setattr("kit.release.objects", lambda *_, **__: pods)
+    monkeypatch.setattr("kit.release.get", lambda *_: group)
     assert Release("ns").available()
     assert not Release("ns").available(without={"old"})
 

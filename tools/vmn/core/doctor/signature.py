@@ -116,12 +116,14 @@ class Signature:
         return next((item for rule in self.rules if (item := rule.find(source))), None)
 
     def is_over(self, found: Evidence, sources: Iterable[Source | Observation]) -> bool:
-        """Return whether a later line of the pod's log says that the failure is over."""
+        """Return whether the log of the pod says that the failure is over, unless it has come again since."""
         if self.unless is None:
             return False
-        logs = (item for item in sources if isinstance(item, Source) and item.kind == "log" and item.pod == found.pod)
+        logs = [item for item in sources if isinstance(item, Source) and item.kind == "log" and item.pod == found.pod]
         later = [at for source in logs if (at := source.last(self.unless)) is not None]
-        return bool(later) and max(later) >= (found.at or 0.0)
+        patterns = [rule.pattern for rule in self.rules if isinstance(rule, TextRule) and "log" in rule.kinds]
+        again = [at for source in logs for pattern in patterns if (at := source.last(pattern)) is not None]
+        return bool(later) and max(later) >= max([found.at or 0.0, *again])
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:
