@@ -178,7 +178,8 @@ def test_run_repeats_few_failed_tests_alone_and_names_them(
     command = runner.pytest(
         str(file), "-c", "/dev/null", "--rootdir", str(tmp_path), *runner.workers(2, by="worksteal")
     )
-    use(runner, monkeypatch, runner.Part("slow", "for a test", [command], 60, repeats=repeats))
+    before = [sys.executable, "-c", "import sys; assert sys.argv[1:] == ['programs']", "programs"]
+    use(runner, monkeypatch, runner.Part("slow", "for a test", [before, command], 60, repeats=repeats))
     assert runner.main(["slow"]) == status
     out = capfd.readouterr().out
     assert "the evidence" in out  # of the first attempt
