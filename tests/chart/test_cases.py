@@ -22,6 +22,7 @@ def test_there_are_cases_for_both_rings() -> None:
     assert rings >= {"schema", "rules"}
 
 
+@pytest.mark.slow
 @every_case
 @either_helm
 def test_helm_refuses_the_case_and_names_the_key(case: Path, helm: Helm) -> None:

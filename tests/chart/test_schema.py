@@ -45,6 +45,7 @@ def values() -> Values:
     return parse_values((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_generated_files_are_up_to_date() -> None:
     stale = [str(path.relative_to(CHECKOUT)) for path, text in generated().items() if path.read_text("utf-8") != text]
     assert stale == [], "run make generate"

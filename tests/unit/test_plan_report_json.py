@@ -84,6 +84,7 @@ SCHEMA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(REGISTRY.glob("*.json")), ids=name_of)
 def test_json_has_its_shape(path: Path) -> None:
     try:

@@ -151,6 +151,7 @@ def test_of_time(number):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "passes", "leaves", "repeats", "status", "attempts"),
     [

@@ -68,6 +68,7 @@ def test_order_of_starts_is_right_when_they_differ() -> None:
     assert right >= 0.95 * pairs
 
 
+@pytest.mark.slow
 def test_calls_of_a_start_that_is_left_out_of_the_fit_are_met() -> None:
     errors = [abs(error) for call, error in left_out(IN_GRAPHS) if call in IN_GRAPHS]
     assert statistics.median(errors) <= 0.08
