@@ -10,7 +10,7 @@ pause_limit=30 # seconds late from which a check does not count: the node stood 
 
 watch_server() {
   local listened="" asked=$SECONDS answered=$SECONDS
-  while next_tick; do
+  while sleep "$tick"; do
     still_serves && still_answers || return
   done
 }

@@ -14,7 +14,7 @@ not_possible=$(mktemp) # has a line once vLLM has refused a request of this scri
 watch_engine() {
   local measured=$SECONDS active=$SECONDS trial="" tried=0 warned=no asleep=no
   [ "$MULTINODE_STALLED_SECONDS" != 0 ] || return 0
-  while next_tick; do
+  while sleep "$tick"; do
     still_works || return
   done
 }

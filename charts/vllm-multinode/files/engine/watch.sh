@@ -8,12 +8,9 @@ ended_for=$(mktemp) # why this script has killed vLLM; empty if it has not
 # shellcheck disable=SC2034 # server.sh and entrypoint.sh read it
 goes_on=$(mktemp) # deleted once PID 1 has been told to stop
 
-# Wait for the next check. The sleep does not keep the log open, for whose end finish_log waits.
-next_tick() { sleep "$tick" >/dev/null 2>&1; }
-
 watch_group() {
   local first="" now host=127.0.0.1
-  while next_tick; do
+  while sleep "$tick"; do
     if [ "$rank" != 0 ]; then
       now=$(leader_address)
       first=${first:-$now} host=$now
@@ -41,7 +38,7 @@ watch_peers() {
   local known missing=0
   local -a address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
   known=$(connected_peers)
-  while next_tick; do
+  while sleep "$tick"; do
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
     if [ "$missing" = 2 ]; then # a single miss may be a race
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"

@@ -193,10 +193,10 @@ def _moments(rank: RankContext) -> list[_Moment]:
     for layer in rank.model.layers[begin:end]:
         for block in layer.blocks:
             grown[block] = workspace = max(workspace, needs[block][0])
-    found = [
-        _Moment((after - early) / GIB, between / GIB + states, fixed / GIB)
-        for after, (_, between, fixed) in ((after, needs[block]) for block, after in grown.items())
-    ]
+    found = []
+    for block, after in grown.items():
+        _, between, fixed = needs[block]
+        found.append(_Moment((after - early) / GIB, between / GIB + states, fixed / GIB))
     if rank.stage == rank.layout.pipeline - 1:
         found.append(_Moment((workspace - early) / GIB, 0.0, *_sampler(rank)))
     return found
