@@ -11,7 +11,8 @@ from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention, LightningAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
+from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
 
@@ -47,17 +48,9 @@ def _linear(config: Config) -> KimiDeltaAttention | LightningAttention:
 
 
 def _latent(config: Config) -> LatentAttention:
-    rank, heads, value = config.get("q_lora_rank"), int(config["num_attention_heads"]), int(config["v_head_dim"])
+    latent = latent_attention(config)
     kind = config.get("gated_attention_proj_granularity_type")
-    return LatentAttention(
-        heads=heads,
-        query_rank=int(rank) if rank else None,
-        kv_rank=int(config["kv_lora_rank"]),
-        rope_size=int(config["qk_rope_head_dim"]),
-        nope_size=int(config["qk_nope_head_dim"]),
-        value_size=value,
-        gate={None: 0, "head_wise": heads}.get(kind, heads * value),
-    )
+    return replace(latent, gate={None: 0, "head_wise": latent.heads}.get(kind, latent.heads * latent.value_size))
 
 
 def _experts(config: Config) -> Experts:

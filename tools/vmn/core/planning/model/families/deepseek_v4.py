@@ -12,7 +12,7 @@ from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 

@@ -14,7 +14,8 @@ from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.families.deepseek_v4 import head_bytes, hyper_connections
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
+from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
 DATA_CENTER_BLACKWELL = (10,)
@@ -57,13 +58,9 @@ def glm5_next(config: Config) -> Form:
 
 
 def _latent(config: Config) -> LatentAttention:
-    return LatentAttention(
-        heads=int(config["num_attention_heads"]),
+    return replace(
+        latent_attention(config),
         query_rank=int(config["q_lora_rank"]),
-        kv_rank=int(config["kv_lora_rank"]),
-        rope_size=int(config["qk_rope_head_dim"]),
-        nope_size=int(config["qk_nope_head_dim"]),
-        value_size=int(config["v_head_dim"]),
         index_heads=int(config["index_n_heads"]),
         index_size=int(config["index_head_dim"]),
         index_top=int(config["index_topk"]),

@@ -13,7 +13,8 @@ from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.families.deepseek_v4 import head_bytes
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
+from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
 GATES = {"headwise": 1, "elementwise": 0}
@@ -52,22 +53,18 @@ def hy_v4(config: Config) -> Form:
 
 
 def _latent(config: Config, has_indexer: bool) -> LatentAttention:
-    heads, value = int(config["num_attention_heads"]), int(config["v_head_dim"])
+    latent = latent_attention(config)
     kind = str(config.get("gating_type"))
     if config.get("gated_mla") and kind not in GATES:
         raise ConfigError(f"Unknown gating type: {kind}")
-    return LatentAttention(
-        heads=heads,
+    return replace(
+        latent,
         query_rank=int(config["q_lora_rank"]),
-        kv_rank=int(config["kv_lora_rank"]),
-        rope_size=int(config["qk_rope_head_dim"]),
-        nope_size=int(config["qk_nope_head_dim"]),
-        value_size=value,
         index_heads=int(config["index_n_heads"]) if has_indexer else 0,
         index_size=int(config["index_head_dim"]),
         index_top=int(config["index_topk"]),
         decompressed=True,
-        gate=heads * (GATES[kind] or value) if config.get("gated_mla") else 0,
+        gate=latent.heads * (GATES[kind] or latent.value_size) if config.get("gated_mla") else 0,
         sinks=bool(config.get("learnable_sink")),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.model.architecture import Config, Layer
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
 from vmn.core.planning.model.form import Form
 
 

@@ -11,7 +11,8 @@ from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
-from vmn.core.planning.model.families.equal_experts import equal_experts
+from vmn.core.planning.model.families.experts import equal_experts
+from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
 
@@ -42,16 +43,8 @@ def kimi_linear(config: Config) -> Form:
 
 
 def _latent(config: Config) -> LatentAttention:
-    rank, heads, value = config.get("q_lora_rank"), int(config["num_attention_heads"]), int(config["v_head_dim"])
-    return LatentAttention(
-        heads=heads,
-        query_rank=int(rank) if rank else None,
-        kv_rank=int(config["kv_lora_rank"]),
-        rope_size=int(config["qk_rope_head_dim"]),
-        nope_size=int(config["qk_nope_head_dim"]),
-        value_size=value,
-        gate=heads * value if config.get("mla_use_output_gate") else 0,
-    )
+    latent = latent_attention(config)
+    return replace(latent, gate=latent.heads * latent.value_size if config.get("mla_use_output_gate") else 0)
 
 
 def _experts(config: Config) -> Experts:

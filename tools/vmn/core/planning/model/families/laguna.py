@@ -5,9 +5,12 @@ After ``laguna.py`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.families.experts import experts_beside_a_wide_one
 from vmn.core.planning.model.form import Form
 
 
@@ -44,10 +47,4 @@ def _attention(config: Config, index: int) -> Attention:
 
 
 def _experts(config: Config) -> Experts:
-    return Experts(
-        count=int(config["num_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=int(config["moe_intermediate_size"]),
-        shared=int(config.get("shared_expert_intermediate_size") or 0),
-        router_bias=True,
-    )
+    return replace(experts_beside_a_wide_one(config), router_bias=True)

@@ -6,8 +6,8 @@ After ``longcat_flash.py`` of vLLM 0.33.
 from __future__ import annotations
 
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
-from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.model.architecture import Config, Layer
+from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
 
@@ -17,15 +17,7 @@ def longcat_flash(config: Config) -> Form:
     Raises:
         LookupError: a field is missing.
     """
-    rank = config.get("q_lora_rank")
-    attention = LatentAttention(
-        heads=int(config["num_attention_heads"]),
-        query_rank=int(rank) if rank else None,
-        kv_rank=int(config["kv_lora_rank"]),
-        rope_size=int(config["qk_rope_head_dim"]),
-        nope_size=int(config["qk_nope_head_dim"]),
-        value_size=int(config["v_head_dim"]),
-    )
+    attention = latent_attention(config)
     dense = Dense(int(config["ffn_hidden_size"]))
     experts = Experts(
         count=int(config["n_routed_experts"]),

@@ -5,6 +5,8 @@ After ``models/qwen4_exp`` of vLLM 0.33.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmn.core.planning.blocks.block import Mixer
 from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Experts
@@ -13,6 +15,7 @@ from vmn.core.planning.blocks.ngrams import LayerEmbedding
 from vmn.core.planning.blocks.states import LinearAttention
 from vmn.core.planning.blocks.streams import HyperConnections
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer, Rule, Table
+from vmn.core.planning.model.families.experts import experts_beside_a_wide_one
 from vmn.core.planning.model.form import Form
 
 PADDED = 16
@@ -89,10 +92,4 @@ def _attention(config: Config) -> Attention:
 
 
 def _experts(config: Config) -> Experts:
-    return Experts(
-        count=int(config["num_experts"]),
-        active=int(config["num_experts_per_tok"]),
-        intermediate=int(config["moe_intermediate_size"]),
-        shared=int(config.get("shared_expert_intermediate_size") or 0),
-        shared_gate=True,
-    )
+    return replace(experts_beside_a_wide_one(config), shared_gate=True)

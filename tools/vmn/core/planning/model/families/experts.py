@@ -1,4 +1,4 @@
-"""Experts of one width, as most families name them in ``config.json``."""
+"""Experts, as most families name them in ``config.json``."""
 
 from __future__ import annotations
 
@@ -24,4 +24,18 @@ def equal_experts(config: Config, count: str, shared: str, active: str = "num_ex
         active=int(config[active]),
         intermediate=width,
         shared=width * int(config.get(shared) or 0),
+    )
+
+
+def experts_beside_a_wide_one(config: Config) -> Experts:
+    """Return ``num_experts`` routed experts, and a shared one of a width of its own, if there is one.
+
+    Raises:
+        KeyError: a field is missing.
+    """
+    return Experts(
+        count=int(config["num_experts"]),
+        active=int(config["num_experts_per_tok"]),
+        intermediate=int(config["moe_intermediate_size"]),
+        shared=int(config.get("shared_expert_intermediate_size") or 0),
     )
