@@ -17,6 +17,8 @@ REQUEST: dict[str, Any] = {"prompt": "San Francisco is a", "max_tokens": 7, "tem
 ANSWER = " top destination for foodies, with"
 USAGE = (5, 7, 12)
 """Tokens of the prompt, of the answer, of both."""
+START_LIMIT = 600
+"""Seconds until a group serves: 20 to 60 on two idle cores, each process of vLLM takes up to 15 to import it."""
 ANSWER_LIMIT = 60
 """Seconds for the answer: the first one after a start takes some on a slow machine."""
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.reference import ANSWER, PRESET, USAGE, ask
+from engine.reference import ANSWER, PRESET, START_LIMIT, USAGE, ask
 from kit.cluster import kubectl, run
 from kit.paths import CHECKOUT
 from kit.progress import say
 from kit.release import Release
 
 pytestmark = [pytest.mark.engine, pytest.mark.minutes(1)]
-START_LIMIT = 300
 ON_NODES = "/var/lib/vllm-multinode/cache"
 """What the tiny model's values mount at /cache; all nodes of the local cluster share it."""
 

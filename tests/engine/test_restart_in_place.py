@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 from openai import OpenAIError
 
-from engine.reference import ANSWER, PRESET, USAGE, ask
+from engine.reference import ANSWER, PRESET, START_LIMIT, USAGE, ask
 from kit import nodeprocesses
 from kit.cluster import Object, is_ready
 from kit.doctor import ask as ask_doctor
@@ -26,8 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not is_local_cluster(), reason="signals processes of nodes, which must run on this machine"),
 ]
 VALUES = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 3}}}
-START_LIMIT = 400
-"""Seconds until a group serves: 20 to 60 on two cores, and several times that when they are busy."""
 MOST = 1.5
 """Time of a restart in place, times that of a recreated group in the same run, beside other tests. Both import vLLM."""
 CORE, RANK = "VLLM::EngineCore", "VLLM::Worker"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from engine.reference import ANSWER, ANSWER_LIMIT, PRESET, REQUEST
+from engine.reference import ANSWER, ANSWER_LIMIT, PRESET, REQUEST, START_LIMIT
 from kit.cluster import background, create, kubectl
 from kit.progress import say
 from kit.release import Release
@@ -19,8 +19,6 @@ LEVEL = "pod-security.kubernetes.io/enforce"
 USER, GROUP = 1000650000, 0
 """As OpenShift gives them: a user of the namespace's range, and root's group."""
 KEY = "sk-of-a-test"
-START_LIMIT = 300
-"""Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 FOLDERS = {"models": "/var/lib/vllm-multinode/models", "engine": "/var/lib/vllm-multinode/engine"}
 """Directories of the nodes, which ``restricted`` pods may have only as claims."""
 VALUES = {

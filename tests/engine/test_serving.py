@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from engine.benchmarking import bench, interrupted, left
-from engine.reference import ANSWER, PRESET, USAGE, ask, curl
+from engine.reference import ANSWER, PRESET, START_LIMIT, USAGE, ask, curl
 from kit.paths import CHECKOUT
 from kit.progress import say, step
 from kit.release import Release
 
 pytestmark = [pytest.mark.engine, pytest.mark.minutes(9)]
-START_LIMIT = 300
-"""Seconds until a group serves: 20 to 60 on two cores, and twice that when they are busy."""
 RANK = re.compile(r"world_size=(\d+) rank=(\d+) local_rank=")
 WORKER = re.compile(r"\(Worker_(\w+) pid=")
 
@@ -77,16 +75,15 @@ class Serving:
 
 
 @pytest.fixture(scope="module", params=LAYOUTS, ids=lambda layout: layout.name)
-def serving(request: pytest.FixtureRequest, namespace: str) -> Iterator[Serving]:
+def serving(request: pytest.FixtureRequest, namespace: str) -> Serving:
     """Install the tiny model in a layout as release ``vllm``, and wait until it serves."""
     layout: Layout = request.param
     release = Release(namespace)
+    request.addfinalizer(release.uninstall)  # also of one that does not serve, as the next layout has the same name
     say(f"{layout.name}: helm install")
     release.install(PRESET, values=layout.values)
     release.wait_available(START_LIMIT)
-    yield Serving(release, layout)
-    with step(f"{layout.name}: helm uninstall until all pods are gone"):
-        release.uninstall()
+    return Serving(release, layout)
 
 
 def test_service_answers_the_reference_request_to_the_openai_client(serving: Serving) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.reference import ANSWER, PRESET, USAGE, ask
+from engine.reference import ANSWER, PRESET, START_LIMIT, USAGE, ask
 from kit.cluster import Object, create, get, kubectl, objects, present
 from kit.paths import CHECKOUT
 from kit.progress import say, step
@@ -20,8 +20,6 @@ from localcluster import images, node
 from localcluster.engine import checkpoint
 
 pytestmark = [pytest.mark.engine, pytest.mark.minutes(3)]
-START_LIMIT = 420
-"""Seconds until a group serves, with the download of 6 MB before."""
 READY_LIMIT = 90
 SHARED = "/var/lib/vllm-multinode/cache"
 """A directory that all nodes share and vLLM's user can write to. It stands for shared storage and for a local disk."""

@@ -187,3 +187,31 @@ def test_run_repeats_few_failed_tests_alone_and_names_them(
     assert len((tmp_path / "attempt-0").read_text(encoding="utf-8")) == attempts
     last = "passed, but at the second attempt only: test_twice.py::test_of_time[0]"
     assert (last in out.split("slow ")[-1]) == (status == 0)
+
+
+SHARED = """
+import pytest
+
+@pytest.fixture(scope="module")
+def serving():
+    with open("{folder}/attempts", "a") as file:
+        file.write("x")
+        assert file.tell() == 2, "the evidence"
+
+@pytest.mark.parametrize("number", range(9))
+def test_of_time(number, serving):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_run_counts_a_fixture_that_many_tests_share_once(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "test_twice.py"
+    file.write_text(SHARED.format(folder=tmp_path), encoding="utf-8")
+    command = runner.pytest(str(file), "-c", "/dev/null", "--rootdir", str(tmp_path))
+    use(runner, monkeypatch, runner.Part("slow", "for a test", [command], 60, repeats=True))
+    assert runner.main(["slow"]) == 0
+    assert (tmp_path / "attempts").read_text(encoding="utf-8") == "xx"
+    assert "9 errors" in capfd.readouterr().out
