@@ -59,6 +59,15 @@ def test_errors_of_the_run_before_explain_nothing_about_the_next_one() -> None:
     assert [item for item in found.findings if item.severity is not Severity.NOTE] == []
 
 
+@pytest.mark.parametrize("lines", [(STARTS, SERVES), KILLED[1:]], ids=["serves again", "stops"])
+def test_what_a_pod_quotes_of_another_one_is_no_failure_of_its_own(lines: tuple[str, ...]) -> None:
+    world = World()
+    world.log("vllm-0-1", *UP[:6], *lines, start=60)
+    world.down("vllm-0-1")
+    found = world.say()
+    assert [item.id for item in found.findings if item.severity is not Severity.NOTE] == []
+
+
 def test_errors_explain_a_run_that_does_not_start_again() -> None:
     world = World()
     world.log("vllm-0", *UP, *FULL, start=60)

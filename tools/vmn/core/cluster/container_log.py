@@ -16,6 +16,8 @@ STARTS_IN_PLACE = re.compile(r"vllm-multinode: starts run \d+ in place$")
 """What the chart's restart.py logs before it starts the engine again: a new run in the same log."""
 RESTARTED_IN_PLACE = re.compile(r"vllm-multinode: restarted in place within [^:]*: (?P<why>.*)")
 """What it logs when the group serves again."""
+QUOTES_A_FAILURE = re.compile(r"vllm-multinode: (restarts|restarted|does not restart) in place\b")
+"""How its lines begin that quote why an engine ended, perhaps that of another pod, or of an earlier run."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,14 @@ class ContainerLog:
 
     @cached_property
     def relevant(self) -> list[tuple[float | None, str]]:
-        """The lines of this run, without those of a server at work."""
+        """The lines of this run, without those of a server at work, and without those about other runs."""
         starts = [index for index, (_, text) in enumerate(self.lines) if STARTS_IN_PLACE.match(text)]
         own = self.lines[starts[-1] :] if starts else self.lines
-        return [(at, text) for at, text in own if not AT_WORK.search(text) and not text.startswith(PAST_FAILURE)]
+        return [
+            (at, text)
+            for at, text in own
+            if not (AT_WORK.search(text) or text.startswith(PAST_FAILURE) or QUOTES_A_FAILURE.match(text))
+        ]
 
     @cached_property
     def past_failures(self) -> list[str]:
