@@ -33,7 +33,8 @@ def keep(fault: str, style: Style, measured: Mapping[str, Any]) -> None:
     """Add what was measured to the file, when the run is to keep it."""
     if os.environ.get(KEEP):
         results = load()
-        results.setdefault(fault, {})[type(style).__name__.lower()] = dict(measured)
+        name = next(name for name, kind in STYLES.items() if type(style) is kind)
+        results.setdefault(fault, {})[name] = dict(measured)
         FILE.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -56,7 +57,10 @@ def measured(outcome: Outcome) -> dict[str, Any]:
 
 def table(results: Results) -> str:
     """Return the table in Markdown."""
-    lines = ["| Fault | The guide's manifests | This chart | `vmn doctor` |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| Fault | The guide's manifests | This chart | This chart, in place | `vmn doctor` |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for fault in sorted(results):
         cells = [cell(results[fault].get(style)) for style in STYLES]
         said = results[fault].get("chart", {}).get("doctor", ())

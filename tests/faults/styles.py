@@ -1,4 +1,4 @@
-"""The two ways in which the tiny model is served here: this chart, and manifests as the reference guide has them."""
+"""How the tiny model is served here: by this chart in two ways, and by manifests as the reference guide has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -29,6 +29,7 @@ START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
 SLOWLY = "spawn"
 """As vLLM starts on CPUs, which takes longer: what is not start is little then, as it is beside a start on GPUs."""
+RESTARTS: Change = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 100, "standby": True}}}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Chart(Release):
     """
 
     start_method: str = "fork"
+    always: ClassVar[Change] = {}
+    """Values of all releases."""
 
     def start(self, change: Change | None = None, replicas: int = 1) -> None:
         """Install it.
@@ -60,7 +63,20 @@ class Chart(Release):
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
         own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}
-        return merged(dict(change or {}), own)
+        return merged(merged(self.always, dict(change or {})), own)
+
+
+@dataclass(frozen=True)
+class InPlace(Chart):
+    """This chart with restarts in place, and processes that have imported vLLM for them.
+
+    They always fork, as on GPUs. Processes that vLLM starts in another way import it again.
+    """
+
+    always = RESTARTS
+
+    def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
+        return merged(super()._values(change, replicas), {"engine": {"env": {START_METHOD: "fork"}}})
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,7 @@ class Reference(Release):
 
 
 Style = Chart | Reference
-STYLES: Mapping[str, type[Chart] | type[Reference]] = {"reference": Reference, "chart": Chart}
+STYLES: Mapping[str, type[Chart] | type[Reference]] = {"reference": Reference, "chart": Chart, "in-place": InPlace}
+"""Name, as in results.json -> class."""
 ASKED = tuple(name for name in STYLES if name in os.environ.get("FAULT_STYLES", "chart").split())
 """The styles of this run; ``make test-faults STYLES=…`` sets the variable."""

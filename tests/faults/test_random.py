@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -38,7 +39,9 @@ STRUCK = Struck(
     others=(Strike(0, FIRST), Strike(1, FIRST)),
     longest=20,
 )
-VALUES = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": COUNT}}}
+AHEAD = "import_ahead.py"
+"""Word of the process that has imported vLLM for the next run. All processes of that run are in one session."""
+VALUES = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": COUNT, "standby": True}}}
 
 
 @dataclass
@@ -172,9 +175,18 @@ def _uid(pod: Object) -> str:
 
 
 def _left(pod: Object) -> set[int]:
-    """Return the processes of a pod that no restart in place leaves."""
+    """Return the processes of a pod that no restart in place leaves: all but PID 1 and those of the next run."""
     found = nodeprocesses.of_pod(pod)
-    return {number for number, command in found.items() if not any(word in command for word in STAY)}
+    waiting = {_session(number) for number, command in found.items() if AHEAD in command}
+    left = {number for number, command in found.items() if not any(word in command for word in STAY)}
+    return {number for number in left if _session(number) not in waiting}
+
+
+def _session(number: int) -> int:
+    """Return the session of a process, 0 when it has ended."""
+    with suppress(ProcessLookupError):
+        return os.getsid(number)
+    return 0
 
 
 def _shared(pod: Object) -> frozenset[tuple[str, int]]:
