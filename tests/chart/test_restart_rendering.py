@@ -85,6 +85,19 @@ def test_kept_weights_only_add_a_variable() -> None:
     assert allowed.one("NetworkPolicy")["spec"]["ingress"][0].keys() == {"from"}  # all ports, among the group's pods
 
 
+def test_standby_only_adds_a_variable() -> None:
+    before, after = (
+        render({**MODEL, **ON}),
+        render({**MODEL, "group": {"inPlaceRestart": {"enabled": True, "standby": True}}}),
+    )
+    for role in ("leader", "worker"):
+        changed = changed_paths(before.templates()[role], after.templates()[role])
+        name = f"spec.containers[vllm-{role}].env[MULTINODE_KEEP_STANDBY]"
+        assert changed
+        assert [path for path in changed if not path.startswith(name)] == []
+    assert env_of(after)["MULTINODE_KEEP_STANDBY"] == "yes"
+
+
 def test_limits_are_those_of_the_values() -> None:
     values = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 5, "windowSeconds": 600}}}
     env = env_of(render({**MODEL, **values, "startup": {"budgetSeconds": 900}}))

@@ -25,9 +25,12 @@ pytestmark = [
     pytest.mark.minutes(5),
     pytest.mark.skipif(not is_local_cluster(), reason="signals processes of nodes, which must run on this machine"),
 ]
-VALUES = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 3}}}
-MOST = 1.5
-"""Time of a restart in place, times that of a recreated group in the same run, beside other tests. Both import vLLM."""
+VALUES = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 3, "standby": True}}}
+MOST = 0.8
+"""Time of a restart in place, times that of a recreated group in the same run, beside other tests."""
+IMPORT_LIMIT = 300
+"""Seconds until vLLM is imported again, ahead of the next restart, beside other tests."""
+READY = "vLLM is imported for the next run"
 CORE, RANK = "VLLM::EngineCore", "VLLM::Worker"
 AGAIN = re.compile(r"restarted in place within \d+ s, .* in the last 3600 s, at most 3: rank \d, (\S+): ")
 
@@ -77,11 +80,18 @@ def kill(release: Release, name: str, process: str) -> None:
     nodeprocesses.send(signal.SIGKILL, *nodeprocesses.named(pod(release, name), process)[:1])
 
 
+def imported(release: Release, count: int) -> bool:
+    """Return whether vLLM was imported ahead so often in each pod."""
+    logs = [release.logs("vllm-0", "vllm-leader"), release.logs("vllm-0-1", "vllm-worker")]
+    return all(log.count(READY) == count for log in logs)
+
+
 def test_group_is_back_in_the_same_pods_until_it_fails_too_often(serving: Release) -> None:
     before, leader = identities(serving), "vllm-0"
     faults = [("vllm-0", CORE), ("vllm-0-1", RANK), ("vllm-0", RANK)]
     times = []
-    for name, process in faults:
+    for number, (name, process) in enumerate(faults, start=1):
+        wait_until("standby processes", partial(imported, serving, number), IMPORT_LIMIT)
         times.append(answers_again(serving, partial(kill, serving, name, process)))
         say(f"{process} of {name} killed: answers again after {times[-1]:.0f} s")
         assert identities(serving) == before

@@ -61,6 +61,10 @@ class RunningPod:
         """Return the processes of the weight daemons in this pod."""
         return {number for number, words in inside(self.process).items() if str(smalldaemons.__file__) in words}
 
+    def standby(self) -> list[int]:
+        """Return the numbers of the processes that import vLLM ahead, and of what they have become."""
+        return self.first("import_ahead.py")
+
     def send(self, sign: signal.Signals, mode: str) -> None:
         """Signal those processes."""
         numbers = list(self.processes(mode))
@@ -187,6 +191,31 @@ def all_scripts(folder: Path) -> Path:
     return folder
 
 
+IMPORTED = """
+import os, sys, time
+print("vLLM is imported", flush=True)
+time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
+assert "IMPORT_FAILS" not in os.environ, "vLLM can't be imported"
+
+def main():
+    os.execvp("vllm", ["vllm", *sys.argv[1:]])
+"""
+"""A module in place of vLLM's own that becomes the small program."""
+TORCH = """
+import os
+class cuda:
+    is_initialized = staticmethod(lambda: "USES_GPU" in os.environ)
+"""
+
+
+def _importable(folder: Path) -> None:
+    """Write packages that import_ahead.py finds in place of vLLM and PyTorch."""
+    own = folder / "vllm" / "entrypoints" / "cli"
+    own.mkdir(parents=True)
+    own.joinpath("main.py").write_text("import torch\n" + IMPORTED, encoding="utf-8")
+    folder.joinpath("torch.py").write_text(TORCH, encoding="utf-8")
+
+
 @contextmanager
 def running(folder: Path, *, serves: bool = True, **settings: object) -> Iterator[RunningGroup]:
     """Run both pods, and end them.
@@ -208,8 +237,10 @@ def running(folder: Path, *, serves: bool = True, **settings: object) -> Iterato
         "MULTINODE_PORT": free_ports(1),
         "LWS_LEADER_ADDRESS": "vllm-0.vllm.ns",
         "START_SECONDS": 1,
+        "PYTHONPATH": folder / "modules",
         **settings,
     }
+    _importable(folder / "modules")
     daemons = f'[ "$1" != preload ] || exec {sys.executable} {smalldaemons.__file__} "$@"'
     command = f'{daemons}\ntouch /dev/shm/{SHARED}$$ && exec {sys.executable} {smallgroup.__file__} "$@"'
     pods = []

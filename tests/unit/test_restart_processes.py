@@ -51,6 +51,16 @@ while children.status(kept) is None:
     time.sleep(0.02)
 assert children.status(kept) == 137
 assert len(all_of(kept)) == 1
+turn, gate = os.pipe()
+waits = children.start(["bash", "-c", "cat; sleep 303 & wait"], dict(os.environ), turn=turn)
+os.close(turn)
+while len(all_of(waits)) != 2:
+    time.sleep(0.02)
+assert not all_of(waits) & children.beside()
+children.adopt(waits)
+os.close(gate)
+while len(all_of(waits) & children.beside()) != 2:
+    time.sleep(0.02)
 kill(all_of(kept) | children.beside())
 while children.status(engine) is None or all_of(kept):
     time.sleep(0.02)

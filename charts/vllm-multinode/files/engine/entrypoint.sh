@@ -15,7 +15,7 @@ source "$here/server.sh"
 # shellcheck source=charts/vllm-multinode/files/engine/stall.sh
 source "$here/stall.sh"
 
-served=no signalled=no begun=$SECONDS
+served=no signalled=no
 
 # Tell vLLM to stop. A serving leader may drain first, unless its server hangs. All others are killed after a second, as
 # they have nothing to lose and Python ignores signals while it imports modules.
@@ -31,11 +31,31 @@ stop() {
   kill_after "$grace" >/dev/null 2>&1 &
 }
 
+# Import vLLM for a run that has not begun, and wait until PID 1 lets it begin: until standard input ends.
+await_turn() {
+  local first turn
+  local -a python
+  read -r first <"$(command -v vllm)" || first=""
+  [[ $first == '#!'*python* ]] || first='#!python3'
+  read -r -a python <<<"${first#??}"
+  "${python[@]}" "$here/import_ahead.py" "$@" <&0 &
+  engine=$!
+  cat <&0 >/dev/null &
+  turn=$!
+  wait -n "$engine" "$turn"
+  if kill "$turn" 2>/dev/null; then exit 1; fi # the import has failed, and has said why
+  MULTINODE_MASTER_PORT=$(<"${TMPDIR:-/tmp}/vllm-multinode-restart-port")
+}
+
+if [ "${MULTINODE_STANDBY:-}" = yes ]; then await_turn "$@"; fi
+begun=$SECONDS
 tell_earlier_failures
 trap stop TERM INT
 trap 'signalled=yes served=yes' USR1
-bash "$here/start.sh" "$@" &
-engine=$!
+if [ "${MULTINODE_STANDBY:-}" != yes ]; then
+  bash "$here/start.sh" "$@" &
+  engine=$!
+fi
 set -m # a group of processes of their own, so that finish_log ends all of them
 watch_group &
 watcher=$!

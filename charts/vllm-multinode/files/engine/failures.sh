@@ -8,7 +8,7 @@ kept=5 # logs per group
 EARLIER="an earlier failure: "
 
 # Keep the first megabytes of the log, as the reason of a failed start comes long before its end.
-log=$(mktemp)
+log=$(temporary_file)
 megabytes=4
 once=(cat)
 ! command -v python3 >/dev/null || once=(python3 -I "$here/once.py")

@@ -9,7 +9,7 @@
 
 NUMBERS='num_requests_running|num_requests_waiting|kv_cache_usage_perc|prompt_tokens_total|generation_tokens_total'
 declare -A numbers moved # by engine: its numbers, and when they last changed or no request ran
-not_possible=$(mktemp) # has a line once vLLM has refused a request of this script
+not_possible=$(temporary_file) # has a line once vLLM has refused a request of this script
 
 watch_engine() {
   local measured=$SECONDS active=$SECONDS trial="" tried=0 warned=no asleep=no

@@ -4,9 +4,9 @@
 # always notice: a worker waits forever for an idle leader that is gone, a pipeline's leader for a worker.
 
 tick=${MULTINODE_TICK:-1} # seconds between two checks; the tests use another interval
-ended_for=$(mktemp) # why this script has killed vLLM; empty if it has not
+ended_for=$(temporary_file) # why this script has killed vLLM; empty if it has not
 # shellcheck disable=SC2034 # server.sh and entrypoint.sh read it
-goes_on=$(mktemp) # deleted once PID 1 has been told to stop
+goes_on=$(temporary_file) # deleted once PID 1 has been told to stop
 
 watch_group() {
   local first="" now host=127.0.0.1

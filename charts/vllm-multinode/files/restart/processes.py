@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,24 +22,34 @@ class Children:
         self._statuses: dict[int, int | None] = {}
         self._apart: set[int] = set()
 
-    def start(self, command: list[str], env: dict[str, str], *, output: int | None = None) -> int:
+    def start(
+        self, command: list[str], env: dict[str, str], *, output: int | None = None, turn: int | None = None
+    ) -> int:
         """Start a process, and return its number.
+
+        With one of the last two arguments, it gets a session of its own, to which all processes that it starts belong,
+        and is kept apart from the engine.
 
         Args:
             command: program and arguments.
             env: its variables.
-            output: file descriptor for what it prints. It then gets a session of its own, to which all processes that
-                it starts belong, and is kept apart from the engine.
+            output: file descriptor for what it prints.
+            turn: file descriptor that ends when it may go on, its standard input.
         """
-        apart = output is not None
-        prints = [(os.POSIX_SPAWN_DUP2, output, number) for number in (1, 2)] if apart else []
+        given = {0: turn, 1: output, 2: output}
+        actions = [(os.POSIX_SPAWN_DUP2, own, number) for number, own in given.items() if own is not None]
+        apart = bool(actions)
         number = os.posix_spawnp(
-            command[0], command, env, file_actions=prints, setsigdef=[signal.SIGPIPE], setsid=apart
+            command[0], command, env, file_actions=actions, setsigdef=[signal.SIGPIPE], setsid=apart
         )
         self._statuses[number] = None
         if apart:
             self._apart.add(number)
         return number
+
+    def adopt(self, number: int) -> None:
+        """Keep a process no longer apart from the engine."""
+        self._apart.discard(number)
 
     def reap(self) -> None:
         """Take note of processes that have ended."""
@@ -93,8 +104,12 @@ class EngineProcesses:
         """Whether entrypoint.sh runs."""
         return self._first is not None and self.status is None
 
-    def start(self, env: dict[str, str]) -> None:
+    def start(self, env: dict[str, str], ready: Callable[[], int | None] = lambda: None) -> None:
         """Start the engine once no process is left: a probe that was ended may have left one since the last look.
+
+        Args:
+            env: its variables.
+            ready: returns the number of a process that goes on as the engine, if there is one.
 
         Raises:
             RuntimeError: one does not end.
@@ -106,7 +121,7 @@ class EngineProcesses:
             self.kill()
             time.sleep(0.01)
         self.status = None
-        self._first = self._children.start(self._command, env)
+        self._first = ready() or self._children.start(self._command, env)
 
     def signal(self, number: signal.Signals) -> None:
         """Pass a signal on to entrypoint.sh."""

@@ -1,6 +1,7 @@
 """PID 1 of a pod whose engine restarts in place (group.inPlaceRestart). It runs entrypoint.sh, once per run.
 
-With group.inPlaceRestart.keepWeights, it first starts the weight daemons of this node, and every engine on them.
+With group.inPlaceRestart.keepWeights, it first starts the weight daemons of this node, and every engine on them. With
+group.inPlaceRestart.standby, the next run imports vLLM while this one serves.
 
 When an engine of a group ends without being told to, the leader's PID 1 has all pods kill what is left of that run, and
 start the next one once no process of it is left in any pod, with another port where the ranks meet. Everything that
@@ -23,6 +24,7 @@ from awaiting import TERMINATED, await_weights
 from daemons import WeightDaemons
 from links import TICK, LeaderLink, WorkerLink
 from processes import Children, EngineProcesses, being_deleted
+from standby import Standby
 from state import PodFiles, say
 
 PORTS = 8
@@ -40,6 +42,7 @@ class EnginePod:
         link: to the other pods.
         engine: the processes.
         daemons: those that keep the weights, None without them.
+        standby: the next run, None without it.
         files: for probes and Kubernetes.
         env: variables of the engine.
         budget: seconds that a restart may take.
@@ -49,6 +52,7 @@ class EnginePod:
     link: LeaderLink | WorkerLink
     engine: EngineProcesses
     daemons: WeightDaemons | None
+    standby: Standby | None
     files: PodFiles
     env: dict[str, str]
     budget: float
@@ -84,12 +88,20 @@ class EnginePod:
     def _start(self, run: int) -> None:
         self.run, self._deadline = run, float("inf")
         self._ended = self._stopped = self._kills = self._serves = False
+        env = self._env_of(run)
+        self.files.begin(run, int(env["MULTINODE_MASTER_PORT"]))
+        if self.standby:
+            self.engine.start(env, self.standby.take_turn)
+        else:
+            self.engine.start(env)
+
+    def _env_of(self, run: int) -> dict[str, str]:
+        """Return the variables of a run."""
         port = int(self.env["MULTINODE_MASTER_PORT"]) + run % PORTS
-        env = {**self.env, "MULTINODE_MASTER_PORT": str(port)}
+        env = {**self.env, "MULTINODE_MASTER_PORT": str(port), "MULTINODE_RUN": str(run)}
         if run:
             env["MULTINODE_BACKOFF_SECONDS"] = "0"  # of a start that fails: the group is recreated, which takes longer
-        self.files.begin(port)
-        self.engine.start(env)
+        return env
 
     def _obey(self, order: Order) -> None:
         """Do what the leader says, unless it is about another run."""
@@ -105,6 +117,8 @@ class EnginePod:
             self.files.serving()
             if order.why:
                 say(order.why)
+            if self.standby:
+                self.standby.start(self._env_of(self.run + 1))
         elif order.verb == "end":
             self._give_up(order)
 
@@ -117,8 +131,7 @@ class EnginePod:
         self._deadline = time.monotonic() + STOP_SECONDS + LOST_SECONDS
 
     def _give_up(self, order: Order) -> None:
-        self._over = True
-        self.files.serving()  # probes mean what they mean without this program
+        self._begin_end()
         say(f"does not restart in place: {order.why}")
         if order.kill and not self._ended:
             self.files.explain(f"the engines could not restart in place: {order.why}\n")
@@ -141,13 +154,22 @@ class EnginePod:
 
     def _leave(self) -> None:
         """Tell the others that this pod takes part in nothing any more."""
-        self._leaves = self._over = True
-        self.files.serving()
+        self._leaves = True
+        self._begin_end()
         self.link.report(leaving=True)
+
+    def _begin_end(self) -> None:
+        """Take part in no restart any more: probes mean what they mean without this program."""
+        self._over = True
+        self.files.serving()
+        if self.standby:
+            self.standby.kill()
 
     def _look(self) -> None:
         """Report what has become of the engine and of its weights."""
         self.engine.reap()
+        if self.standby:
+            self.standby.look()
         self._look_after_weights()
         if self.engine.status is not None and not self._kills:
             self._kills = self._ended = True
@@ -227,8 +249,10 @@ def pod_of(env: dict[str, str], arguments: list[str]) -> EnginePod:
         script = Path(__file__).with_name("preload.sh")
         daemons = WeightDaemons(children, ["bash", str(script), *arguments], port + 1, files.temporary)
         arguments = [*arguments, *daemons.flags]
-    engine = EngineProcesses(["bash", env["MULTINODE_ENTRYPOINT"], *arguments], children)
-    return EnginePod(link, engine, daemons, files, env, limits.budget, health)
+    command = ["bash", env["MULTINODE_ENTRYPOINT"], *arguments]
+    engine = EngineProcesses(command, children)
+    standby = Standby(children, command) if env.get("MULTINODE_KEEP_STANDBY") else None
+    return EnginePod(link, engine, daemons, standby, files, env, limits.budget, health)
 
 
 def main() -> int:
@@ -248,6 +272,8 @@ def main() -> int:
         pod.link.close()
         if pod.daemons:
             pod.daemons.kill()
+        if pod.standby:
+            pod.standby.kill()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from agreement import LOST_RANK
 
+RUN = "vllm-multinode-run-"
+"""How the names of temporary files begin that entrypoint.sh makes (temporary_file in common.sh), before the run."""
+
 
 def say(text: str) -> None:
     """Print a line without buffering."""
@@ -36,11 +39,12 @@ class PodFiles:
         """Tell the probes that no restart goes on."""
         self._until.unlink(missing_ok=True)
 
-    def begin(self, port: int) -> None:
-        """Tell a worker's probe where the ranks of the next run meet, and leave nothing of the last run."""
+    def begin(self, run: int, port: int) -> None:
+        """Tell the pod's scripts where the ranks of the next run meet, and leave nothing of earlier runs."""
         self._write(self._port, str(port))
-        for file in self.temporary.glob("tmp.*"):  # of mktemp in entrypoint.sh: its log has been kept
-            file.unlink(missing_ok=True)
+        for file in self.temporary.glob(f"{RUN}*"):  # of entrypoint.sh: its log has been kept
+            if not file.name.startswith(f"{RUN}{run}."):
+                file.unlink(missing_ok=True)
         self.explain("")
 
     def explain(self, text: str) -> None:

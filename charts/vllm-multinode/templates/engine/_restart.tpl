@@ -39,6 +39,9 @@ Returns: JSON, a map, empty without restarts in place.
 {{- if .keepWeights -}}
 {{- $_ := set $env "MULTINODE_KEEP_WEIGHTS" "yes" -}}
 {{- end -}}
+{{- if .standby -}}
+{{- $_ := set $env "MULTINODE_KEEP_STANDBY" "yes" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $env -}}

@@ -8,6 +8,11 @@ Returns: JSON, a list of problems.
 {{- define "vllm-multinode.rules.restart" -}}
 {{- $problems := list -}}
 {{- $engine := .Values.engine -}}
+{{- if and .Values.group.inPlaceRestart.standby (not .Values.group.inPlaceRestart.enabled) -}}
+{{- $problems = append $problems (dict "key" "group.inPlaceRestart.standby" "got" true
+      "why" "keeps a process for restarts in place, which are off"
+      "fix" "Set group.inPlaceRestart.enabled to true, or remove it.") -}}
+{{- end -}}
 {{- if .Values.group.inPlaceRestart.enabled -}}
 {{- if eq $engine.backend "ray" -}}
 {{- $problems = append $problems (dict "key" "group.inPlaceRestart.enabled" "got" true

@@ -1,0 +1,111 @@
+"""Processes that import vLLM ahead of restarts in place of two pods; the engine tier does it with vLLM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.restartpods import FOLLOW, SERVE, RunningGroup, RunningPod, running
+from kit.scripts import may_have_mounts, until
+
+pytestmark = pytest.mark.slow
+ON: dict[str, Any] = {"MULTINODE_KEEP_STANDBY": "yes"}
+AHEAD = "vllm-multinode: vLLM has been imported ahead for this run"
+LOST = r"the standby process ended with exit status \d+: the next restart in place imports vLLM first"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mounts_of_its_own() -> None:
+    """Skip the tests where mount namespaces can't be created."""
+    may_have_mounts()
+
+
+def pods(group: RunningGroup) -> tuple[RunningPod, RunningPod]:
+    return group.leader, group.worker
+
+
+def waiting(group: RunningGroup) -> list[int]:
+    """Return the number of the process that waits in each pod, once there is one."""
+    assert until(lambda: all(pod.standby() for pod in pods(group)), 10)
+    return [pod.standby()[0] for pod in pods(group)]
+
+
+def restarted(group: RunningGroup, often: str) -> bool:
+    """Return whether the group has restarted in place so often, and serves."""
+    return group.leader.says(f"restarted in place within .*, {often} in the last") and group.serves()
+
+
+def test_next_run_is_what_the_standby_process_becomes(tmp_path: Path) -> None:
+    with running(tmp_path, **ON) as group:
+        for number, often in enumerate(("once", "2 times"), start=1):
+            before = waiting(group)
+            time.sleep(1)
+            group.worker.send(signal.SIGKILL, FOLLOW)
+            assert restarted(group, often), "".join(group.leader.said)
+            for pod, standby in zip(pods(group), before, strict=True):
+                assert standby in pod.processes(SERVE)
+                assert pod.count(AHEAD) == number
+        assert (group.together, group.crowd, len(group.ports)) == (1, 1, 3)
+        waiting(group)
+        for pod in pods(group):
+            assert pod.shared_memory() == pod.own_shared_memory()
+            files = Path(pod.pod.env["TMPDIR"]).glob("vllm-multinode-run-*")
+            assert {file.name.partition(".")[0][-1] for file in files} == {"2", "3"}  # of this run and the next one
+
+
+def test_restart_waits_for_an_import_that_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path, IMPORT_SECONDS=8, **ON) as group:
+        waiting(group)
+        group.leader.send(signal.SIGKILL, SERVE)
+        assert restarted(group, "once"), "".join(group.leader.said)
+        assert group.leader.count(AHEAD) == 1
+        assert group.together == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"IMPORT_FAILS": 1}, "AssertionError: vLLM can't be imported"),
+        ({"USES_GPU": 1}, "vllm-multinode: error: importing vLLM has begun to use a GPU"),
+    ],
+    ids=["import fails", "import uses a GPU"],
+)
+def test_group_restarts_without_a_standby_process_that_has_ended(
+    tmp_path: Path, settings: dict[str, Any], why: str
+) -> None:
+    with running(tmp_path, **settings, **ON) as group:
+        for pod in pods(group):
+            assert pod.says(LOST)
+            assert pod.says(why)
+            assert not pod.standby()
+        group.worker.send(signal.SIGKILL, FOLLOW)
+        assert restarted(group, "once"), "".join(group.leader.said)
+        assert not group.leader.count(AHEAD)
+
+
+def test_group_restarts_when_a_standby_process_was_killed(tmp_path: Path) -> None:
+    with running(tmp_path, **ON) as group:
+        _, standby = waiting(group)
+        os.kill(standby, signal.SIGKILL)
+        assert group.worker.says(LOST)
+        group.worker.send(signal.SIGKILL, FOLLOW)
+        assert restarted(group, "once"), "".join(group.leader.said)
+        assert [pod.count(AHEAD) for pod in pods(group)] == [1, 0]
+
+
+def test_standby_process_ends_at_once_when_a_pod_is_told_to_end(tmp_path: Path) -> None:
+    with running(tmp_path, MULTINODE_DRAIN_SECONDS=60, **ON) as group:
+        waiting(group)
+        group.ask(max_tokens=2000)
+        time.sleep(1)
+        group.leader.terminate()
+        assert until(lambda: not group.leader.standby(), 10)
+        assert group.leader.processes(SERVE)  # it finishes its request
+        group.worker.terminate()
+        assert group.worker.ends(8) is not None
+        assert group.leader.ends() is not None
