@@ -9,7 +9,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"log"
 	"os"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -30,30 +30,34 @@ type answer struct {
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	log.SetFlags(0)
+	var asked question
+	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
+		log.Fatal(err)
+	}
+	answers, err := answered(asked)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(answers); err != nil {
+		log.Fatal(err)
 	}
 }
 
-func run() error {
-	var asked question
-	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
-		return err
-	}
+func answered(asked question) ([]answer, error) {
 	checks, err := evaluators(asked.Checks)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answers := []answer{}
 	for _, object := range asked.Objects {
 		alone, err := status.Compute(object)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		answers = append(answers, answer{alone.Status, evaluated(checks, object, alone.Status)})
 	}
-	return json.NewEncoder(os.Stdout).Encode(answers)
+	return answers, nil
 }
 
 func evaluated(checks map[schema.GroupKind]*cel.StatusEvaluator, object *unstructured.Unstructured, alone status.Status) status.Status {
