@@ -66,7 +66,7 @@ test-engine: ## the tier with vLLM in real pods; the cluster of KUBECONFIG, else
 	@$(TIERS) engine
 
 STYLES ?= chart
-test-faults: ## break what serves, in every way, and write docs/reliability.md's table; STYLES="reference chart" for both columns
+test-faults: ## break what serves, in every way, and write docs/reliability.md's tables; STYLES="reference chart in-place" for all columns
 	@export KEEP_FAULT_RESULTS=1 FAULT_STYLES="$(STYLES)"; $(TIERS) faults
 
 previous: ## keep the chart and the values files of a git REF as the previous chart: make previous REF=v0.1.0

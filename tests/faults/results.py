@@ -17,7 +17,11 @@ from kit.paths import CHECKOUT
 
 FILE = Path(__file__).with_name("results.json")
 PAGE = CHECKOUT / "docs" / "reliability.md"
-MARKS = ("<!-- generated:faults -->", "<!-- /generated:faults -->")
+COLUMNS = {
+    "faults": {"The guide's manifests": "reference", "This chart": "chart"},
+    "faults-in-place": {"Restarts in place": "in-place"},
+}
+"""Table -> heading -> style. The last style of a table decides which rows it has, and what the doctor said."""
 KEEP = "KEEP_FAULT_RESULTS"
 """Variable that makes the tests write into the file; ``make test-faults`` sets it."""
 Results = dict[str, dict[str, dict[str, Any]]]
@@ -55,15 +59,19 @@ def measured(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def table(results: Results) -> str:
-    """Return the table in Markdown."""
-    lines = [
-        "| Fault | The guide's manifests | This chart | This chart, in place | `vmn doctor` |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for fault in sorted(results):
-        cells = [cell(results[fault].get(style)) for style in STYLES]
-        said = results[fault].get("chart", {}).get("doctor", ())
+def marks(name: str) -> tuple[str, str]:
+    """Return what stands before and after a table in the page."""
+    return f"<!-- generated:{name} -->", f"<!-- /generated:{name} -->"
+
+
+def table(results: Results, name: str) -> str:
+    """Return a table in Markdown."""
+    styles = COLUMNS[name]
+    *_, last = styles.values()
+    lines = [f"| Fault | {' | '.join(styles)} | `vmn doctor` |", "| --- | " + "--- | " * len(styles) + "--- |"]
+    for fault in sorted(fault for fault in results if last in results[fault]):
+        cells = [cell(results[fault].get(style)) for style in styles.values()]
+        said = results[fault][last].get("doctor", ())
         lines.append(f"| {fault} | {' | '.join(cells)} | {', '.join(f'`{name}`' for name in said)} |")
     return "\n".join(lines)
 
@@ -92,10 +100,13 @@ def cell(entry: Mapping[str, Any] | None) -> str:
 
 
 def page(text: str, results: Results) -> str:
-    """Return the page with the table of the results in it."""
-    before, rest = text.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    return f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}"
+    """Return the page with the tables of the results in it."""
+    for name in COLUMNS:
+        begin, end = marks(name)
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{table(results, name)}\n{end}{after}"
+    return text
 
 
 if __name__ == "__main__":

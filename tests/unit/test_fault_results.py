@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults.results import FILE, MARKS, PAGE, cell, load, page, table
+from faults.results import COLUMNS, FILE, PAGE, Results, cell, load, marks, page, table
 
 BACK = {
     "hang": False,
@@ -34,16 +34,21 @@ def test_cell_says_what_was_measured(entry: dict[str, object] | None, said: str)
     assert cell(entry) == said
 
 
-def test_row_has_both_styles_and_the_doctor_s_verdicts() -> None:
-    results = {"fault": {"chart": BACK | {"doctor": ["killed"]}}}
-    assert (
-        table(results).splitlines()[-1]
-        == "| fault | not run | back after 1.2 starts; 3 lost, 2 of them in work | `killed` |"
-    )
+def test_row_has_the_styles_of_its_table_and_the_doctor_s_verdicts() -> None:
+    results: Results = {
+        "fault": {"chart": BACK | {"doctor": ["killed"]}},
+        "another": {"in-place": BACK | {"outage_starts": 0.5, "doctor": ["restarted-in-place"]}},
+    }
+    assert table(results, "faults").splitlines()[2:] == [
+        "| fault | not run | back after 1.2 starts; 3 lost, 2 of them in work | `killed` |"
+    ]
+    assert table(results, "faults-in-place").splitlines()[2:] == [
+        "| another | back after 0.5 starts; 3 lost, 2 of them in work | `restarted-in-place` |"
+    ]
 
 
 def test_page_has_the_table_of_the_kept_results() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert page(text, load()) == text, "run: PYTHONPATH=tools:tests python -m faults.results"
-    assert all(mark in text for mark in MARKS)
+    assert all(mark in text for name in COLUMNS for mark in marks(name))
     assert FILE.exists()
