@@ -1,4 +1,4 @@
-"""Processes that import vLLM ahead of restarts in place of two pods; the engine tier does it with vLLM."""
+"""Processes that import vLLM in advance of restarts in place of two pods; the engine tier does it with vLLM."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kit.scripts import may_have_mounts, until
 
 pytestmark = pytest.mark.slow
 ON: dict[str, Any] = {"MULTINODE_KEEP_STANDBY": "yes"}
-AHEAD = "vllm-multinode: vLLM has been imported ahead for this run"
-LOST = r"the standby process ended with exit status \d+: the next restart in place imports vLLM first"
+AHEAD = "vllm-multinode: this run goes on in the standby process"
+LOST = r"the standby process ended with exit status {}: the next restart in place imports vLLM first"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,15 +72,16 @@ def test_restart_waits_for_an_import_that_goes_on(tmp_path: Path) -> None:
     [
         ({"IMPORT_FAILS": 1}, "AssertionError: vLLM can't be imported"),
         ({"USES_GPU": 1}, "vllm-multinode: error: importing vLLM has begun to use a GPU"),
+        ({"SHELL": 1}, "vllm-multinode: error: .*/vllm is not a Python program, so that nothing can be imported"),
     ],
-    ids=["import fails", "import uses a GPU"],
+    ids=["import fails", "import uses a GPU", "a program of the shell"],
 )
 def test_group_restarts_without_a_standby_process_that_has_ended(
     tmp_path: Path, settings: dict[str, Any], why: str
 ) -> None:
     with running(tmp_path, **settings, **ON) as group:
         for pod in pods(group):
-            assert pod.says(LOST)
+            assert pod.says(LOST.format(1))
             assert pod.says(why)
             assert not pod.standby()
         group.worker.send(signal.SIGKILL, FOLLOW)
@@ -92,10 +93,31 @@ def test_group_restarts_when_a_standby_process_was_killed(tmp_path: Path) -> Non
     with running(tmp_path, **ON) as group:
         _, standby = waiting(group)
         os.kill(standby, signal.SIGKILL)
-        assert group.worker.says(LOST)
+        assert group.worker.says(LOST.format(137))
         group.worker.send(signal.SIGKILL, FOLLOW)
         assert restarted(group, "once"), "".join(group.leader.said)
         assert [pod.count(AHEAD) for pod in pods(group)] == [1, 0]
+
+
+def test_restart_goes_on_when_the_import_under_way_begins_to_use_a_gpu(tmp_path: Path) -> None:
+    with running(tmp_path, IMPORT_SECONDS=6, USES_GPU=1, **ON) as group:
+        waiting(group)
+        group.leader.send(signal.SIGKILL, SERVE)
+        assert restarted(group, "once"), "".join(group.leader.said)
+        assert group.leader.count(AHEAD) == 1
+
+
+def test_weights_stay_when_the_next_run_is_a_standby_process(tmp_path: Path) -> None:
+    with running(tmp_path, MULTINODE_KEEP_WEIGHTS="yes", **ON) as group:
+        before = [pod.daemons() for pod in pods(group)]
+        waiting(group)
+        group.worker.send(signal.SIGKILL, FOLLOW)
+        assert restarted(group, "once"), "".join(group.leader.said)
+        assert [pod.daemons() for pod in pods(group)] == before
+        for pod in pods(group):
+            ((_, words),) = pod.processes(SERVE).items()
+            assert words[words.index("--load-format") + 1] == "ipc_cache"
+            assert (pod.count(AHEAD), pod.count("exec vllm preload")) == (1, 1)
 
 
 def test_standby_process_ends_at_once_when_a_pod_is_told_to_end(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ class RandomFaults:
         Raises:
             TooLate: it does not, or something is left.
         """
+        wait_until("standby processes", self._next_run_waits, START_LIMIT, state=self.style.describe)
         pods = self.style.pods()
         before = {_uid(pod): _left(pod) for pod in pods}
         shared = {_uid(pod): _shared(pod) for pod in pods}
@@ -138,6 +139,10 @@ class RandomFaults:
             for pod in after:
                 assert not shared[_uid(pod)] & _shared(pod)
                 assert len(_shared(pod)) <= len(shared[_uid(pod)])
+
+    def _next_run_waits(self) -> bool:
+        """Return whether every pod has a process for the next run: what comes before it is not told from the engine."""
+        return all(len(nodeprocesses.named(pod, AHEAD)) == 1 for pod in self.style.pods())
 
     def _inject(self, fault: RandomFault) -> bool:
         """Do what a fault says, and return whether it ends the engines or the pods."""

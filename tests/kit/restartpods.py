@@ -191,14 +191,21 @@ def all_scripts(folder: Path) -> Path:
     return folder
 
 
-IMPORTED = """
-import os, sys, time
-print("vLLM is imported", flush=True)
-time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
-assert "IMPORT_FAILS" not in os.environ, "vLLM can't be imported"
+PROGRAM = "small-vllm"
+"""The small program, when ``vllm`` is one in Python."""
+PYTHON = """
+from vllm.entrypoints.cli.main import main
+if __name__ == "__main__":
+    main()
+"""
+IMPORTED = f"""
+import os, sys, time, torch
+if "MULTINODE_STANDBY" in os.environ:
+    time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
+    assert "IMPORT_FAILS" not in os.environ, "vLLM can't be imported"
 
 def main():
-    os.execvp("vllm", ["vllm", *sys.argv[1:]])
+    os.execvp("{PROGRAM}", ["{PROGRAM}", *sys.argv[1:]])
 """
 """A module in place of vLLM's own that becomes the small program."""
 TORCH = """
@@ -208,12 +215,13 @@ class cuda:
 """
 
 
-def _importable(folder: Path) -> None:
-    """Write packages that import_ahead.py finds in place of vLLM and PyTorch."""
+def _importable(folder: Path) -> Path:
+    """Write packages that import_ahead.py finds in place of vLLM and PyTorch, and return their directory."""
     own = folder / "vllm" / "entrypoints" / "cli"
     own.mkdir(parents=True)
-    own.joinpath("main.py").write_text("import torch\n" + IMPORTED, encoding="utf-8")
+    own.joinpath("main.py").write_text(IMPORTED, encoding="utf-8")
     folder.joinpath("torch.py").write_text(TORCH, encoding="utf-8")
+    return folder
 
 
 @contextmanager
@@ -237,10 +245,9 @@ def running(folder: Path, *, serves: bool = True, **settings: object) -> Iterato
         "MULTINODE_PORT": free_ports(1),
         "LWS_LEADER_ADDRESS": "vllm-0.vllm.ns",
         "START_SECONDS": 1,
-        "PYTHONPATH": folder / "modules",
+        "PYTHONPATH": _importable(folder / "modules"),
         **settings,
     }
-    _importable(folder / "modules")
     daemons = f'[ "$1" != preload ] || exec {sys.executable} {smalldaemons.__file__} "$@"'
     command = f'{daemons}\ntouch /dev/shm/{SHARED}$$ && exec {sys.executable} {smallgroup.__file__} "$@"'
     pods = []
@@ -250,6 +257,9 @@ def running(folder: Path, *, serves: bool = True, **settings: object) -> Iterato
         cache = {"TRITON_CACHE_DIR": own / "triton", "LWS_WORKER_INDEX": rank}
         pod = Pod(own, command, **group, **cache)
         pod.program("getent", "echo 127.0.0.1 STREAM")
+        if "MULTINODE_KEEP_STANDBY" in pod.env and "SHELL" not in settings:
+            pod.program(PROGRAM, command)
+            pod.programs.joinpath("vllm").write_text(f"#!{sys.executable}\n{PYTHON}", encoding="utf-8")
         words = (sys.executable, "-B", str(scripts / "restart.py"), "m", "--port", pod.env["MULTINODE_PORT"])
         pods.append(RunningPod(pod.start_program(*words), pod))
     readers = [threading.Thread(target=pod.read) for pod in pods]

@@ -7,7 +7,7 @@ leader_file=${TMPDIR:-/tmp}/vllm-multinode-leader # holds the leader's address
 # shellcheck disable=SC2034 # other scripts read both
 ports=${MULTINODE_PORTS:-${MULTINODE_PORT:-}} health_port=${MULTINODE_HEALTH_PORT:-${MULTINODE_PORT:-}}
 
-# Create an empty file, and print its path. It is deleted when a later run begins in the same container.
+# Create an empty file, and print its path. With restarts in place, it is deleted when a later run begins.
 temporary_file() { mktemp "${TMPDIR:-/tmp}/vllm-multinode-run-${MULTINODE_RUN:-0}.XXXXXXXX"; }
 
 say() { echo "vllm-multinode: $*" >&2; }

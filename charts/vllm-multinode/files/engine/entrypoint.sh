@@ -36,23 +36,35 @@ await_turn() {
   local first turn
   local -a python
   read -r first <"$(command -v vllm)" || first=""
-  [[ $first == '#!'*python* ]] || first='#!python3'
+  if [[ $first != '#!'*python* ]]; then
+    say "error: $(command -v vllm) is not a Python program, so that nothing can be imported for the next run"
+    give_up_standby 1
+  fi
   read -r -a python <<<"${first#??}"
   "${python[@]}" "$here/import_ahead.py" "$@" <&0 &
   engine=$!
   cat <&0 >/dev/null &
   turn=$!
   wait -n "$engine" "$turn"
-  if kill "$turn" 2>/dev/null; then exit 1; fi # the import has failed, and has said why
-  MULTINODE_MASTER_PORT=$(<"${TMPDIR:-/tmp}/vllm-multinode-restart-port")
+  if kill "$turn" 2>/dev/null || ! wait "$turn"; then
+    wait "$engine"
+    give_up_standby "$?"
+  fi
 }
 
+# End with a STATUS before this run has begun, once the last lines have reached the log: PID 1 then kills what copies them.
+give_up_standby() {
+  sleep 0.5
+  exit "$1"
+}
+
+engine=""
 if [ "${MULTINODE_STANDBY:-}" = yes ]; then await_turn "$@"; fi
 begun=$SECONDS
 tell_earlier_failures
 trap stop TERM INT
 trap 'signalled=yes served=yes' USR1
-if [ "${MULTINODE_STANDBY:-}" != yes ]; then
+if [ -z "$engine" ] || ! kill -0 "$engine" 2>/dev/null; then
   bash "$here/start.sh" "$@" &
   engine=$!
 fi

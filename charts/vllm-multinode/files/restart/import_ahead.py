@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import importlib
 import os
+import runpy
+import select
 import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-MODULES = ("vllm.entrypoints.cli.main", "vllm.entrypoints.cli.serve", "vllm.v1.engine.core")
-"""What ``vllm serve`` (0.32, 0.33) imports for the server, and for the processes that it forks."""
+SERVER = "vllm.entrypoints.cli.main"
+"""What the program ``vllm`` imports (0.32, 0.33)."""
+MODULES = ("vllm.entrypoints.cli.serve", "vllm.v1.engine.core")
+"""What ``vllm serve`` imports in addition, for the server, and for the processes that it forks."""
 
 
-def import_vllm() -> None:
-    """Import what does not need a GPU, in the same way as the program ``vllm``."""
-    program = shutil.which("vllm")
-    sys.path[0] = str(Path(program).resolve().parent) if program else ""
+def import_vllm(program: str) -> None:
+    """Import what does not need a GPU.
+
+    Args:
+        program: path of ``vllm``, in whose directory Python would look for modules first.
+
+    Raises:
+        ImportError: there is no vLLM.
+    """
+    if not sys.flags.safe_path:
+        sys.path[0] = str(Path(program).resolve().parent)
+    importlib.import_module(SERVER)
     for name in MODULES:
         with suppress(ModuleNotFoundError):  # of another version of vLLM
             importlib.import_module(name)
@@ -32,13 +44,9 @@ def uses_gpu() -> bool:
     return bool(torch and torch.cuda.is_initialized())
 
 
-def await_turn() -> None:
-    """Wait until PID 1 closes standard input."""
-    while os.read(0, 4096):
-        pass
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+def is_turn(seconds: float | None) -> bool:
+    """Return whether PID 1 closes standard input within some seconds; without a limit, wait until it does."""
+    return bool(select.select([0], [], [], seconds)[0])
 
 
 def command_line(script: Path, arguments: list[str]) -> list[str]:
@@ -50,7 +58,9 @@ def command_line(script: Path, arguments: list[str]) -> list[str]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as words:
         with subprocess.Popen(
-            ["bash", str(script), *arguments], env={**os.environ, "MULTINODE_WORDS": str(writer)}, pass_fds=[writer]
+            ["bash", str(script), *arguments],
+            env={**os.environ, "MULTINODE_COMMAND_LINE_TO": str(writer)},
+            pass_fds=[writer],
         ) as process:
             os.close(writer)
             given = words.read()
@@ -61,21 +71,20 @@ def command_line(script: Path, arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Become vLLM."""
-    own = Path(__file__).parent
-    import_vllm()
-    if uses_gpu():
+    program = shutil.which("vllm") or "vllm"
+    import_vllm(program)
+    if uses_gpu() and not is_turn(0):
         sys.exit("vllm-multinode: error: importing vLLM has begun to use a GPU, whose memory the engine needs")
     print("vllm-multinode: vLLM is imported for the next run", file=sys.stderr, flush=True)
-    await_turn()
-    port = Path(os.environ.get("TMPDIR", "/tmp")) / "vllm-multinode-restart-port"
-    os.environ["MULTINODE_MASTER_PORT"] = port.read_text(encoding="ascii")
-    words = command_line(own / "standby.sh", sys.argv[1:])
-    sys.argv = [shutil.which(words[0]) or words[0], *words[1:]]
+    is_turn(None)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    words = command_line(Path(__file__).with_name("standby.sh"), sys.argv[1:])
+    sys.argv = [program, *words[1:]]
     with suppress(ImportError):  # vLLM has it
         importlib.import_module("setproctitle").setproctitle(" ".join([sys.executable, *sys.argv]))
-    from vllm.entrypoints.cli.main import main as vllm
-
-    sys.exit(vllm())
+    runpy.run_path(program, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Children:
             command: program and arguments.
             env: its variables.
             output: file descriptor for what it prints.
-            turn: file descriptor that ends when it may go on, its standard input.
+            turn: file descriptor that reaches its end when the process may go on, its standard input.
         """
         given = {0: turn, 1: output, 2: output}
         actions = [(os.POSIX_SPAWN_DUP2, own, number) for number, own in given.items() if own is not None]
@@ -48,7 +48,7 @@ class Children:
         return number
 
     def adopt(self, number: int) -> None:
-        """Keep a process no longer apart from the engine."""
+        """Stop keeping a process apart from the engine."""
         self._apart.discard(number)
 
     def reap(self) -> None:

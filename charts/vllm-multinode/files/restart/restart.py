@@ -1,7 +1,7 @@
 """PID 1 of a pod whose engine restarts in place (group.inPlaceRestart). It runs entrypoint.sh, once per run.
 
 With group.inPlaceRestart.keepWeights, it first starts the weight daemons of this node, and every engine on them. With
-group.inPlaceRestart.standby, the next run imports vLLM while this one serves.
+group.inPlaceRestart.standby, vLLM is imported for the next run while this one serves.
 
 When an engine of a group ends without being told to, the leader's PID 1 has all pods kill what is left of that run, and
 start the next one once no process of it is left in any pod, with another port where the ranks meet. Everything that
@@ -42,7 +42,7 @@ class EnginePod:
         link: to the other pods.
         engine: the processes.
         daemons: those that keep the weights, None without them.
-        standby: the next run, None without it.
+        standby: what is started in advance of the next run, None without it.
         files: for probes and Kubernetes.
         env: variables of the engine.
         budget: seconds that a restart may take.

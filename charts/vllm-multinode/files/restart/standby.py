@@ -1,10 +1,11 @@
-"""The next run of this pod, which has imported vLLM and waits for its turn."""
+"""What this pod starts in advance of the next run: entrypoint.sh with a process that imports vLLM, and then waits."""
 
 from __future__ import annotations
 
 import os
+import time
 
-from processes import Children, all_of, kill
+from processes import END_SECONDS, Children, all_of, kill
 from state import say
 
 
@@ -20,11 +21,17 @@ class Standby:
         self._first, self._gate = -1, -1
 
     def start(self, env: dict[str, str]) -> None:
-        """Start it, with the variables of the next run."""
+        """Start it, with the variables of the next run. Without it, that run imports vLLM itself."""
         self.kill()
-        turn, self._gate = os.pipe()  # nobody else inherits the end that is written to
-        self._first = self._children.start(self._command, {**env, "MULTINODE_STANDBY": "yes"}, turn=turn)
-        os.close(turn)
+        try:
+            turn, self._gate = os.pipe()  # nobody else inherits the end that is written to
+            try:
+                self._first = self._children.start(self._command, {**env, "MULTINODE_STANDBY": "yes"}, turn=turn)
+            finally:
+                os.close(turn)
+        except OSError as error:
+            self.kill()
+            say(f"the standby process can't be started ({error}): the next restart in place imports vLLM first")
 
     def look(self) -> None:
         """Say so if it has ended; the next restart then imports vLLM itself."""
@@ -40,13 +47,18 @@ class Standby:
         number, self._first = self._first, -1
         self._children.adopt(number)
         self._open_gate()
-        say("vLLM has been imported ahead for this run")
+        say("this run goes on in the standby process")
         return number
 
     def kill(self) -> None:
-        """End it, if it still waits."""
+        """End it, if it still waits. Its turn must not come while a process of it is left."""
         if self._first >= 0:
-            kill(all_of(self._first))
+            deadline = time.monotonic() + END_SECONDS
+            while (left := all_of(self._first)) and time.monotonic() < deadline:
+                kill(left)
+                time.sleep(0.01)
+                self._children.reap()
+            self._children.adopt(self._first)
             self._first = -1
         self._open_gate()
 

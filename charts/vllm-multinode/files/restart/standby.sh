@@ -6,7 +6,7 @@ own=$(dirname "${BASH_SOURCE[0]}")
 
 # Stand for the command with which start.sh ends.
 exec() {
-  printf '%s\0' "$@" >&"$MULTINODE_WORDS"
+  printf '%s\0' "$@" >&"$MULTINODE_COMMAND_LINE_TO"
   exit
 }
 

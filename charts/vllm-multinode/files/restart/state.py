@@ -10,7 +10,7 @@ from pathlib import Path
 from agreement import LOST_RANK
 
 RUN = "vllm-multinode-run-"
-"""How the names of temporary files begin that entrypoint.sh makes (temporary_file in common.sh), before the run."""
+"""Start of the names of entrypoint.sh's temporary files (temporary_file in common.sh); the run's number follows."""
 
 
 def say(text: str) -> None:
@@ -40,10 +40,10 @@ class PodFiles:
         self._until.unlink(missing_ok=True)
 
     def begin(self, run: int, port: int) -> None:
-        """Tell the pod's scripts where the ranks of the next run meet, and leave nothing of earlier runs."""
+        """Tell a worker's probe where the ranks of a run meet, and leave nothing of earlier runs and containers."""
         self._write(self._port, str(port))
         for file in self.temporary.glob(f"{RUN}*"):  # of entrypoint.sh: its log has been kept
-            if not file.name.startswith(f"{RUN}{run}."):
+            if run == 0 or not file.name.startswith(f"{RUN}{run}."):
                 file.unlink(missing_ok=True)
         self.explain("")
 
