@@ -28,7 +28,7 @@ def import_vllm(program: str) -> None:
         program: path of ``vllm``, in whose directory Python would look for modules first.
 
     Raises:
-        ImportError: there is no vLLM.
+        ImportError: vLLM is not installed for this interpreter.
     """
     if not sys.flags.safe_path:
         sys.path[0] = str(Path(program).resolve().parent)

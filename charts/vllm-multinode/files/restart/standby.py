@@ -24,7 +24,7 @@ class Standby:
         """Start it, with the variables of the next run. Without it, that run imports vLLM itself."""
         self.kill()
         try:
-            turn, self._gate = os.pipe()  # nobody else inherits the end that is written to
+            turn, self._gate = os.pipe()  # no other process inherits the end that is written to
             try:
                 self._first = self._children.start(self._command, {**env, "MULTINODE_STANDBY": "yes"}, turn=turn)
             finally:
