@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from kit.slowness import in_time
 from vmn.cli import main
 
 CALL = ("--prompt-tokens", "1000", "--answer-tokens", "200")
@@ -144,4 +145,4 @@ def test_plan_of_64_gpus_with_a_workload_takes_less_than_seven_tenths_of_a_secon
         result = CliRunner().invoke(main, [*asked, "--concurrency", "256", "--ttft", "2", "--tpot", "0.03"])
         times.append(time.process_time() - start)
         assert result.exit_code == 0, result.output
-    assert min(times) < 0.7, times
+    assert in_time(min(times), 0.7), times

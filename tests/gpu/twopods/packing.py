@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu.twopods.network import ProgramFailed, run
+from vmn.adapters.archives import unpack
 from vmn.adapters.cache_bundle import printing, write_archive
 from vmn.core.cache_bundle import ROOT, Origin
 
@@ -37,7 +38,7 @@ def pack(env: Mapping[str, str], nodes: Mapping[str, Path], bundle: Path, say: C
         commands[pod] = ["env", f"{ROOT}={here[ROOT]}", *printing({**env, **here})]
     shares = write_archive(file, origin, commands, say)
     with tarfile.open(file) as packed:
-        packed.extractall(bundle, filter="data")
+        unpack(packed, bundle)
     return {
         "files": {pod: share.files for pod, share in zip(nodes, shares, strict=False)},
         "mb": round(sum(share.size for share in shares) / 1e6, 1),
