@@ -47,7 +47,7 @@ def values(release: Release) -> Any:
 def assert_as_before(release: Release, before: Any) -> None:
     """Check that the release answers, has its old values, and that nothing is left."""
     assert values(release) == before
-    assert release.available()
+    release.wait_available(60)  # its status may be some seconds late
     assert ask(release.namespace) == (ANSWER, USAGE)
     assert left(release.namespace) == ""
     assert objects("leases", namespace=release.namespace) == []
