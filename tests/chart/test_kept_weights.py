@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.restartpods import FOLLOW, SERVE, RunningGroup, RunningPod, running
+from kit.restartpods import FOLLOW, SERVE, RunningPod, running
 from kit.scripts import inside, may_have_mounts, until
 from kit.smalldaemons import SHARED
 
@@ -25,10 +25,6 @@ def mounts_of_its_own() -> None:
     may_have_mounts()
 
 
-def pods(group: RunningGroup) -> tuple[RunningPod, RunningPod]:
-    return group.leader, group.worker
-
-
 def kill_daemon(pod: RunningPod, word: str) -> None:
     """Kill the last process of the daemons with this word in its command line."""
     found = [number for number in pod.daemons() if word in inside(pod.process)[number]]
@@ -37,8 +33,8 @@ def kill_daemon(pod: RunningPod, word: str) -> None:
 
 def test_engines_start_on_daemons_that_hold_their_weights_and_leave_them_in_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, LOAD_SECONDS=2, **KEEP) as group:
-        before = [pod.daemons() for pod in pods(group)]
-        for pod, folder in zip(pods(group), ("leader", "worker"), strict=True):
+        before = [pod.daemons() for pod in group.pods]
+        for pod, folder in zip(group.pods, ("leader", "worker"), strict=True):
             held = next(index for index, line in enumerate(pod.said) if "the weight daemons hold the weights" in line)
             assert not any("model starts" in line for line in pod.said[:held])
             assert (tmp_path / folder / "weights").stat().st_mode & 0o777 == 0o700
@@ -47,13 +43,13 @@ def test_engines_start_on_daemons_that_hold_their_weights_and_leave_them_in_a_re
         group.worker.send(signal.SIGKILL, FOLLOW)
         assert group.leader.says("restarted in place within .*, once in the last")
         assert group.serves()
-        assert [pod.daemons() for pod in pods(group)] == before
+        assert [pod.daemons() for pod in group.pods] == before
         assert [len(numbers) for numbers in before] == [3, 3]
-        for pod in pods(group):
+        for pod in group.pods:
             shared = [name for name in pod.shared_memory() if name.startswith(SHARED)]
             assert len(shared) == len(SHARED) * 2, shared  # of two GPUs
         assert (group.together, len(group.ports)) == (1, 2)
-        assert [pod.count("exec vllm preload") for pod in pods(group)] == [1, 1]
+        assert [pod.count("exec vllm preload") for pod in group.pods] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +123,7 @@ def test_daemons_end_at_once_when_a_pod_is_told_to_end(tmp_path: Path) -> None:
 
 def test_daemons_that_load_end_at_once_when_the_pod_is_told_to_end(tmp_path: Path) -> None:
     with running(tmp_path, serves=False, LOAD_SECONDS=120, MULTINODE_STARTUP_SECONDS=600, **KEEP) as group:
-        for pod in pods(group):
+        for pod in group.pods:
             assert pod.says("exec vllm preload")
             pod.terminate()
             assert pod.ends() == 128 + signal.SIGTERM

@@ -71,31 +71,21 @@ def test_pid_1_starts_what_would_be_pid_1_otherwise(fabric: dict[str, Any], scri
     assert container(off)["command"][-1] == env_of(on)["MULTINODE_ENTRYPOINT"] == f"/etc/vllm-multinode/{script}"
 
 
-def test_kept_weights_only_add_a_variable() -> None:
-    values = {"group": {"inPlaceRestart": {"enabled": True, "keepWeights": True}}}
+@pytest.mark.parametrize(
+    ("value", "variable"), [("keepWeights", "MULTINODE_KEEP_WEIGHTS"), ("standby", "MULTINODE_KEEP_STANDBY")]
+)
+def test_what_restarts_in_place_keep_only_adds_a_variable(value: str, variable: str) -> None:
+    values = {"group": {"inPlaceRestart": {"enabled": True, value: True}}}
     before, after = render({**MODEL, **ON}), render({**MODEL, **values})
     for role in ("leader", "worker"):
         changed = changed_paths(before.templates()[role], after.templates()[role])
-        name = f"spec.containers[vllm-{role}].env[MULTINODE_KEEP_WEIGHTS]"
+        name = f"spec.containers[vllm-{role}].env[{variable}]"
         assert changed
         assert [path for path in changed if not path.startswith(name)] == []
-    assert env_of(after)["MULTINODE_KEEP_WEIGHTS"] == "yes"
+    assert env_of(after)[variable] == "yes"
     off, allowed = render(MODEL), render({**MODEL, "networkPolicy": {"enabled": True}, **values})
-    assert "MULTINODE_KEEP_WEIGHTS" not in env_of(off)
+    assert variable not in env_of(off)
     assert allowed.one("NetworkPolicy")["spec"]["ingress"][0].keys() == {"from"}  # all ports, among the group's pods
-
-
-def test_standby_only_adds_a_variable() -> None:
-    before, after = (
-        render({**MODEL, **ON}),
-        render({**MODEL, "group": {"inPlaceRestart": {"enabled": True, "standby": True}}}),
-    )
-    for role in ("leader", "worker"):
-        changed = changed_paths(before.templates()[role], after.templates()[role])
-        name = f"spec.containers[vllm-{role}].env[MULTINODE_KEEP_STANDBY]"
-        assert changed
-        assert [path for path in changed if not path.startswith(name)] == []
-    assert env_of(after)["MULTINODE_KEEP_STANDBY"] == "yes"
 
 
 def test_limits_are_those_of_the_values() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.restartpods import FOLLOW, SERVE, RunningGroup, RunningPod, running
+from kit.restartpods import FOLLOW, SERVE, RunningGroup, running
 from kit.scripts import may_have_mounts, until
 
 pytestmark = pytest.mark.slow
@@ -25,14 +25,10 @@ def mounts_of_its_own() -> None:
     may_have_mounts()
 
 
-def pods(group: RunningGroup) -> tuple[RunningPod, RunningPod]:
-    return group.leader, group.worker
-
-
 def waiting(group: RunningGroup) -> list[int]:
     """Return the number of the process that waits in each pod, once there is one."""
-    assert until(lambda: all(pod.standby() for pod in pods(group)), 10)
-    return [pod.standby()[0] for pod in pods(group)]
+    assert until(lambda: all(pod.standby() for pod in group.pods), 10)
+    return [pod.standby()[0] for pod in group.pods]
 
 
 def restarted(group: RunningGroup, often: str) -> bool:
@@ -47,12 +43,12 @@ def test_next_run_is_what_the_standby_process_becomes(tmp_path: Path) -> None:
             time.sleep(1)
             group.worker.send(signal.SIGKILL, FOLLOW)
             assert restarted(group, often), "".join(group.leader.said)
-            for pod, standby in zip(pods(group), before, strict=True):
+            for pod, standby in zip(group.pods, before, strict=True):
                 assert standby in pod.processes(SERVE)
                 assert pod.count(AHEAD) == number
         assert (group.together, group.crowd, len(group.ports)) == (1, 1, 3)
         waiting(group)
-        for pod in pods(group):
+        for pod in group.pods:
             assert pod.shared_memory() == pod.own_shared_memory()
             files = Path(pod.pod.env["TMPDIR"]).glob("vllm-multinode-run-*")
             assert {file.name.partition(".")[0][-1] for file in files} == {"2", "3"}  # of this run and the next one
@@ -80,7 +76,7 @@ def test_group_restarts_without_a_standby_process_that_has_ended(
     tmp_path: Path, settings: dict[str, Any], why: str
 ) -> None:
     with running(tmp_path, **settings, **ON) as group:
-        for pod in pods(group):
+        for pod in group.pods:
             assert pod.says(LOST.format(1))
             assert pod.says(why)
             assert not pod.standby()
@@ -96,7 +92,7 @@ def test_group_restarts_when_a_standby_process_was_killed(tmp_path: Path) -> Non
         assert group.worker.says(LOST.format(137))
         group.worker.send(signal.SIGKILL, FOLLOW)
         assert restarted(group, "once"), "".join(group.leader.said)
-        assert [pod.count(AHEAD) for pod in pods(group)] == [1, 0]
+        assert [pod.count(AHEAD) for pod in group.pods] == [1, 0]
 
 
 def test_restart_goes_on_when_the_import_under_way_begins_to_use_a_gpu(tmp_path: Path) -> None:
@@ -109,12 +105,12 @@ def test_restart_goes_on_when_the_import_under_way_begins_to_use_a_gpu(tmp_path:
 
 def test_weights_stay_when_the_next_run_is_a_standby_process(tmp_path: Path) -> None:
     with running(tmp_path, MULTINODE_KEEP_WEIGHTS="yes", **ON) as group:
-        before = [pod.daemons() for pod in pods(group)]
+        before = [pod.daemons() for pod in group.pods]
         waiting(group)
         group.worker.send(signal.SIGKILL, FOLLOW)
         assert restarted(group, "once"), "".join(group.leader.said)
-        assert [pod.daemons() for pod in pods(group)] == before
-        for pod in pods(group):
+        assert [pod.daemons() for pod in group.pods] == before
+        for pod in group.pods:
             ((_, words),) = pod.processes(SERVE).items()
             assert words[words.index("--load-format") + 1] == "ipc_cache"
             assert (pod.count(AHEAD), pod.count("exec vllm preload")) == (1, 1)

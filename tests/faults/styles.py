@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -29,7 +29,10 @@ START_METHOD = "CPU_START_METHOD"
 """The local cluster's plugin of vLLM reads it."""
 SLOWLY = "spawn"
 """As vLLM starts on CPUs, which takes longer: what is not start is little then, as it is beside a start on GPUs."""
-RESTARTS: Change = {"group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 100, "standby": True}}}
+RESTARTS: Change = {
+    "group": {"inPlaceRestart": {"enabled": True, "maxRestarts": 100, "standby": True}},
+    "engine": {"env": {START_METHOD: "fork"}},
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,6 @@ class Chart(Release):
     """
 
     start_method: str = "fork"
-    always: ClassVar[Change] = {}
-    """Values of all releases."""
 
     def start(self, change: Change | None = None, replicas: int = 1) -> None:
         """Install it.
@@ -63,7 +64,7 @@ class Chart(Release):
 
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
         own = {"group": {"replicas": replicas}, "engine": {"env": {START_METHOD: self.start_method}}}
-        return merged(merged(self.always, dict(change or {})), own)
+        return merged(dict(change or {}), own)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,8 @@ class InPlace(Chart):
     They always fork, as on GPUs. Processes that vLLM starts in another way import it again.
     """
 
-    always = RESTARTS
-
     def _values(self, change: Change | None, replicas: int) -> dict[str, Any]:
-        return merged(super()._values(change, replicas), {"engine": {"env": {START_METHOD: "fork"}}})
+        return merged(super()._values(change, replicas), RESTARTS)
 
 
 @dataclass(frozen=True)

@@ -153,11 +153,16 @@ class RunningGroup:
     ports: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def pods(self) -> tuple[RunningPod, RunningPod]:
+        """Both."""
+        return self.leader, self.worker
+
     def observe(self) -> None:
         """Look all the time which engines run."""
         while not self.over.wait(0.05):
             seen = set()
-            for pod in (self.leader, self.worker):
+            for pod in self.pods:
                 with suppress(OSError, IndexError):  # a process ended meanwhile
                     servers = pod.processes(SERVE)
                     forked = {child for number in servers for child in children(number)}  # before it runs a rank
