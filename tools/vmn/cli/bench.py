@@ -68,8 +68,8 @@ def bench(release: str, compare: tuple[Path, Path] | None, **options: Any) -> No
     Service, as clients do. It is removed at the end, even if you interrupt the command. A benchmark slows down any
     other requests to the release, and those requests distort the measurement.
 
-    The exit status is 1 if a measurement is below the share given with --at-least, or if --compare finds that report B
-    is slower than report A.
+    The exit status is 1 if a measurement is below the share of the prediction that you set with --at-least, or if
+    --compare finds that report B is slower than report A.
     """
     if compare:
         _compare(*compare)

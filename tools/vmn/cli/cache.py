@@ -52,8 +52,8 @@ def pack(
 ) -> None:
     """Pack the caches of one group of RELEASE (default: vllm) into a cache bundle.
 
-    The group must be serving requests. The cache bundle contains only the compiled kernels and graphs from all pods of
-    the group, without duplicates. To fill the caches of new pods from it, set cache.bundle in the values.
+    The group must be serving requests. The cache bundle contains the compiled kernels and graphs from all pods of the
+    group, without duplicates, and nothing else. To fill the caches of new pods from it, set cache.bundle in the values.
     """
     from vmn.adapters.cache_bundle import NotPackedError
     from vmn.adapters.cluster import connect

@@ -47,7 +47,7 @@ GOALS = ("throughput", "latency", "context")
     type=click.Choice(BALANCERS),
     default=BALANCERS[0],
     show_default=True,
-    help="What chooses the data-parallel replica for a request. hybrid and external need data parallelism.",
+    help="Mode of load balancing across the data-parallel replicas. hybrid and external need data parallelism.",
 )
 @click.option("-w", "--write", "file", type=NEW_FILE, metavar="FILE", help="File to write.  [default: standard output]")
 @chart_option
@@ -63,8 +63,8 @@ def generate(
 ) -> None:
     """Write a values file for the best layout of MODEL on the given GPUs.
 
-    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --hub with its
-    name on the Hugging Face Hub, or use --config.
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1, or, with --hub, of any model on the Hugging
+    Face Hub. For other models, use --config.
 
     With --for and a workload, the command chooses the layout and vLLM's flags that are predicted to serve the workload
     best: with the most tokens per second, with the lowest latency, or with the most context.

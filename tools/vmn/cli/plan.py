@@ -223,8 +223,8 @@ def plan(
     For the best layout, the command also predicts what vLLM will log about memory, so that you can compare the
     prediction with the actual log.
 
-    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1. For any other model, use --hub with its
-    name on the Hugging Face Hub, or use --config. Only --hub needs network access. The exit status is 1 if no layout
+    MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1, or, with --hub, of any model on the Hugging
+    Face Hub. For other models, use --config. Only --hub needs network access. The exit status is 1 if no layout
     fits.
 
     With --prompt-tokens and --answer-tokens, the command also predicts the speed of each layout, and lists the

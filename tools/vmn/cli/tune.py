@@ -34,7 +34,7 @@ GOALS = ("throughput", "latency")
 
 @click.command(
     cls=Command,
-    short_help="Restart a release with other settings, and name the best.",
+    short_help="Try other settings on a release, and report which to keep.",
     example="vmn tune vllm --prompt-tokens 2000 --answer-tokens 500 --concurrency 64 --write tuned.yaml",
     groups={
         "Requests": ("preset", "prompt_tokens", "answer_tokens", "concurrency", "requests", "repeats", "timeout"),
@@ -108,7 +108,8 @@ def tune(release: str, **options: Any) -> None:
     it changes anything, unless you use --yes.
 
     The exit status is 1 if the command refuses to start, if it ends early, if nothing could be measured, or if the
-    release isn't serving again with its original values. Otherwise, it is 0, even if no setting is better.
+    release isn't serving again with its original values. It is 0 if the command completes, even if no
+    setting is better.
     """
     from vmn.app.tune import TuneError
 
