@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from engine.reference import ANSWER, PRESET
 from gpu.twopods.render import render_chart, write
+from gpu.twopods.standard import HERE
 from kit.paths import CHECKOUT
 from kit.simulated import is_local_cluster
 from localcluster import engine
@@ -41,21 +43,23 @@ STEPS = (
 )
 
 
-def write_plan(folder: Path) -> Path:
+def write_plan(folder: Path, steps: Sequence[str], *more: Path) -> Path:
     """Write the group, the model, and the plan."""
     values = folder / "values.yaml"
     values.write_text(yaml.safe_dump(VALUES), encoding="utf-8")
-    write(render_chart([PRESET, values]), folder / "tiny.json")
+    write(render_chart([PRESET, values, *more]), folder / "tiny.json")
     shutil.copytree(engine.prepare().model_dir, folder / "models/tiny")
     plan = folder / "plan.json"
-    plan.write_text(json.dumps([{"group": "tiny", "steps": STEPS}]), encoding="utf-8")
+    plan.write_text(json.dumps([{"group": "tiny", "steps": steps}]), encoding="utf-8")
     return plan
 
 
-def run(folder: Path) -> list[dict[str, Any]]:
-    """Run the plan, and return what each step found."""
+def run(folder: Path, steps: Sequence[str], *more: Path) -> list[dict[str, Any]]:
+    """Run steps with a group of the preset and further values files, and return what each step found."""
     image = [word for name, value in rootfs.ENVIRONMENT.items() for word in ("--env", f"{name}={value}")]
-    command = [sys.executable, "-m", "gpu.twopods", "run", str(folder / "tiny.json"), "--plan", str(write_plan(folder))]
+    folder.chmod(0o755)
+    plan = write_plan(folder, steps, *more)
+    command = [sys.executable, "-m", "gpu.twopods", "run", str(folder / "tiny.json"), "--plan", str(plan)]
     command += ["--models", str(folder / "models"), "--volume", f"engine={engine.prepare().packages_dir}", "--gpus", ""]
     command += ["--root", str(rootfs.tree()), "--user", str(rootfs.USER_ID), *image]
     command += ["--out", str(folder / "out"), "--seconds", str(SECONDS)]
@@ -66,8 +70,7 @@ def run(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_pods_serve_as_rendered_and_end_with_their_faults(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    found = run(tmp_path)
+    found = run(tmp_path, STEPS)
     assert [step["step"] for step in found if not step["ok"]] == []
     start, _, _, _, killed, _, stopped, _, drain = found
     stages = start["stages"]["leader"]
@@ -77,3 +80,11 @@ def test_pods_serve_as_rendered_and_end_with_their_faults(tmp_path: Path) -> Non
     assert TIMEOUT - 1 < stopped["requests"]["last_of_these_ended"] < TIMEOUT + 20
     assert stopped["pods"]["leader"]["exit"] != 0
     assert (drain["in_flight"], drain["in_flight_at_sigterm"], drain["lost"]) == (2, 2, 0)
+
+
+def test_bandwidth_of_the_pods_is_measured_before_vllm_starts(tmp_path: Path) -> None:
+    steps = ["bandwidth", "bandwidth rate 100mbit expect=failure", "start cold"]
+    fast, slow, start = run(tmp_path, steps, HERE / "values/bandwidth.yaml")
+    assert [step["step"] for step in (fast, slow, start) if not step["ok"]] == []
+    assert "the GPUs of this group communicate as they should" in fast["said"]["leader"][-1]
+    assert any("error: " in line and "GB/s" in line for line in slow["said"]["leader"])

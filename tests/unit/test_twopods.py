@@ -97,6 +97,18 @@ def test_group_is_refused_when_it_has_more_containers() -> None:
         pods_of(group)
 
 
+def test_init_containers_are_run_as_the_container_of_the_pod() -> None:
+    group = GroupSpec(
+        "bandwidth", render_chart([VALUES / f"{name}.yaml" for name in ("common", *CHART["llama8b-pp2-bandwidth"])])
+    )
+    for index, one in enumerate(group.pods):
+        (init,) = one.init
+        assert (init.name, init.index, init.container["name"]) == (one.name, index, "bandwidth")
+        assert init.env({"status.podIP": "10.0.0.1", "spec.nodeName": "node-1"})["LWS_WORKER_INDEX"] == str(index)
+        assert init.command({})[-1].endswith("bandwidth.py") and not init.init
+        assert "bandwidth.py" in next(mount.files for mount in init.mounts() if mount.volume == "bandwidth")
+
+
 def test_manifests_are_refused_when_they_have_no_group() -> None:
     with pytest.raises(ValueError, match="0 LeaderWorkerSets instead of one"):
         group_of([{"kind": "Service"}])

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from gpu.twopods.events import Event
 from gpu.twopods.groupspec import GroupSpec
 from gpu.twopods.kubelet import Kubelet, in_parallel
 from gpu.twopods.machine import Machine, kill_all
-from gpu.twopods.network import Cable, Sandbox
+from gpu.twopods.network import Cable, ProgramFailed, Sandbox
 from gpu.twopods.podspec import Pod, hosts_file
 from gpu.twopods.probing import status_of
 from gpu.twopods.slowness import Slowness
@@ -26,6 +26,8 @@ NOTICED = 1.0
 cluster: 1 to 2). The kubelet has restarted the container by then; here it stays ended."""
 SEEN = 0.3
 """Seconds until LeaderWorkerSet has seen that a pod is being deleted."""
+INITIAL_LIMIT = 300
+"""Seconds for all init containers of a group that starts."""
 HEALTH = 3
 """Seconds for an answer to /health."""
 TICK = 0.05
@@ -60,8 +62,46 @@ class Group:
     clients: list[subprocess.Popen[bytes]] = field(default_factory=list)
     kubelets: list[Kubelet] = field(default_factory=list)
     sandboxes: list[Sandbox] = field(default_factory=list)
+    initial: list[Container] = field(default_factory=list)
     deleted_at: float | None = None
     created_at: float = field(default_factory=time.monotonic)
+
+    def plug(self) -> None:
+        """Make the pods' namespaces and the cable between them.
+
+        Raises:
+            ProgramFailed: a namespace or the cable can't be made.
+        """
+        self.created_at = time.monotonic()
+        for pod in self.spec.pods:
+            self.sandboxes.append(Sandbox.make(pod.name, self.generation, pod.index))
+        self.cable = Cable(self.sandboxes)
+        self.cable.plug()
+
+    def initialize(self, seconds: float, over: Callable[[Container], bool] = lambda _: False) -> list[Container]:
+        """Run the pods' init containers, those of one place in all pods at the same time, and return them.
+
+        Args:
+            seconds: for all of them.
+            over: whether an init container that goes on has done enough.
+
+        Raises:
+            ProgramFailed: an init container can't be made, fails, or does not end in time.
+            OSError, ValueError: see ``start``.
+        """
+        until, run = time.monotonic() + seconds, []
+        for containers in zip(*(pod.init for pod in self.spec.pods), strict=True):
+            made = [self.container(pod, sandbox) for pod, sandbox in zip(containers, self.sandboxes, strict=True)]
+            self.initial.extend(made)
+            for one in made:
+                one.start()
+            while any(one.running() and not over(one) for one in made) and time.monotonic() < until:
+                time.sleep(TICK)
+            for one in made:
+                if not over(one) and (one.running() or (one.ended and one.ended.status)):
+                    raise ProgramFailed(f"{one.pod.name}: its init container did not succeed: {one.log.tail()}")
+            run += made
+        return run
 
     def start(self) -> None:
         """Make the pods and start their containers.
@@ -71,13 +111,9 @@ class Group:
             OSError: a file can't be written.
             ValueError: the pods have something that this package does not know.
         """
-        pods = self.spec.pods
-        self.created_at = time.monotonic()
-        for pod in pods:
-            self.sandboxes.append(Sandbox.make(pod.name, self.generation, pod.index))
-        self.cable = Cable(self.sandboxes)
-        self.cable.plug()
-        for pod, sandbox in zip(pods, self.sandboxes, strict=True):
+        self.plug()
+        self.initialize(INITIAL_LIMIT)
+        for pod, sandbox in zip(self.spec.pods, self.sandboxes, strict=True):
             kubelet = Kubelet(self.container(pod, sandbox))
             self.kubelets.append(kubelet)
             kubelet.start()
@@ -206,9 +242,11 @@ class Group:
         self.end_clients()
         for kubelet in self.kubelets:
             kubelet.end()
+        for container in self.initial:
+            container.kill()
         if self.slowness and self.slowness.process:
             kill_all([self.slowness.process])
         for sandbox in self.sandboxes:
             sandbox.end()
-        for kubelet in self.kubelets:
-            kubelet.container.remove()
+        for container in [*self.initial, *(kubelet.container for kubelet in self.kubelets)]:
+            container.remove()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -53,7 +53,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of one container.
+    """A pod of one container, after its init containers.
 
     Attributes:
         item: the Pod object.
@@ -84,6 +84,15 @@ class Pod:
     def container(self) -> Object:
         containers: Sequence[Object] = self.item["spec"]["containers"]
         return containers[0]
+
+    @property
+    def init(self) -> list[Pod]:
+        """The pod with one of its init containers instead of its container, for each of them."""
+        spec = self.item["spec"]
+        return [
+            replace(self, item={**self.item, "spec": {**spec, "containers": [one], "initContainers": []}})
+            for one in spec.get("initContainers") or ()
+        ]
 
     @property
     def host(self) -> str:

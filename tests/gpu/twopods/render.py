@@ -114,16 +114,16 @@ def _pod(name: str, size: int, index: int, template: Object) -> Object:
         annotations[f"{LABELS}leader-name"] = leader
     labels = {**metadata.get("labels", {}), **own}
     spec = {**template["spec"], "hostname": pod, "subdomain": name}
-    if len(spec["containers"]) != 1 or spec.get("initContainers"):
+    if len(spec["containers"]) != 1:
         raise ValueError(f"{pod} has more containers than one")
     variables = {
         "LWS_LEADER_ADDRESS": f"{leader}.{name}.{NAMESPACE}",
         "LWS_GROUP_SIZE": str(size),
         "LWS_WORKER_INDEX": str(index),
     }
-    container = spec["containers"][0]
-    rest = [item for item in container.get("env", ()) if item["name"] not in variables]
-    container["env"] = [*({"name": key, "value": value} for key, value in variables.items()), *rest]
+    for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+        rest = [item for item in container.get("env", ()) if item["name"] not in variables]
+        container["env"] = [*({"name": key, "value": value} for key, value in variables.items()), *rest]
     return {
         "metadata": {"name": pod, "namespace": NAMESPACE, "labels": labels, "annotations": annotations},
         "spec": spec,

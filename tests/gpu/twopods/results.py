@@ -63,10 +63,10 @@ class Results:
 
     def keep_logs(self, title: str, group: Group) -> None:
         """Add the logs of a group's pods: cut ones to ``logs.txt``, whole ones to ``logs.gz`` while there is room."""
-        for kubelet in group.kubelets:
-            name = f"{title}: {kubelet.container.pod.name}"
-            self._keep_cut(name, kubelet.container)
-            packed = gzip.compress(f"=== {name}\n{kubelet.container.log.text()}\n".encode())
+        for container in [*group.initial, *(kubelet.container for kubelet in group.kubelets)]:
+            name = f"{title}: {container.pod.name}"
+            self._keep_cut(name, container)
+            packed = gzip.compress(f"=== {name}\n{container.log.text()}\n".encode())
             if self._whole + len(packed) < WHOLE_LIMIT:
                 self._whole += len(packed)
                 with (self.folder / "logs.gz").open("ab") as file:  # members of gzip may follow one another

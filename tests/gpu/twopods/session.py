@@ -79,11 +79,7 @@ class Session:
         self.results.say(text)
 
     def new_group(self) -> Group:
-        """End the group before, and start a new one.
-
-        Raises:
-            ProgramFailed, OSError, ValueError: see ``Group.start``.
-        """
+        """End the group before, and return a new one, which has not started."""
         self.close()
         self.numbers[0] += 1
         number = self.numbers[0]
@@ -91,7 +87,6 @@ class Session:
         machine = replace(self.machine, gpus=self._gpus(), volumes={**self._bundle_volume(), **self.machine.volumes})
         folder = self.machine.work / f"group-{number}"
         self._group = Group(self.spec, machine, folder, self.caches, number, env=self._env())
-        self._group.start()
         return self._group
 
     def _gpus(self) -> list[str]:

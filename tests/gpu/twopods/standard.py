@@ -13,7 +13,7 @@ LAYOUTS = {"pp2": (1, 2), "tp2": (2, 1)}
 """Layout -> tensor and pipeline parallel sizes, with one GPU for each node."""
 FOUR = ("tp2pp2", "tp4", "pp4", "dp4")
 """Layouts with two GPUs for each node."""
-WEIGHTS = ("in-place", "kept", "on-disk")
+WEIGHTS = ("in-place", "kept", "kept-standby", "on-disk")
 """What becomes of weights that are read from the disk."""
 CHART: Mapping[str, tuple[str, ...]] = {
     **{f"{model}-{layout}": (model, layout) for model in ("llama8b", "dsr1") for layout in LAYOUTS},
@@ -21,6 +21,7 @@ CHART: Mapping[str, tuple[str, ...]] = {
     **{f"frontier-{layout}": ("frontier", layout) for layout in ("pp2", "tp2", "dp2")},
     **{f"{model}-pp2-bundle": (model, "pp2", "bundle") for model in ("llama8b", "dsr1")},
     **{f"{model}-alone": (model, "one-node", "bundle") for model in ("llama8b", "dsr1")},
+    **{f"llama8b-pp2-bandwidth{how}": ("llama8b", "pp2", f"bandwidth{how}") for how in ("", "-nccl")},
     "llama8b-ray": ("llama8b", "pp2", "ray"),
     **{f"{model}-{layout}": (model, "four", layout) for model in ("llama8b", "llama70b") for layout in FOUR[:3]},
     **{f"{model}-{layout}": (model, "four", layout) for model in ("dsr1-12L", "v4flash") for layout in FOUR},

@@ -19,6 +19,10 @@ GUIDE = {"prompt": "San Francisco is a", "max_tokens": 7, "temperature": 0}
 TICK = 0.1
 HEALTH = 0.5
 """Seconds between two questions for /health: the kubelet's probes come every five."""
+AGAIN = "vLLM does not start; the next attempt"
+"""In the last line of a measurement that failed, after which the container waits and tries again."""
+OURS = "vllm-multinode: "
+"""Beginning of the chart's own lines."""
 SAY = 20
 """Seconds between two lines of a start that goes on."""
 Found = dict[str, Any]
@@ -36,6 +40,7 @@ def start(session: Session, step: Step, clock: Clock) -> Found:
     session.bundle(how == "bundle")
     begun_wall = time.time()
     group = session.new_group()
+    group.start()
     health = _until_ready(session, clock)
     ready = group.ready
     found: Found = {
@@ -78,6 +83,22 @@ def _until_ready(session: Session, clock: Clock) -> float | None:
     if group.ready and health is None:
         health = round(time.monotonic() - group.created_at, 1)
     return health
+
+
+def bandwidth(session: Session, step: Step, clock: Clock) -> Found:
+    """``bandwidth rate 1gbit``: make the pods of a new group, and run only their init container that measures.
+
+    Words slow the network down before. ``expect=failure``: the measurement must fail.
+    """
+    group = session.new_group()
+    group.plug()
+    if step.words:
+        group.slowness = slow_down(group.cable, step.words)
+    run = group.initialize(clock.left, lambda one: any(AGAIN in text for _, text in one.log.lines))
+    said = {one.pod.role: [text for _, text in one.log.lines if text.startswith(OURS)] for one in run}
+    passed = [one.ended is not None for one in run]
+    expected = not any(passed) if step.settings.get("expect") == "failure" else all(passed)
+    return {"ok": bool(run) and expected, "said": said, "seconds": round(time.monotonic() - group.created_at, 1)}
 
 
 def test(session: Session, step: Step, clock: Clock) -> Found:
@@ -196,6 +217,7 @@ def processes(session: Session, step: Step, clock: Clock) -> Found:
 
 STEPS: Mapping[str, Callable[[Session, Step, Clock], Found]] = {
     "start": start,
+    "bandwidth": bandwidth,
     "test": test,
     "ask": ask,
     "bench": bench,
