@@ -35,7 +35,7 @@ await_leader_address || fail "the leader's name $LWS_LEADER_ADDRESS did not reso
 echo "$address" >"$leader_file"
 say "rank $rank of $nodes node(s), leader at $address, backend $MULTINODE_BACKEND"
 
-rendezvous=()
+own_flags=()
 if [ "$MULTINODE_BACKEND" = ray ]; then
   command -v ray-cluster >/dev/null ||
     fail "engine.backend is ray, but the image has no ray-cluster: build images/vllm-ray and set image.repository"
@@ -45,16 +45,18 @@ if [ "$MULTINODE_BACKEND" = ray ]; then
   ray-cluster leader --nodes "$nodes" --port "$MULTINODE_MASTER_PORT" || fail "the Ray cluster did not form"
 elif [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ]; then
   first=$((rank * MULTINODE_DATA_PARALLEL_LOCAL)) # data-parallel replica of this pod
-  rendezvous=(--data-parallel-size-local "$MULTINODE_DATA_PARALLEL_LOCAL" --data-parallel-address "$address"
+  own_flags=(--data-parallel-size-local "$MULTINODE_DATA_PARALLEL_LOCAL" --data-parallel-address "$address"
     --data-parallel-rpc-port "$MULTINODE_MASTER_PORT")
   case ${MULTINODE_LOAD_BALANCER:-internal}/$MULTINODE_DATA_PARALLEL_LOCAL in
-    external/1) rendezvous+=(--data-parallel-rank "$first") ;;
-    external/* | hybrid/*) rendezvous+=(--data-parallel-start-rank "$first") ;;
-    *) [ "$rank" = 0 ] || rendezvous+=(--headless --data-parallel-start-rank "$first") ;;
+    external/1) own_flags+=(--data-parallel-rank "$first") ;;
+    external/* | hybrid/*) own_flags+=(--data-parallel-start-rank "$first") ;;
+    *) [ "$rank" = 0 ] || own_flags+=(--headless --data-parallel-start-rank "$first") ;;
   esac
 elif [ "$nodes" != 1 ]; then
-  rendezvous=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$address" --master-port "$MULTINODE_MASTER_PORT")
-  [ "$rank" = 0 ] || rendezvous+=(--headless)
+  own_flags=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$address" --master-port "$MULTINODE_MASTER_PORT")
+  [ "$rank" = 0 ] || own_flags+=(--headless)
 fi
-say "exec vllm serve $* ${rendezvous[*]}"
-exec vllm serve "$@" "${rendezvous[@]}"
+# What an earlier run in this pod has measured need not be measured again.
+[ -z "${MULTINODE_KV_CACHE_BYTES:-}" ] || own_flags+=(--kv-cache-memory-bytes "$MULTINODE_KV_CACHE_BYTES")
+say "exec vllm serve $* ${own_flags[*]}"
+exec vllm serve "$@" "${own_flags[@]}"

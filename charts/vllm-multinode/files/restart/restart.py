@@ -69,6 +69,7 @@ class EnginePod:
     _status: int = TERMINATED
     _deadline: float = float("inf")
     _looked: float = 0.0
+    _kv_cache: int | None = None
 
     def live(self) -> int:
         """Run engines until one ends for good, and return the exit status of the pod."""
@@ -99,6 +100,8 @@ class EnginePod:
         """Return the variables of a run."""
         port = int(self.env["MULTINODE_MASTER_PORT"]) + run % PORTS
         env = {**self.env, "MULTINODE_MASTER_PORT": str(port), "MULTINODE_RUN": str(run)}
+        if self._kv_cache:
+            env["MULTINODE_KV_CACHE_BYTES"] = str(self._kv_cache)
         if run:
             env["MULTINODE_BACKOFF_SECONDS"] = "0"  # of a start that fails: the group is recreated, which takes longer
         return env
@@ -117,6 +120,8 @@ class EnginePod:
             self.files.serving()
             if order.why:
                 say(order.why)
+            if not self._kv_cache:
+                self._kv_cache = self.files.kv_cache_bytes()
             if self.standby:
                 self.standby.start(self._env_of(self.run + 1))
         elif order.verb == "end":

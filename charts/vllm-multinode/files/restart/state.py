@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import suppress
@@ -9,6 +10,10 @@ from pathlib import Path
 
 from agreement import LOST_RANK
 
+KV_CACHE = re.compile(rb"Available KV cache memory: (\d+\.\d+) GiB")
+"""What each rank says once it has measured its memory (vLLM 0.32 and 0.33, gpu_worker.py)."""
+ROUNDED = 0.005
+"""GiB by which that number can be too large."""
 RUN = "vllm-multinode-run-"
 """Start of the names of entrypoint.sh's temporary files (temporary_file in common.sh); the run's number follows."""
 
@@ -46,6 +51,19 @@ class PodFiles:
             if run == 0 or not file.name.startswith(f"{RUN}{run}."):
                 file.unlink(missing_ok=True)
         self.explain("")
+
+    def kv_cache_bytes(self) -> int | None:
+        """Return the memory that each rank of this run has for the KV cache, None if none says so.
+
+        It is the least of this pod. vLLM takes the least of all ranks of a group.
+        """
+        found = [
+            float(size)
+            for file in self.temporary.glob(f"{RUN}*")
+            if file.is_file()
+            for size in KV_CACHE.findall(file.read_bytes())
+        ]
+        return int((min(found) - ROUNDED) * 2**30) if found else None
 
     def explain(self, text: str) -> None:
         """Write the termination message."""
