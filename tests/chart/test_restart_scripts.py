@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -66,21 +64,6 @@ def test_group_restarts_in_place_when_the_worker_is_frozen(tmp_path: Path) -> No
         group.ask()
         assert restarted(group), "".join(group.leader.said)
         assert group.together == 1
-
-
-@pytest.mark.parametrize("settings", [{}, {"MULTINODE_KEEP_STANDBY": "yes"}], ids=["imports", "standby"])
-@pytest.mark.parametrize(("said", "size"), [("5.11 4.24", int(4.235 * 2**30)), ("", None)], ids=["measured", "unknown"])
-def test_memory_for_the_kv_cache_is_measured_once(
-    tmp_path: Path, settings: dict[str, Any], said: str, size: int | None
-) -> None:
-    with running(tmp_path, KV_CACHE_GIB=said, **settings) as group:
-        for often in ("once", "2 times"):
-            group.worker.send(signal.SIGKILL, SERVE)
-            assert restarted(group, often, rank=None), "".join(group.leader.said)
-            for pod in group.pods:
-                (words,) = pod.processes(SERVE).values()
-                given = dict(pairwise(words)).get("--kv-cache-memory-bytes")
-                assert given == (size and str(size))
 
 
 def test_two_deaths_at_the_same_moment_are_one_restart(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,31 @@ def test_weights_stay_when_the_next_run_is_a_standby_process(tmp_path: Path) -> 
             ((_, words),) = pod.processes(SERVE).items()
             assert words[words.index("--load-format") + 1] == "ipc_cache"
             assert (pod.count(AHEAD), pod.count("exec vllm preload")) == (1, 1)
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["kept weights", "weights from the disk"])
+@pytest.mark.parametrize(
+    ("said", "sizes"),
+    [
+        ("5.89 5.89/4.24", [5.895, 4.245]),
+        ("5.89/", [None, None]),
+        ("5.89 5.11/4.24", [None, None]),
+    ],
+    ids=["all pods know", "one pod does not", "ranks of a pod differ"],
+)
+def test_memory_for_the_kv_cache_is_measured_once(
+    tmp_path: Path, said: str, sizes: list[float | None], keep: bool
+) -> None:
+    settings: dict[str, Any] = {"MULTINODE_KEEP_WEIGHTS": "yes"} if keep else {}
+    with running(tmp_path, KV_CACHE_GIB=said, **settings, **ON) as group:
+        for often in ("once", "2 times"):
+            waiting(group)
+            group.worker.send(signal.SIGKILL, FOLLOW)
+            assert restarted(group, often), "".join(group.leader.said)
+            for pod, size in zip(group.pods, sizes, strict=True):
+                (words,) = pod.processes(SERVE).values()
+                given = dict(pairwise(words)).get("--kv-cache-memory-bytes")
+                assert given == (str(math.ceil(size * 2**30)) if size and keep else None)
 
 
 def test_standby_process_ends_at_once_when_a_pod_is_told_to_end(tmp_path: Path) -> None:

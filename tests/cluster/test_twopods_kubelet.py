@@ -101,7 +101,7 @@ def here(container: Object, folder: Path, seconds: float | None) -> tuple[str, G
     machine.prepare()
     group = Group(GroupSpec("probed", content), machine, folder / "group", folder / "caches", 200)
     try:
-        group.start()
+        group.start(60)
         time.sleep(seconds or 0)
         deleted = time.time()
         if seconds:

@@ -5,8 +5,8 @@ worker that stands still makes all requests wait. After ``STEP_SECONDS`` without
 with an error and exits with status 0, as vLLM 0.33 does. Each start writes a kernel to an empty cache. It has the
 command line of vLLM as far as the chart uses it, and titles of processes as vLLM has them. With ``--load-format
 ipc_cache``, the rank of each node needs the socket of a weight daemon. With ``KV_CACHE_GIB``, it says how much memory
-it has measured for the KV cache, unless the command line says it. ``START_SECONDS`` go by before it serves. Needs only
-the standard library.
+its ranks have measured for the KV cache, those of the worker after a slash, unless the command line says it.
+``START_SECONDS`` go by before it serves. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -204,8 +204,9 @@ def main() -> None:
         {"lead": lead, "follow": follow}[asked.mode](asked.words[0], int(asked.words[1]))
     take_weights(asked)
     if asked.kv_cache_memory_bytes is None:
-        for size in os.environ.get("KV_CACHE_GIB", "").split():
-            print(f"(Worker pid=2) INFO [gpu_worker.py:772] Available KV cache memory: {size} GiB", flush=True)
+        leaders, _, workers = os.environ.get("KV_CACHE_GIB", "").partition("/")
+        for size in (workers if asked.headless else leaders).split():
+            print(f"(Worker pid=2) INFO [gpu_worker.py:1066] Current kv cache memory in use is {size} GiB.", flush=True)
     compiled = Path(os.environ["TRITON_CACHE_DIR"], "kernel")
     if not compiled.exists():
         compiled.parent.mkdir(parents=True, exist_ok=True)

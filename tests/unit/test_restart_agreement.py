@@ -61,6 +61,18 @@ def test_engines_start_again_once_nothing_is_left_in_any_pod() -> None:
     assert served.why == f"restarted in place within 20 s, once in the last 100 s, at most 2: rank 1, vllm-0-1: {WHY}"
 
 
+def test_memory_is_not_measured_again_once_all_pods_know_it() -> None:
+    clock = Clock()
+    for number, known in enumerate((False, True), start=1):
+        clock.end()
+        clock.tick()
+        for rank in range(clock.group.size):
+            clock.group.stopped(rank, clock.group.run, known or rank != 1)
+        start = only(clock.tick())
+        assert (start.verb, start.run, start.measured) == ("start", number, known)
+        list(clock.group.served(clock.now))
+
+
 def test_pod_that_has_stopped_before_it_was_told_to_counts() -> None:
     clock = Clock()
     clock.end()

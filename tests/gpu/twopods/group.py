@@ -26,8 +26,6 @@ NOTICED = 1.0
 cluster: 1 to 2). The kubelet has restarted the container by then; here it stays ended."""
 SEEN = 0.3
 """Seconds until LeaderWorkerSet has seen that a pod is being deleted."""
-INITIAL_LIMIT = 300
-"""Seconds for all init containers of a group that starts."""
 HEALTH = 3
 """Seconds for an answer to /health."""
 TICK = 0.05
@@ -81,6 +79,8 @@ class Group:
     def initialize(self, seconds: float, over: Callable[[Container], bool] = lambda _: False) -> list[Container]:
         """Run the pods' init containers, those of one place in all pods at the same time, and return them.
 
+        They do not share volumes with the pod's container, except those of the node.
+
         Args:
             seconds: for all of them.
             over: whether an init container that goes on has done enough.
@@ -103,8 +103,11 @@ class Group:
             run += made
         return run
 
-    def start(self) -> None:
+    def start(self, seconds: float) -> None:
         """Make the pods and start their containers.
+
+        Args:
+            seconds: for the init containers.
 
         Raises:
             ProgramFailed: a namespace, the cable, or a container can't be made.
@@ -112,7 +115,7 @@ class Group:
             ValueError: the pods have something that this package does not know.
         """
         self.plug()
-        self.initialize(INITIAL_LIMIT)
+        self.initialize(seconds)
         for pod, sandbox in zip(self.spec.pods, self.sandboxes, strict=True):
             kubelet = Kubelet(self.container(pod, sandbox))
             self.kubelets.append(kubelet)

@@ -114,7 +114,8 @@ def _pod(name: str, size: int, index: int, template: Object) -> Object:
         annotations[f"{LABELS}leader-name"] = leader
     labels = {**metadata.get("labels", {}), **own}
     spec = {**template["spec"], "hostname": pod, "subdomain": name}
-    if len(spec["containers"]) != 1:
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    if len(spec["containers"]) != 1 or sidecars:
         raise ValueError(f"{pod} has more containers than one")
     variables = {
         "LWS_LEADER_ADDRESS": f"{leader}.{name}.{NAMESPACE}",

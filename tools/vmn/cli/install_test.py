@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "values_files",
     multiple=True,
     type=FILE,
-    help="Values file to install. You can repeat this option.  [default: all presets in values/]",
+    help="Values file to install the chart with. You can repeat this option.  [default: all presets in values/]",
 )
 @click.option(
     "--extra-values",

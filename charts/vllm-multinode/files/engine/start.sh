@@ -56,7 +56,8 @@ elif [ "$nodes" != 1 ]; then
   own_flags=(--nnodes "$nodes" --node-rank "$rank" --master-addr "$address" --master-port "$MULTINODE_MASTER_PORT")
   [ "$rank" = 0 ] || own_flags+=(--headless)
 fi
-# What an earlier run in this pod has measured need not be measured again.
-[ -z "${MULTINODE_KV_CACHE_BYTES:-}" ] || own_flags+=(--kv-cache-memory-bytes "$MULTINODE_KV_CACHE_BYTES")
+# What all pods have measured in an earlier run need not be measured again.
+measured=${TMPDIR:-/tmp}/vllm-multinode-kv-cache-bytes
+[ ! -s "$measured" ] || own_flags+=(--kv-cache-memory-bytes "$(<"$measured")")
 say "exec vllm serve $* ${own_flags[*]}"
 exec vllm serve "$@" "${own_flags[@]}"

@@ -70,12 +70,15 @@ class Order:
         run: number of the run.
         why: reason of ``stop`` and ``end``.
         kill: with ``end``, whether to end the engines, too. Otherwise those that run go on, as without this program.
+        measured: with ``start``, whether all pods know how much memory they had for the KV cache. Ranks that measure it
+            would wait without end for others that don't.
     """
 
     verb: str
     run: int = 0
     why: str = ""
     kill: bool = False
+    measured: bool = False
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Agreement:
     phase: RunPhase = RunPhase.STARTS
     _heard: dict[int, float] = field(default_factory=dict)
     _leaving: set[int] = field(default_factory=set)
-    _stopped: set[int] = field(default_factory=set)
+    _stopped: dict[int, bool] = field(default_factory=dict)
     _reasons: dict[int, str] = field(default_factory=dict)
     _unkept: dict[int, str] = field(default_factory=dict)
     _restarts: list[float] = field(default_factory=list)
@@ -114,10 +117,10 @@ class Agreement:
         """Note that a pod is being deleted."""
         self._leaving.add(rank)
 
-    def stopped(self, rank: int, run: int) -> None:
-        """Note that no process of a run is left in a pod."""
+    def stopped(self, rank: int, run: int, measured: bool = False) -> None:
+        """Note that no process of a run is left in a pod, and whether it knows its memory for the KV cache."""
         if run == self.run:
-            self._stopped.add(rank)
+            self._stopped[rank] = measured
 
     def unkept(self, rank: int, why: str) -> None:
         """Note that a pod does not keep the weights for another run any more."""
@@ -185,8 +188,9 @@ class Agreement:
     def _start(self, now: float) -> Order:
         self.run += 1
         self._restarts.append(now)
-        self.phase, self._since, self._reasons, self._stopped = RunPhase.STARTS, now, {}, set()
-        return Order("start", self.run, self._why)
+        measured = all(self._stopped.values())
+        self.phase, self._since, self._reasons, self._stopped = RunPhase.STARTS, now, {}, {}
+        return Order("start", self.run, self._why, measured=measured)
 
     def _end(self, why: str, *, kill: bool = False) -> Order:
         self.phase = RunPhase.OVER

@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class LeaderLink:
         orders, self._orders = self._orders, []
         for order in orders:
             for wire in self._wires.values():
-                wire.send(verb=order.verb, run=order.run, why=order.why, kill=order.kill)
+                wire.send(**asdict(order))
             yield order
 
     def _drop_closed(self) -> None:
@@ -122,7 +123,7 @@ class LeaderLink:
         elif "ended" in message:
             self._orders += self._agreement.ended(rank, run, str(message["ended"]), now)
         elif message.get("stopped"):
-            self._agreement.stopped(rank, run)
+            self._agreement.stopped(rank, run, bool(message.get("measured")))
         elif message.get("served") and rank == 0:
             self._orders += self._agreement.served(now)
 

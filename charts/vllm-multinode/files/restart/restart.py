@@ -77,7 +77,7 @@ class EnginePod:
             status = await_weights(self.daemons, self.link, self.files, self.env, self.asked)
             if status is not None:
                 return status
-        self._start(0)
+        self._start(0, measured=False)
         while True:
             for order in self.link.poll(TICK):
                 self._obey(order)
@@ -86,11 +86,11 @@ class EnginePod:
             if (status := self._end()) is not None:
                 return status
 
-    def _start(self, run: int) -> None:
+    def _start(self, run: int, *, measured: bool) -> None:
         self.run, self._deadline = run, float("inf")
         self._ended = self._stopped = self._kills = self._serves = False
         env = self._env_of(run)
-        self.files.begin(run, int(env["MULTINODE_MASTER_PORT"]))
+        self.files.begin(run, int(env["MULTINODE_MASTER_PORT"]), self._kv_cache if measured else None)
         if self.standby:
             self.engine.start(env, self.standby.take_turn)
         else:
@@ -100,8 +100,6 @@ class EnginePod:
         """Return the variables of a run."""
         port = int(self.env["MULTINODE_MASTER_PORT"]) + run % PORTS
         env = {**self.env, "MULTINODE_MASTER_PORT": str(port), "MULTINODE_RUN": str(run)}
-        if self._kv_cache:
-            env["MULTINODE_KV_CACHE_BYTES"] = str(self._kv_cache)
         if run:
             env["MULTINODE_BACKOFF_SECONDS"] = "0"  # of a start that fails: the group is recreated, which takes longer
         return env
@@ -114,14 +112,12 @@ class EnginePod:
             self._stop(order.why)
         elif order.verb == "start" and self._stopped:
             say(f"starts run {order.run} in place")
-            self._start(order.run)
+            self._start(order.run, measured=order.measured)
         elif order.verb == "served":
             self._serves = True
             self.files.serving()
             if order.why:
                 say(order.why)
-            if not self._kv_cache:
-                self._kv_cache = self.files.kv_cache_bytes()
             if self.standby:
                 self.standby.start(self._env_of(self.run + 1))
         elif order.verb == "end":
@@ -184,7 +180,7 @@ class EnginePod:
             if not self.engine.left() and self._knows_of_weights():
                 self._stopped = True
                 if not (self.daemons and self.daemons.lost):
-                    self.link.report(stopped=True, run=self.run)
+                    self.link.report(stopped=True, run=self.run, measured=self._has_measured())
         elif self.serves_at and not self._serves and not self._kills and time.monotonic() - self._looked >= 1:
             self._looked = time.monotonic()
             if self._listens(self.serves_at):
@@ -202,6 +198,12 @@ class EnginePod:
     def _knows_of_weights(self) -> bool:
         """Return whether the weights are there for another run, or it is known that there will be none."""
         return self.daemons is None or self._over or self.daemons.check() or bool(self.daemons.lost)
+
+    def _has_measured(self) -> bool:
+        """Return whether the memory for the KV cache is known, which stays the same as long as the weights do."""
+        if self.daemons and self._kv_cache is None:
+            self._kv_cache = self.files.kv_cache_bytes()
+        return self._kv_cache is not None
 
     def _report_end(self) -> None:
         self._status = self.engine.status or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import time
@@ -10,10 +11,10 @@ from pathlib import Path
 
 from agreement import LOST_RANK
 
-KV_CACHE = re.compile(rb"Available KV cache memory: (\d+\.\d+) GiB")
-"""What each rank says once it has measured its memory (vLLM 0.32 and 0.33, gpu_worker.py)."""
+KV_CACHE = re.compile(rb"Current kv cache memory in use is (\d+\.\d\d) GiB")
+"""What each rank says at the end of its start if it has measured its memory (vLLM 0.32 and 0.33, gpu_worker.py)."""
 ROUNDED = 0.005
-"""GiB by which that number can be too large."""
+"""GiB by which that number can be too small. A context that just fits needs all of it."""
 RUN = "vllm-multinode-run-"
 """Start of the names of entrypoint.sh's temporary files (temporary_file in common.sh); the run's number follows."""
 
@@ -33,6 +34,7 @@ class PodFiles:
         self._message = Path(env.get("TERMINATION_LOG", "/dev/termination-log"))
         self._until = self.temporary / "vllm-multinode-restart-until"
         self._port = self.temporary / "vllm-multinode-restart-port"
+        self._kv_cache = self.temporary / "vllm-multinode-kv-cache-bytes"
         self.serving()
 
     def restarting(self, seconds: float) -> None:
@@ -44,26 +46,28 @@ class PodFiles:
         """Tell the probes that no restart goes on."""
         self._until.unlink(missing_ok=True)
 
-    def begin(self, run: int, port: int) -> None:
-        """Tell a worker's probe where the ranks of a run meet, and leave nothing of earlier runs and containers."""
+    def begin(self, run: int, port: int, kv_cache: int | None = None) -> None:
+        """Tell a worker's probe where the ranks of a run meet, and leave nothing of earlier runs and containers.
+
+        Args:
+            run: its number.
+            port: of the leader.
+            kv_cache: bytes of each rank for the KV cache, for start.sh, None if vLLM measures its memory.
+        """
         self._write(self._port, str(port))
+        self._kv_cache.unlink(missing_ok=True)
+        if kv_cache is not None:
+            self._write(self._kv_cache, str(kv_cache))
         for file in self.temporary.glob(f"{RUN}*"):  # of entrypoint.sh: its log has been kept
             if run == 0 or not file.name.startswith(f"{RUN}{run}."):
                 file.unlink(missing_ok=True)
         self.explain("")
 
     def kv_cache_bytes(self) -> int | None:
-        """Return the memory that each rank of this run has for the KV cache, None if none says so.
-
-        It is the least of this pod. vLLM takes the least of all ranks of a group.
-        """
-        found = [
-            float(size)
-            for file in self.temporary.glob(f"{RUN}*")
-            if file.is_file()
-            for size in KV_CACHE.findall(file.read_bytes())
-        ]
-        return int((min(found) - ROUNDED) * 2**30) if found else None
+        """Return the memory of each rank of this run for the KV cache, None if none says so, or they differ."""
+        files = [file for file in self.temporary.glob(f"{RUN}*") if file.is_file()]
+        sizes = {size for file in files for size in KV_CACHE.findall(file.read_bytes())}
+        return math.ceil((float(sizes.pop()) + ROUNDED) * 2**30) if len(sizes) == 1 else None
 
     def explain(self, text: str) -> None:
         """Write the termination message."""
