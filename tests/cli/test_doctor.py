@@ -19,6 +19,7 @@ from vmn.adapters.engine_metrics import PULSE_SECONDS
 from vmn.app.doctor import LEASE_SECONDS, SCALE_SECONDS
 from vmn.cli import main
 
+pytestmark = pytest.mark.slow  # each look waits for a second between two readings of counters
 Run = Callable[..., Result]
 SECRETS = {
     "token": "hf_abcdefghijklmnopqrstuvwxyz",

@@ -368,6 +368,7 @@ def test_plan_draws_nothing_when_the_layout_is_refused(run: Run) -> None:
     assert not Path("bars.svg").exists()
 
 
+@pytest.mark.slow
 def test_plan_of_64_gpus_takes_half_a_second(plan: Callable[..., dict[str, Any]]) -> None:
     times = []
     for _ in range(3):  # the processor's time, the best of three, and twice what is promised: the machine may be busy

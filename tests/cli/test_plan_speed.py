@@ -137,6 +137,7 @@ def test_timed_calls_need_a_workload_and_sound_numbers(tmp_path: Path) -> None:
     assert "calls.json has no timed calls" in result.stderr
 
 
+@pytest.mark.slow
 def test_plan_of_64_gpus_with_a_workload_takes_less_than_seven_tenths_of_a_second() -> None:
     asked = ["plan", "deepseek-ai/DeepSeek-R1", "--gpu", "h200", "--nodes", "8", "--network", "roce", *CALL]
     times: list[float] = []

@@ -14,6 +14,7 @@ from agreement import Agreement, Order, RestartLimits
 from kit.scripts import free_port
 from links import LeaderLink, WorkerLink
 
+pytestmark = pytest.mark.slow
 WHY = "vllm serve ended with exit status 137"
 
 

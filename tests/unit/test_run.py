@@ -67,6 +67,7 @@ def test_run_ends_with_0_when_all_is_well(
 SLEEP = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('cleans', 'up')"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["plain", "in the background"])
 def test_run_ends_a_part_when_its_time_is_up(
     runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], handler: signal.Handlers

@@ -21,8 +21,8 @@ from vmn.cli.options import Command, chart_option, ends_with_status, output_opti
 def images(files: tuple[Path, ...], chart: Path | None, output: str) -> None:
     """List the images and models that a release pulls or downloads, one per line, so that you can mirror them.
 
-    The line for an image contains its reference. If global.imageRegistry is set, a space and the image's reference
-    in that registry follow. The line for a model starts with hf:// and includes the revision.
+    The line for an image contains its reference and, if global.imageRegistry is set, a space and its reference in that
+    registry. The line for a model starts with hf:// and includes the revision.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.helm import RenderError

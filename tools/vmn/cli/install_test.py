@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=10),
     default=180,
     show_default=True,
-    help="Maximum time, in seconds, for a release to become ready, and again for it to be removed.",
+    help="Maximum time, in seconds, to wait for a release to become ready. The same limit applies to its removal.",
 )
 @click.option(
     "-j",
