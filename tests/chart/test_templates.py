@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from kit.paths import CHART, name_of
-from kit.render import HelmFailed, render
+from kit.render import HelmFailed, helm_program, render
 
 TEMPLATES = sorted(file for file in (CHART / "templates").rglob("*") if file.is_file())
 HELPERS = [file for file in TEMPLATES if file.suffix == ".tpl"]
@@ -29,6 +30,19 @@ HEADED = re.compile(
 def defines() -> dict[str, Path]:
     """Return every define and its file."""
     return {name: file for file in HELPERS for name in DEFINE.findall(file.read_text(encoding="utf-8"))}
+
+
+def test_package_leaves_out_what_python_compiled(tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "vllm-multinode")
+    for folder in ("files/restart", "files/bandwidth"):
+        compiled = chart / folder / "__pycache__"
+        compiled.mkdir(exist_ok=True)
+        compiled.joinpath("state.cpython-311.pyc").write_bytes(b"compiled")
+    subprocess.run([helm_program(), "package", chart, "--version=9.9.9", "--destination", tmp_path], check=True)
+    with tarfile.open(tmp_path / "vllm-multinode-9.9.9.tgz") as archive:
+        names = archive.getnames()
+    assert "vllm-multinode/files/restart/state.py" in names
+    assert not [name for name in names if "__pycache__" in name]
 
 
 @pytest.mark.parametrize("file", [*TEMPLATES, *SCRIPTS], ids=name_of)
