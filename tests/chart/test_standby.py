@@ -122,9 +122,9 @@ def test_weights_stay_when_the_next_run_is_a_standby_process(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("said", "sizes"),
     [
-        ("5.89 5.89/4.24", [5.895, 4.245]),
+        ("5.9 5.9/4.24", [5.905, 4.245]),
         ("5.89/", [None, None]),
-        ("5.89 5.11/4.24", [None, None]),
+        ("5.9 5.11/4.24", [None, None]),
     ],
     ids=["all pods know", "one pod does not", "ranks of a pod differ"],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agreement import LOST_RANK
 
-KV_CACHE = re.compile(rb"Current kv cache memory in use is (\d+\.\d\d) GiB")
+KV_CACHE = re.compile(rb"Current kv cache memory in use is (\d+\.\d+) GiB")
 """What each rank says at the end of its start if it has measured its memory (vLLM 0.32 and 0.33, gpu_worker.py)."""
 ROUNDED = 0.005
 """GiB by which that number can be too small. A context that just fits needs all of it."""
