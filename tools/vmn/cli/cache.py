@@ -18,7 +18,7 @@ def cache() -> None:
 
 @cache.command(
     cls=Command,
-    short_help="Pack the caches of a group that serves requests.",
+    short_help="Pack the caches of a ready group.",
     example="vmn cache pack vllm --write caches.tar.gz",
 )
 @click.argument("release", default="vllm")
@@ -52,8 +52,9 @@ def pack(
 ) -> None:
     """Pack the caches of one group of RELEASE (default: vllm) into a cache bundle.
 
-    The group must be serving requests. The cache bundle contains the compiled kernels and graphs from all pods of the
-    group, without duplicates, and nothing else. To fill the caches of new pods from it, set cache.bundle in the values.
+    The group must be ready, but doesn't need to be handling requests. The cache bundle contains the compiled kernels
+    and graphs from all pods of the group, without duplicates, and nothing else. To fill the caches of new pods from it,
+    set cache.bundle in the values.
     """
     from vmn.adapters.cache_bundle import NotPackedError
     from vmn.adapters.cluster import connect

@@ -44,7 +44,9 @@ PREFIX = (
 PREDICTION = (
     click.option("--gpu", metavar="NAME", help="Type of GPU.  [default: from the labels of the nodes]"),
     click.option(
-        "--config", type=click.Path(exists=True, path_type=Path), help="The config.json of a model that isn't built in."
+        "--config",
+        type=click.Path(exists=True, path_type=Path),
+        help="The config.json of a model that vmn doesn't know.",
     ),
     click.option(
         "--network", type=click.Choice(NETWORKS), default="tcp", show_default=True, help="Network between the nodes."

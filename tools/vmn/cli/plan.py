@@ -234,7 +234,7 @@ def plan(
     sizes that you leave out.
 
     For --calibrate and --check, LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command
-    takes the layout and the flags from the log, and the exit status is 1 if the log contradicts the plan.
+    plans the layout and the flags that the log shows. The exit status is 1 if sizes in the log contradict that plan.
     """
     from vmn.app import planner
 

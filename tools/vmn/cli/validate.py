@@ -27,7 +27,7 @@ from vmn.cli.options import FILE, FINDINGS, Command, chart_option, ends_with_sta
 @click.option(
     "--gpu",
     metavar="NAME",
-    help="Type of GPU for which to check whether the model fits.  [default: the GPU that the values select]",
+    help="Check whether the model fits on this type of GPU.  [default: the GPU that the values select]",
 )
 @chart_option
 @output_option
