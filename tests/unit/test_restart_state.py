@@ -49,7 +49,8 @@ def test_size_of_the_kv_cache_is_that_of_all_ranks_of_a_real_log(tmp_path: Path,
 
 
 def test_size_of_the_kv_cache_is_passed_on_to_one_run_only(tmp_path: Path) -> None:
-    files, passed = PodFiles({"TMPDIR": str(tmp_path)}), tmp_path / "vllm-multinode-kv-cache-bytes"
+    files = PodFiles({"TMPDIR": str(tmp_path), "TERMINATION_LOG": str(tmp_path / "termination-log")})
+    passed = tmp_path / "vllm-multinode-kv-cache-bytes"
     files.begin(1, 29502, 5)
     assert passed.read_text() == "5"
     files.begin(0, 29501)
