@@ -53,8 +53,14 @@ UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
 MOST_REPEATED = 3
 """So many failures of a command run a second time, alone; more than that are not the machine's."""
 
-SLOW_PROGRAMS = ("argocd-health", "flux-health", "registry", "cosign")
-"""Programs of the slow tier that take minutes to build at first: before the tests, which would be silent meanwhile."""
+TIER_PROGRAMS: Mapping[str, Sequence[str]] = {
+    "fast": ("cyclonus",),
+    "slow": ("argocd-health", "flux-health", "registry", "cosign", "helm3", "kube-score"),
+    "cluster": ("ct", "kueue"),
+    "engine": ("kube-state-metrics",),
+}
+"""Programs of a tier that take minutes to build at first: before its tests, which would be silent meanwhile, or whose
+pods would wait for processors that compile."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,11 @@ def workers(count: int, *, by: str) -> list[str]:
     return ["-n", str(count), "-p", "no:anyio", "--dist", by, *order]
 
 
+def programs_of(tier: str) -> list[str]:
+    """Return the command line that builds the programs of a tier's tests, as far as the cache lacks them."""
+    return [PYTHON, "-m", "localcluster", "programs", *TIER_PROGRAMS[tier]]
+
+
 def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
     """Return pytest's command lines for a tier on a cluster: the files that can run beside others, then the rest.
 
@@ -97,6 +108,7 @@ def on_cluster(tier: str, *, own: bool) -> list[list[str]]:
     beside = workers(CLUSTER_WORKERS, by="loadfile") if own else []
     directory = f"tests/{tier}"
     return [
+        *([programs_of(tier)] if own else []),
         [*RARELY, *pytest(directory, *beside, "-m", f"{tier} and not alone")],
         [*RARELY, *pytest(directory, "-m", f"{tier} and alone")],
     ]
@@ -148,7 +160,6 @@ def parts(*, own: bool = True) -> dict[str, Part]:
     ]
     fast = [*ONCE, *pytest(*OFFLINE, *workers(2, by="worksteal"), "-m", "not slow and not cluster and not engine")]
     slow = [*RARELY, *pytest(*OFFLINE, *workers(SLOW_WORKERS, by="worksteal"), "-m", "slow")]
-    built = [PYTHON, "-m", "localcluster", "programs", *SLOW_PROGRAMS]
     faults = [
         [PYTHON, "-m", "localcluster", "up", "--real-nodes", "3"],
         pytest("-m", "faults"),
@@ -157,8 +168,8 @@ def parts(*, own: bool = True) -> dict[str, Part]:
     every = [
         Part("lint", "style, types, layers, YAML, shell, workflows", lint, 600),
         Part("verify", "what is generated is up to date", [[PYTHON, "-m", "chartfiles", "--verify"]], 120),
-        Part("fast", "offline tests", [fast], 900, repeats=True),
-        Part("slow", "offline tests that wait for many processes", [built, slow], 1800, repeats=True),
+        Part("fast", "offline tests", [programs_of("fast"), fast], 900, repeats=True),
+        Part("slow", "offline tests that wait for many processes", [programs_of("slow"), slow], 1800, repeats=True),
         Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True, repeats=True),
         Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True, repeats=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),

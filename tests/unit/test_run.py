@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from kit.paths import CHECKOUT
+from localcluster.programs import PROGRAMS
 
 
 @pytest.fixture
@@ -216,3 +217,8 @@ def test_run_counts_a_fixture_that_many_tests_share_once(
     assert runner.main(["slow"]) == 0
     assert (tmp_path / "attempts").read_text(encoding="utf-8") == "xx"
     assert "9 errors" in capfd.readouterr().out
+
+
+def test_programs_that_are_built_before_a_tier_are_known(runner: ModuleType) -> None:
+    assert runner.TIER_PROGRAMS.keys() <= runner.parts().keys()
+    assert {name for names in runner.TIER_PROGRAMS.values() for name in names} <= PROGRAMS.keys()
