@@ -76,8 +76,8 @@ class Group:
         self.cable = Cable(self.sandboxes)
         self.cable.plug()
 
-    def initialize(self, seconds: float, over: Callable[[Container], bool] = lambda _: False) -> list[Container]:
-        """Run the pods' init containers, those of one place in all pods at the same time, and return them.
+    def initialize(self, seconds: float, over: Callable[[Container], bool] = lambda _: False) -> None:
+        """Run the pods' init containers, those of one place in all pods at the same time.
 
         They do not share volumes with the pod's container, except those of the node.
 
@@ -89,7 +89,7 @@ class Group:
             ProgramFailed: an init container can't be made, fails, or does not end in time.
             OSError, ValueError: see ``start``.
         """
-        until, run = time.monotonic() + seconds, []
+        until = time.monotonic() + seconds
         for containers in zip(*(pod.init for pod in self.spec.pods), strict=True):
             made = [self.container(pod, sandbox) for pod, sandbox in zip(containers, self.sandboxes, strict=True)]
             self.initial.extend(made)
@@ -100,8 +100,6 @@ class Group:
             for one in made:
                 if not over(one) and (one.running() or (one.ended and one.ended.status)):
                     raise ProgramFailed(f"{one.pod.name}: its init container did not succeed: {one.log.tail()}")
-            run += made
-        return run
 
     def start(self, seconds: float) -> None:
         """Make the pods and start their containers.
@@ -184,6 +182,11 @@ class Group:
             return None
 
     @property
+    def containers(self) -> list[Container]:
+        """All containers of the pods, in the order in which they started."""
+        return [*self.initial, *(kubelet.container for kubelet in self.kubelets)]
+
+    @property
     def ready(self) -> bool:
         """Whether all pods are ready."""
         return all(kubelet.ready is not None for kubelet in self.kubelets)
@@ -251,5 +254,5 @@ class Group:
             kill_all([self.slowness.process])
         for sandbox in self.sandboxes:
             sandbox.end()
-        for container in [*self.initial, *(kubelet.container for kubelet in self.kubelets)]:
+        for container in self.containers:
             container.remove()

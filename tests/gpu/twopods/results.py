@@ -63,7 +63,7 @@ class Results:
 
     def keep_logs(self, title: str, group: Group) -> None:
         """Add the logs of a group's pods: cut ones to ``logs.txt``, whole ones to ``logs.gz`` while there is room."""
-        for container in [*group.initial, *(kubelet.container for kubelet in group.kubelets)]:
+        for container in group.containers:
             name = f"{title}: {container.pod.name}"
             self._keep_cut(name, container)
             packed = gzip.compress(f"=== {name}\n{container.log.text()}\n".encode())

@@ -94,8 +94,8 @@ def bandwidth(session: Session, step: Step, clock: Clock) -> Found:
     group.plug()
     if step.words:
         group.slowness = slow_down(group.cable, step.words)
-    run = group.initialize(clock.left, lambda one: any(AGAIN in text for _, text in one.log.lines))
-    run = [one for one in run if one.pod.container["name"] == "bandwidth"]
+    group.initialize(clock.left, lambda one: any(AGAIN in text for _, text in one.log.lines))
+    run = [one for one in group.initial if one.pod.container["name"] == "bandwidth"]
     said = {one.pod.role: [text for _, text in one.log.lines if text.startswith(OURS)] for one in run}
     passed = [one.ended is not None for one in run]
     expected = not any(passed) if step.settings.get("expect") == "failure" else all(passed)
