@@ -97,8 +97,8 @@ def run(group: Path, out: Path, *steps: str, options: Sequence[str] = ()) -> tup
 
 
 def test_group_serves_as_rendered_and_drains_without_a_loss(group: Path, tmp_path: Path) -> None:
-    status, (start, test, ask, bench, drain) = run(
-        *(group, tmp_path), "start cold", "test", "ask", "bench 6x16x8", "drain 3x16x90"
+    status, (start, test, ask, bench, many, drain) = run(
+        *(group, tmp_path), "start cold", "test", "ask", "bench 6x16x8", "bench 70x16x4", "drain 3x16x90"
     )
     assert start["stages"]["leader"].keys() >= {"vllm serve", "API server's first line", "server"}
     assert start["health_seconds"] <= start["seconds"]
@@ -106,6 +106,7 @@ def test_group_serves_as_rendered_and_drains_without_a_loss(group: Path, tmp_pat
     assert ask["usage"]["completion_tokens"] == 7
     assert (bench["whole"], bench["output_tokens"], bench["prompt_tokens"]) == (6, 48, 96)
     assert (drain["in_flight"], drain["in_flight_at_sigterm"], drain["lost"]) == (3, 3, 0)
+    assert (many["whole"], many["output_tokens"]) == (70, 280)  # from two processes
     assert bench["first_token_median_s"] < bench["seconds"] / 2
     assert drain["pods"]["leader"]["exit"] == 0
     assert status == 0

@@ -2,7 +2,8 @@
 
 Usage: ``python3 -I client.py SPEC``, JSON with ``address``, ``port``, ``model``, ``mode``, and
 
-- ``bench``: ``requests`` at once, each with ``prompt`` and ``answer`` tokens; ends when all have ended;
+- ``bench``: ``requests`` at once, each with ``prompt`` and ``answer`` tokens, from ``processes`` that share them; ends
+  when all have ended;
 - ``steady``: such a request every ``period`` seconds until SIGTERM, then until all have ended;
 - ``health``: asks for /health every ``period`` seconds until SIGTERM;
 - ``ask``: one request with the text ``prompt``, which is not streamed.
@@ -14,7 +15,9 @@ share. Needs only the standard library.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import os
 import random
 import signal
 import sys
@@ -24,6 +27,8 @@ from typing import Any
 
 LOWEST, HIGHEST = 5, 500
 """Token ids of prompts: those that every vocabulary has."""
+DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 REASON = 300
 """Characters of an error that are kept."""
 Spec = Mapping[str, Any]
@@ -169,7 +174,21 @@ async def _read(answer: Answer, record: dict[str, Any]) -> None:
 
 async def bench(spec: Spec) -> None:
     """Send all requests at once."""
-    await asyncio.gather(*(stream(spec, number) for number in range(spec["requests"])))
+    numbers = range(spec.get("first", 0), spec["requests"], spec.get("processes", 1))
+    await asyncio.gather(*(stream(spec, number) for number in numbers))
+
+
+def in_processes(spec: Spec) -> None:
+    """Send all requests at once from several processes, as one can't read thousands of tokens per second."""
+    for first in range(spec["processes"]):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+            try:
+                asyncio.run(bench({**spec, "first": first}))
+            finally:
+                os._exit(0)
+    for _ in range(spec["processes"]):
+        os.wait()
 
 
 async def steady(spec: Spec) -> None:
@@ -236,4 +255,7 @@ async def _until(stop: asyncio.Event, seconds: float) -> None:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
+    if given.get("processes", 1) > 1:
+        in_processes(given)
+        raise SystemExit
     asyncio.run({"bench": bench, "steady": steady, "health": health, "ask": ask}[given["mode"]](given))

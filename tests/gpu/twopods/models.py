@@ -26,6 +26,8 @@ def _registered(name: str) -> Mapping[str, Any]:
 
 MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "llama8b": ("Llama 3.1 8B", {}),
+    "llama8b-8L": ("Llama 3.1 8B", {"num_hidden_layers": 8}),
+    "dsr1-4L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 4}),
     "dsr1-8L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 8}),
     "v4flash-12L": ("DeepSeek-V4-Flash, 12 layers", {}),
     "dsr1-12L": ("DeepSeek-R1, 6 layers", {"num_hidden_layers": 12}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def children(number: int) -> list[int]:
         return [int(word) for word in Path(f"/proc/{number}/task/{number}/children").read_text("ascii").split()]
     except OSError:
         return []
+
+
+def processor_seconds(number: int) -> float:
+    """Return how long a process has run on processors, 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime of proc_pid_stat(5)
 
 
 def sharing_pids_with(first: int) -> Iterator[int]:

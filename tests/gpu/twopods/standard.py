@@ -16,15 +16,24 @@ FOUR = ("tp2pp2", "tp4", "pp4", "dp4")
 WEIGHTS = ("in-place", "kept", "kept-standby", "on-disk")
 """What becomes of weights that are read from the disk."""
 CHART: Mapping[str, tuple[str, ...]] = {
-    **{f"{model}-{layout}": (model, layout) for model in ("llama8b", "dsr1") for layout in LAYOUTS},
-    "dsr1-dp2": ("dsr1", "dp2"),
+    **{f"llama8b-{layout}": ("llama8b", layout) for layout in LAYOUTS},
+    "llama8b-tp2-few": ("llama8b", "tp2", "few-graphs"),
+    **{f"dsr1-{layout}": ("dsr1", layout, "few-graphs") for layout in ("pp2", "tp2", "dp2")},
+    "dsr1-pp2-rust": ("dsr1", "pp2", "few-graphs", "rust"),
     **{f"frontier-{layout}": ("frontier", layout) for layout in ("pp2", "tp2", "dp2")},
     **{f"{model}-pp2-bundle": (model, "pp2", "bundle") for model in ("llama8b", "dsr1")},
     **{f"{model}-alone": (model, "one-node", "bundle") for model in ("llama8b", "dsr1")},
     **{f"llama8b-pp2-bandwidth{how}": ("llama8b", "pp2", f"bandwidth{how}") for how in ("", "-nccl")},
     "llama8b-ray": ("llama8b", "pp2", "ray"),
     **{f"{model}-{layout}": (model, "four", layout) for model in ("llama8b", "llama70b") for layout in FOUR[:3]},
-    **{f"{model}-{layout}": (model, "four", layout) for model in ("dsr1-12L", "v4flash") for layout in FOUR},
+    "llama70b-tp2pp2-rust": ("llama70b", "four", "tp2pp2", "rust"),
+    **{f"dsr1-12L-{layout}": ("dsr1-12L", "four", layout, "few-graphs") for layout in FOUR},
+    "dsr1-12L-tp2pp2-rust": ("dsr1-12L", "four", "tp2pp2", "few-graphs", "rust"),
+    **{f"v4flash-{layout}": ("v4flash", "four", layout) for layout in FOUR},
+    **{f"small-{layout}": ("llama8b-8L", "small", layout) for layout in LAYOUTS},
+    "small-dp2": ("dsr1-4L", "small", "dp2"),
+    "small-tp2pp2": ("llama8b-8L", "small", "four", "tp2pp2"),
+    "small-pp2-rust": ("llama8b-8L", "small", "pp2", "rust"),
     **{
         f"{model}-{layout}-{how}": (model, layout, how)
         for model in ("llama-half", "llama70b")
@@ -33,17 +42,17 @@ CHART: Mapping[str, tuple[str, ...]] = {
     },
 }
 """Group -> its values files, after ``common.yaml``."""
-OLD = [f"{model}-{layout}" for model in ("llama8b", "dsr1") for layout in LAYOUTS]
+OLD = [*(f"{model}-{layout}" for model in ("llama8b", "dsr1") for layout in LAYOUTS), "llama8b-tp2-few"]
 """Groups of an earlier chart, which must know the values."""
 GUIDE = {"llama8b": "llama8b", "dsr1": "dsr1-8L"}
 """Groups of the guide's way -> the model's directory."""
 GUIDE_FOUR = {"llama70b": "llama70b", "dsr1-12L": "dsr1-12L"}
 """The same with two GPUs for each node, tensor parallelism in the node, and a pipeline across."""
-SAME = (
-    "--load-format dummy --gpu-memory-utilization 0.85"
-    """ --compilation-config '{"pass_config":{"fuse_allreduce_rms":false}}'"""
-)
+SAME = "--load-format dummy --gpu-memory-utilization 0.85 --compilation-config "
 """What the guide's way must share with ``common.yaml``, as there are no weights."""
+COMPILATION = '{"pass_config":{"fuse_allreduce_rms":false}}'
+FEW_GRAPHS = '{"pass_config":{"fuse_allreduce_rms":false},"cudagraph_capture_sizes":[1,8,32,64,96,128,192,256]}'
+"""The same with the sizes of ``few-graphs.yaml``."""
 
 
 def prepare(out: Path, old: Path | None, configs: Path | None, more: list[Path]) -> Iterator[str]:
@@ -69,7 +78,8 @@ def prepare(out: Path, old: Path | None, configs: Path | None, more: list[Path])
     guides = [(name, folder, layout, LAYOUTS[layout]) for name, folder in GUIDE.items() for layout in LAYOUTS]
     guides += [(name, folder, FOUR[0], (2, 2)) for name, folder in GUIDE_FOUR.items()]
     for name, folder, layout, (tensor, pipeline) in guides:
-        settings = {"model": f"/models/{folder}", "name": folder, "length": "8192", "more": SAME}
+        flags = f"{SAME}'{FEW_GRAPHS if folder.startswith('dsr1') else COMPILATION}'"
+        settings = {"model": f"/models/{folder}", "name": folder, "length": "8192", "more": flags}
         settings |= {"tensor": str(tensor), "pipeline": str(pipeline)}
         write(render_manifests(HERE / "guide.yaml", settings), groups / f"guide-{name}-{layout}.json")
         yield f"guide-{name}-{layout}"

@@ -10,6 +10,7 @@ from typing import Any
 from gpu.twopods import stages
 from gpu.twopods.faults import describe_pods, fault
 from gpu.twopods.plan import Clock, OutOfTime, Step
+from gpu.twopods.processes import processor_seconds
 from gpu.twopods.session import Session
 from gpu.twopods.slowness import slow_down
 from gpu.twopods.traffic import Client, endings, figures, whole
@@ -23,6 +24,10 @@ AGAIN = "vLLM does not start; the next attempt"
 """In the last line of a measurement that failed, after which the container waits and tries again."""
 OURS = "vllm-multinode: "
 """Beginning of the chart's own lines."""
+SHARE = 32
+"""Requests that one process of a client sends: it can't read more than a few thousand tokens per second."""
+BUSY = 0.05
+"""Share of a processor from which on a process is named."""
 SAY = 20
 """Seconds between two lines of a start that goes on."""
 Found = dict[str, Any]
@@ -132,14 +137,33 @@ def bench(session: Session, step: Step, clock: Clock) -> Found:
     for _ in range(int(step.number("times", 1))):
         limit = min(clock.left, step.number("limit", 120))
         session.seed += 1
-        client = Client(
-            *(session.group, "bench"), requests=requests, prompt=prompt, answer=answer, limit=limit, seed=session.seed
-        )
+        load = {"requests": requests, "prompt": prompt, "answer": answer, "processes": max(requests // SHARE, 1)}
+        begin, before = time.monotonic(), _used(session)
+        client = Client(session.group, "bench", limit=limit, seed=session.seed, **load)
         client.wait(limit + 5)
-        runs.append(figures(client.records, requests, answer))
+        busy = _busy(before, _used(session), time.monotonic() - begin)
+        runs.append({**figures(client.records, requests, answer), "processors": busy})
         clock.check("more of the bench")
     best = max(runs, key=lambda run: run.get("output_tokens_per_s", 0))
     return {"ok": all(run["failed"] == 0 for run in runs), **best, "runs": [run.get("seconds") for run in runs]}
+
+
+def _used(session: Session) -> dict[tuple[str, int, str], float]:
+    """Return the processor seconds of each process of the group: role, number, and title -> seconds."""
+    return {
+        (one.container.pod.role, number, title[:60]): processor_seconds(number)
+        for one in session.group.kubelets
+        for number, title in one.container.processes().items()
+    }
+
+
+def _busy(
+    before: Mapping[tuple[str, int, str], float], after: Mapping[tuple[str, int, str], float], seconds: float
+) -> dict[str, float]:
+    """Return how many processors each process has kept busy, from the busiest on."""
+    shares = {key: (used - before[key]) / seconds for key, used in after.items() if key in before}
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    return {f"{role} {number} {title}": round(share, 2) for (role, number, title), share in ranked if share > BUSY}
 
 
 def drain(session: Session, step: Step, clock: Clock) -> Found:
