@@ -55,6 +55,27 @@ time.sleep(60)
 SERVES = DRAINS.replace("time.sleep(6)", "pass")
 """Exits at once."""
 
+LOSES_A_RANK = """exec python3 -c '
+import os, signal, socket, subprocess, sys, time
+def end(*_):
+    for rank in ranks:
+        rank.kill()
+        rank.wait()
+    time.sleep(3)
+    sys.exit(0)
+server = socket.create_server(("127.0.0.1", int(os.environ["MULTINODE_PORT"])))
+titles = [f"VLLM::Worker_PP0_TP{rank}" for rank in range(2)]
+ranks = [subprocess.Popen([title, "60"], executable="/bin/sleep") for title in titles]
+signal.signal(signal.SIGTERM, end)
+print("started", flush=True)
+time.sleep(3)
+if os.environ["LOSES"] == "yes":
+    ranks[0].kill()
+    ranks[0].wait()
+time.sleep(60)
+'"""
+"""Serves with two ranks, and waits for the second one when the first one is gone, as vLLM does."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def mounts_of_its_own() -> None:
@@ -397,6 +418,21 @@ def test_entrypoint_ends_a_server_that_has_closed_its_port_by_itself(tmp_path: P
         else:
             terminate(process)
             wait_for(process, "closed")
+            assert process.wait(12) == 0
+
+
+@pytest.mark.parametrize("loses", [True, False])
+def test_entrypoint_ends_a_pod_that_has_lost_a_rank(tmp_path: Path, loses: bool) -> None:
+    with Pod(tmp_path, LOSES_A_RANK, LWS_GROUP_SIZE=1, LOSES="yes" if loses else "no").start(
+        "entrypoint.sh", "m"
+    ) as process:
+        wait_for(process, "started")
+        if loses:
+            wait_for(process, "error: a rank of this pod has ended")
+            assert process.wait(10) == 128 + signal.SIGKILL
+        else:
+            time.sleep(3)
+            terminate(process)  # both ranks end, and are not missed
             assert process.wait(12) == 0
 
 

@@ -114,7 +114,7 @@ def test_two_nodes_that_are_slow_both_ways_are_told_apart_by_their_adapters_only
     links = [["node-1", "node-2", 4.0], ["node-2", "node-1", 4.1]]
     (found,) = problems(measured(2, rate=3.0, links=links), FLOOR)
     assert (found.node, found.fails) == (None, True)
-    assert found.text == ("the bus bandwidth of the group is 3 GB/s, and at least 100 are expected; no node stands out")
+    assert found.text == ("the bus bandwidth of the group is 3 GB/s, and at least 100 is expected; no node stands out")
     ports = {"node-1": {"mlx5_0:1": 400.0}, "node-2": {"mlx5_0:1": 100.0}}
     first, _ = problems(measured(2, rate=3.0, links=links, adapters=ports), FLOOR)
     assert (first.node, first.text) == ("node-2", "mlx5_0:1 run at 100 Gbit/s, and the ports of others at 400")

@@ -132,7 +132,7 @@ def _below(measured: Measured, floor: float, *, named: bool) -> BandwidthProblem
         else "Check the transport that NCCL has taken, the adapters of all nodes, and the network between them"
     )
     rate = measured["group"]["rate"]
-    text = f"the bus bandwidth of the group is {rate:.3g} GB/s, and at least {floor:g} are expected{where}"
+    text = f"the bus bandwidth of the group is {rate:.3g} GB/s, and at least {floor:g} is expected{where}"
     return BandwidthProblem(
         BANDWIDTH, None, text, f"{fix}; or set fabric.bandwidthCheck.floorGBps to what this network has."
     )

@@ -35,10 +35,11 @@ watch_group() {
 # Watch the other pods once the group serves. A pod is gone if the kernel has closed its connection to torch's store on
 # the leader, which stays open while both processes live, or if its node does not even refuse a connection.
 watch_peers() {
-  local known missing=0
+  local known ranks missing=0 lost=0
   local -a address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
-  known=$(connected_peers)
+  known=$(connected_peers) ranks=$(ranks_of_pod)
   while sleep "$tick"; do
+    all_ranks_live || return
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
     if [ "$missing" = 2 ]; then # a single miss may be a race
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
@@ -47,6 +48,21 @@ watch_peers() {
     ! has_server || all_nodes_answer || return
   done
 }
+
+# Kill vLLM if one of this pod's ranks has ended. vLLM gives its other ranks nine seconds to end, which they don't: they wait
+# for the one that is gone.
+all_ranks_live() {
+  local number gone=""
+  for number in $ranks; do runs "$number" || gone=$number; done
+  if [ -n "$gone" ] && [ -e "$goes_on" ]; then lost=$((lost + 1)); else lost=0; fi
+  if [ "$lost" = 2 ]; then # once may be just before vLLM itself ends
+    end_engine "a rank of this pod has ended"
+    return 1
+  fi
+}
+
+# Print the numbers of the processes of this pod's ranks. One rank alone may be in the process of its engine.
+ranks_of_pod() { grep -l -s -a '^VLLM::Worker' /proc/[0-9]*/cmdline | cut -d / -f 3; }
 
 # Print the peers, as addresses in /proc's form, of connections to the leader's master port.
 connected_peers() { sockets 01 "$MULTINODE_MASTER_PORT" | cut -d ' ' -f 1 | sort -u; }
@@ -107,14 +123,15 @@ outlives_leader() { [ "$rank" != 0 ] && grep -q -s 'prestop[.]sh' /proc/[0-9]*/c
 # Kill vLLM, and print why: it can't answer any request. The first reason counts, and while the pods stop it is not an error.
 # Printing comes last, as it waits where the log can't be written.
 end_engine() {
-  [ ! -s "$ended_for" ] && engine_runs || return 0
+  [ ! -s "$ended_for" ] && runs "$engine" || return 0
   echo "$1" >"$ended_for"
   kill -KILL "$engine" 2>/dev/null
   if outlives_leader || [ ! -e "$goes_on" ]; then say "$1"; else say "error: $1"; fi
 }
 
-# Succeed unless vLLM has ended. Its end closes connections, too, and is seen here first on a busy node.
-engine_runs() {
+# Succeed unless the process with a NUMBER has ended. vLLM's end closes connections, too, and is seen here first on a busy
+# node.
+runs() {
   local stat
-  read -r stat 2>/dev/null <"/proc/$engine/stat" && [[ ${stat##*) } != Z* ]]
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null && [[ ${stat##*) } != Z* ]]
 }

@@ -57,6 +57,7 @@ Returns: JSON, a map of strings.
       "VLLM_ENGINE_READY_TIMEOUT_S" (include "vllm-multinode.startupSeconds" .root)
       "VLLM_NO_USAGE_STATS" 1
       "DO_NOT_TRACK" 1
+      "NO_COLOR" 1
       "NCCL_DEBUG" $values.logging.nccl
       "USER" "vllm"
       "LOGNAME" "vllm" -}}

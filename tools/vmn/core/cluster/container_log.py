@@ -8,8 +8,10 @@ from functools import cached_property
 
 from vmn.core.cluster.timestamps import seconds
 
-AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d|: Avg prompt throughput: |Received request ')
+AT_WORK = re.compile(r'"[A-Z]+ \S+ HTTP/1\.\d" \d| Avg prompt (?:throughput|tput): |Received request ')
 """What vLLM logs for each request, and every 10 s: most of a log, and never the reason of a failure."""
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+"""What vLLM's API server in Rust puts around the parts of a line, unless NO_COLOR is set."""
 PAST_FAILURE = "vllm-multinode: an earlier failure: "
 """How the chart's entrypoint.sh begins a line about a previous run, in a pod that no longer exists."""
 STARTS_IN_PLACE = re.compile(r"vllm-multinode: starts run \d+ in place$")
@@ -40,7 +42,7 @@ class ContainerLog:
     def lines(self) -> list[tuple[float | None, str]]:
         """Times and texts; a line without a timestamp has no time."""
         found: list[tuple[float | None, str]] = []
-        for line in self.raw.splitlines():
+        for line in COLORS.sub("", self.raw).splitlines():
             stamp, _, text = line.partition(" ")
             at = seconds(stamp)
             found.append((at, text) if at is not None else (None, line))

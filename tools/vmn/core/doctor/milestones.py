@@ -9,10 +9,12 @@ from vmn.core.doctor.levels import Level
 
 ENDED = re.compile(r"vllm serve ended with exit status")
 """How the chart's entrypoint.sh reports that vLLM exited."""
-UP = re.compile(r"Application startup complete|init engine (?:\([^)\n]*\) )?took ")
+SERVES = r"Application startup complete|OpenAI server is ready to accept requests"
+"""What the API server in Python says, and the one in Rust."""
+UP = re.compile(rf"{SERVES}|init engine (?:\([^)\n]*\) )?took ")
 """Lines that vLLM prints when all ranks have started."""
 PROGRESS = re.compile(
-    r"Application startup complete|init engine (?:\([^)\n]*\) )?took |Starting to load model|Loading model from |"
+    rf"{SERVES}|init engine (?:\([^)\n]*\) )?took |Starting to load model|Loading model from |"
     r"Loading weights took|Initializing model took|"
     r"Model loading took|Available KV cache memory|GPU KV cache size|Graph capturing finished|Init COMPLETE|"
     r"Initialized NET plugin|checkpoint shards: +\d+% Completed"
@@ -23,7 +25,7 @@ PROCESS = re.compile(r"^\([\w.-]+ pid=\d+\)")
 STAGES = (
     (
         "serving requests",
-        re.compile(r"Application startup complete"),
+        re.compile(SERVES),
         re.compile(r", in (?:execute_model|step|run_busy_loop_step)\b"),
     ),
     (
