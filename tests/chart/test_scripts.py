@@ -68,10 +68,12 @@ titles = [f"VLLM::Worker_PP0_TP{rank}" for rank in range(2)]
 ranks = [subprocess.Popen([title, "60"], executable="/bin/sleep") for title in titles]
 signal.signal(signal.SIGTERM, end)
 print("started", flush=True)
-time.sleep(3)
+time.sleep(4)
 if os.environ["LOSES"] == "yes":
     ranks[0].kill()
     ranks[0].wait()
+    print("ERROR RuntimeError: Connection closed by peer", flush=True)
+    print("(EngineCore pid=9) ERROR [x.py:1] Worker proc VllmWorker-0 died unexpectedly (exit code: -9)", flush=True)
 time.sleep(60)
 '"""
 """Serves with two ranks, and waits for the second one when the first one is gone, as vLLM does."""
@@ -428,7 +430,8 @@ def test_entrypoint_ends_a_pod_that_has_lost_a_rank(tmp_path: Path, loses: bool)
     ) as process:
         wait_for(process, "started")
         if loses:
-            wait_for(process, "error: a rank of this pod has ended")
+            said = "error: a rank of this pod has ended: Worker proc VllmWorker-0 died unexpectedly (exit code: -9)"
+            wait_for(process, said)
             assert process.wait(10) == 128 + signal.SIGKILL
         else:
             time.sleep(3)

@@ -69,6 +69,15 @@ def test_progress_that_nccl_writes_late_does_not_hide_a_failure_after_the_start(
     assert ENGINE_GONE not in [line for _, line in bad(starting(LOADING, ENGINE_GONE, NCCL_LATE, END))]
 
 
+def test_api_server_that_failed_by_itself_is_not_called_terminated() -> None:
+    own = "ValueError: middleware example.Middleware is neither a class nor a function"
+    told = (
+        "(MainProcess pid=17) ERROR 11-30 22:41:19 [utils.py:599] RuntimeError: Process ApiServer_1 (PID: 57) died with"
+    )
+    assert bad(starting(LOADING, f"(ApiServer_1 pid=57) {own}", f"{told} exit code 1", END)) == [("unknown-error", own)]
+    assert bad(starting(LOADING, f"{told} exit code -9", END)) == [("api-server-died", f"{told} exit code -9")]
+
+
 def test_lines_of_a_stack_whose_error_is_cut_off_explain_nothing() -> None:
     logged = "(APIServer pid=19) ERROR 11-29 07:42:33 [serving.py:555]"
     stack = [f'{logged}   File "SITE/vllm/v1/async_llm.py", line 795, in generate', f"{logged}     await q.get()"]

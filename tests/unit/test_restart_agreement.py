@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agreement import PEER_CLOSED, Agreement, Order, RestartLimits
+from agreement import PEER_CLOSED, RANK_ENDED, Agreement, Order, RestartLimits
 
 LIMITS = RestartLimits(restarts=2, window=100, budget=60)
 WHY = "vllm serve ended with exit status 137"
@@ -133,6 +133,7 @@ def test_pods_that_only_saw_another_one_end_are_told_apart_by_the_errors_in_thei
     assert only(clock.tick()).why == f"rank 0, vllm-0: {ECHO}; {error}"
 
 
+LOST = f"vllm serve ended with exit status 137 after 60 s; error: {RANK_ENDED}: "
 KILLED_CORE = "EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause."
 DIED = "(MainProcess pid=9) ERROR 11-29 15:24:24 Worker proc VllmWorker-{} died unexpectedly (exit code: {}), shutting"
 GLOO = "RuntimeError: [/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [10.7"
@@ -154,6 +155,8 @@ CUDA = "torch.AcceleratorError: CUDA error: an illegal memory access was encount
         (f"{ECHO}; {TOLD}", f"{ECHO}; {CUDA}", 1),
         (f"{ECHO}; {CUDA}", f"{ECHO}; {GLOO}", 0),
         (f"{ECHO}; {KILLED_CORE}", f"{ECHO}; {GLOO}", 0),
+        (f"{LOST}{GLOO}", f"{LOST}{DIED.format(1, None)}", 1),
+        (f"{LOST}{CUDA}", ECHO, 0),
     ],
     ids=[
         "leader's engine core killed",
@@ -166,6 +169,8 @@ CUDA = "torch.AcceleratorError: CUDA error: an illegal memory access was encount
         "error in the worker's rank",
         "error in the leader's rank",
         "leader's engine core killed, busy",
+        "one of the worker's ranks killed, and one of the leader's ended for it",
+        "one of the leader's ranks ended by itself",
     ],
 )
 @pytest.mark.parametrize("first", [0, 1], ids=["leader reports first", "worker reports first"])

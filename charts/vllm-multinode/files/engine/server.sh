@@ -83,12 +83,14 @@ port_hangs() {
 }
 
 # Print the processor time that the processes of the server at PORT have used, in 1/100 s (USER_HZ, proc(5)). Under a
-# supervisor they have the index of their data-parallel replica in their title. The server in Rust has its path.
+# supervisor they have the index of their data-parallel replica in their title. The server in Rust has its
+# path, and the replica among its arguments.
 server_time() {
-  local file total=0 title='VLLM::APIServer|^[^ ]*/vllm-rs' own=/proc/$engine/cmdline
+  local file total=0 index title='VLLM::APIServer|^[^ ]*/vllm-rs' own=/proc/$engine/cmdline
   local -a fields
   if has_supervisor; then
-    title=VLLM::APIServer_DP$((rank * MULTINODE_DATA_PARALLEL_LOCAL + $1 - MULTINODE_PORT))'\b' own=""
+    index=$((rank * MULTINODE_DATA_PARALLEL_LOCAL + $1 - MULTINODE_PORT)) own=""
+    title="VLLM::APIServer_DP$index\b|/vllm-rs.*--engine-start-index.$index\b"
   fi
   for file in $own $(grep -l -s -a -E "$title" /proc/[0-9]*/cmdline); do
     read -r -a fields < <(sed 's/.*) //' "${file%/*}/stat" 2>/dev/null)

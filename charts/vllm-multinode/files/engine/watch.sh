@@ -38,6 +38,8 @@ watch_peers() {
   local known ranks missing=0 lost=0
   local -a address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
   known=$(connected_peers) ranks=$(ranks_of_pod)
+  sleep "$tick"
+  ranks=$(ranks_of_pod | grep -x -F "$ranks") # not what a rank has forked for a moment
   while sleep "$tick"; do
     all_ranks_live || return
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
@@ -56,12 +58,19 @@ all_ranks_live() {
   for number in $ranks; do runs "$number" || gone=$number; done
   if [ -n "$gone" ] && [ -e "$goes_on" ]; then lost=$((lost + 1)); else lost=0; fi
   if [ "$lost" = 2 ]; then # once may be just before vLLM itself ends
-    end_engine "a rank of this pod has ended"
+    end_engine "a rank of this pod has ended: $(why_a_rank_ended)"
     return 1
   fi
 }
 
-# Print the numbers of the processes of this pod's ranks. One rank alone may be in the process of its engine.
+# Print what the log says of it: that a rank died, or the first of the last errors.
+why_a_rank_ended() {
+  # shellcheck disable=SC2034 # errors reads it
+  local served=yes
+  { tail -n 200 "$log" | grep -o -m 1 'Worker proc .* died unexpectedly.*' || errors | head -n 1; } | cut -c -400
+}
+
+# Print the numbers of the processes of this pod's ranks. A rank that is in the process of its engine has none of its own.
 ranks_of_pod() { grep -l -s -a '^VLLM::Worker' /proc/[0-9]*/cmdline | cut -d / -f 3; }
 
 # Print the peers, as addresses in /proc's form, of connections to the leader's master port.

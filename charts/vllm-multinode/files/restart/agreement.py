@@ -22,7 +22,9 @@ LOST_SECONDS = 30
 PEER_CLOSED = "a pod of this group has closed its "
 """What watch.sh says in a pod that only saw another pod end."""
 KILLED = re.compile(r"exit status (129|1[3-9]\d)\b")
-"""What entrypoint.sh says when a signal ended vLLM. Without PEER_CLOSED the signal did not come from watch.sh."""
+"""What entrypoint.sh says when a signal ended vLLM. It came from watch.sh with PEER_CLOSED or RANK_ENDED."""
+RANK_ENDED = "a rank of this pod has ended"
+"""What watch.sh says in a pod that lost a rank, and then what the log says of it."""
 LOST_RANK = "died unexpectedly"
 """What vLLM logs when one of its processes is gone; other errors may come first, and follow from it."""
 DIED = re.compile(rf"(Worker proc|Engine core process) \S+ {LOST_RANK}( \(exit code: (?P<code>\S+)\))?")
@@ -237,7 +239,7 @@ def _echo(why: str) -> int:
         return 3
     if closed:
         return 2 if ";" in rest else 4
-    return 0 if KILLED.search(why) else 1
+    return 0 if KILLED.search(why) and RANK_ENDED not in why else 1
 
 
 def _times(count: int) -> str:
