@@ -112,10 +112,14 @@ def test_ray_that_does_not_form_fails_in_time(namespace: str) -> None:
 
 
 def test_worker_fails_when_its_head_ends(namespace: str) -> None:
-    create(pod_of("head", f"ray-cluster leader --nodes 2 --port {PORT} --timeout 200 && sleep 3"), namespace)
+    lead = f"ray-cluster leader --nodes 2 --port {PORT} --timeout 200"
+    create(pod_of("head", f"{lead} && until [ -e /tmp/end ]; do sleep 0.2; done"), namespace)
     address = wait_until("the head's address", lambda: status_of(namespace, "head").get("podIP"), limit=30)
     create(pod_of("worker", f"ray-cluster worker --address {address}:{PORT} --timeout 200"), namespace)
-    code, said = end_of(namespace, "head", limit=240)
+    # The head knows the worker's node a moment before the worker does.
+    wait_until("the worker's word", lambda: "joined after" in log(namespace, "worker"), limit=240)
+    kubectl("exec", "head", "--", "touch", "/tmp/end", namespace=namespace)
+    code, said = end_of(namespace, "head")
     assert (code, "2 of 2 nodes: head, worker" in said) == (0, True), said
     code, said = end_of(namespace, "worker", limit=60)
     assert (code, f"the head at {address}:{PORT} is gone" in said) == (1, True), said

@@ -41,12 +41,12 @@ watch_peers() {
   sleep "$tick"
   ranks=$(ranks_of_pod | grep -x -F "$ranks") # not what a rank has forked for a moment
   while sleep "$tick"; do
-    all_ranks_live || return
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
     if [ "$missing" = 2 ]; then # a single miss may be a race
       end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
       return
     fi
+    [ "$missing" != 0 ] || all_ranks_live || return # a rank may have ended because the other pod's has
     ! has_server || all_nodes_answer || return
   done
 }
