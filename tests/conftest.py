@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(map(item.get_closest_marker, TIERS)):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been collected out of Python's garbage collections: 6 % of the fast tier's processor time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def minutes(item: pytest.Item) -> float:

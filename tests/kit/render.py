@@ -16,9 +16,12 @@ from typing import Any, Literal
 
 import yaml
 
+from kit.helmserver import helm_server, without_clusters
 from kit.paths import CHART
 from kit.schemas import Document, object_errors
+from localcluster import versions
 from localcluster.programs import program
+from vmn.adapters.programs import Done
 
 Helm = Literal["helm", "helm3"]
 RENDER_LIMIT = 60
@@ -144,20 +147,20 @@ def helm_template(chart: Path, options: Sequence[str], values: str, *, release: 
     with tempfile.TemporaryDirectory() as directory:
         overrides = Path(directory) / "values.yaml"
         overrides.write_text(values, encoding="utf-8")
-        command = [str(helm_program(helm)), "template", release, str(chart), "--namespace", namespace, *options]
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
-        env |= {"HOME": directory, "GOGC": "off"}  # without garbage collection, Helm takes a third less processor time
-        done = subprocess.run(
-            [*command, "--values", str(overrides)],
-            capture_output=True,
-            text=True,
-            timeout=RENDER_LIMIT,
-            env=env,
-            check=False,
-        )
-    if done.returncode:
+        arguments = ["template", release, str(chart), "--namespace", namespace, *options, "--values", str(overrides)]
+        served = helm == "helm" and helm not in versions.CHOSEN.instead
+        done = helm_server().run(arguments, RENDER_LIMIT) if served else run_helm(helm, arguments, directory)
+    if done.code:
         raise HelmFailed(done.stderr)
     return done.stdout
+
+
+def run_helm(helm: Helm, arguments: Sequence[str], home: str) -> Done:
+    """Run a Helm as a process of its own, with an empty home directory."""
+    env = {**without_clusters(os.environ), "HOME": home, "GOGC": "off"}  # GOGC: a third less processor time
+    argv = [str(helm_program(helm)), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=RENDER_LIMIT, env=env, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def yaml_of(values: Mapping[str, Any] | None) -> str:

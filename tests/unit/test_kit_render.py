@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.render import HelmFailed, InvalidObjects, render
+from kit.helmserver import helm_server
+from kit.render import RENDER_LIMIT, HelmFailed, InvalidObjects, render, run_helm
 
 SERVICE = """apiVersion: v1
 kind: Service
@@ -55,3 +56,29 @@ def test_render_raises_with_object_and_path_when_an_object_is_invalid(chart: Pat
 def test_manifests_one_names_what_is_there_when_there_is_not_one(chart: Path) -> None:
     with pytest.raises(AssertionError, match=r"wanted one Secret .*'Service', 'vllm-one'"):
         render(chart=chart).one("Secret")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["template", "small", "."], 0),
+        (["template", "small", ".", "--set", "broken=true"], 1),
+        (["template", "small", ".", "--show-only", "templates/none.yaml"], 1),
+        (["template", "small", ".", "--unknown"], 1),
+        (["lint", "."], 0),
+    ],
+)
+def test_helm_server_answers_as_helm_does(
+    chart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    monkeypatch.chdir(chart)
+    served = helm_server().run(words, RENDER_LIMIT)
+    assert served == run_helm("helm", words, str(tmp_path))
+    assert served.code == code
+
+
+def test_helm_server_starts_again_when_a_command_takes_too_long(chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(chart)
+    with pytest.raises(TimeoutError, match=r"helm template small \.: no answer within 0 s"):
+        helm_server().run(["template", "small", "."], 0)
+    assert helm_server().run(["template", "small", "."], RENDER_LIMIT).code == 0

@@ -62,7 +62,7 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
         for name in (
             *("containerd", "containerd-shim-runc-v2", "ctr"),
             *("bridge", "host-local", "loopback", "portmap"),
-            *("coredns", "helm", "pause"),
+            *("coredns", "helm", "helm-server", "pause"),
         )
     },
     "helm3": ("helm3", "helm"),

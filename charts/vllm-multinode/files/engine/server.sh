@@ -83,8 +83,8 @@ port_hangs() {
 }
 
 # Print the processor time that the processes of the server at PORT have used, in 1/100 s (USER_HZ, proc(5)). Under a
-# supervisor they have the index of their data-parallel replica in their title. The server in Rust has its
-# path, and the replica among its arguments.
+# supervisor, their title has the index of their data-parallel replica. The server in Rust has its path as its title, and
+# the index among its arguments.
 server_time() {
   local file total=0 index title='VLLM::APIServer|^[^ ]*/vllm-rs' own=/proc/$engine/cmdline
   local -a fields
