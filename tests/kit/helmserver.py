@@ -16,6 +16,13 @@ from threading import Lock, Timer
 from localcluster.programs import program
 from vmn.adapters.programs import Done
 
+COMMANDS = 100
+"""Commands until the process is started again: Helm keeps something of each one, which takes memory and then time."""
+
+
+class HelmEndedError(Exception):
+    """The process has ended instead of answering."""
+
 
 def without_clusters(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without the caller's settings of Helm and of clusters."""
@@ -23,11 +30,12 @@ def without_clusters(env: Mapping[str, str]) -> dict[str, str]:
 
 
 class HelmServer:
-    """A process that runs Helm's commands, one after the other, with an empty home directory."""
+    """A process that runs Helm's commands, one after the other, in a home directory of their own."""
 
     def __init__(self) -> None:
         """Start no process yet."""
         self._process: subprocess.Popen[str] | None = None
+        self._commands = 0
         self._lock = Lock()
         self._home = tempfile.TemporaryDirectory()
 
@@ -39,21 +47,22 @@ class HelmServer:
             limit: seconds, after which the process is killed.
 
         Raises:
-            TimeoutError: the time was over.
+            HelmEndedError: the time was over, or the process has ended by itself.
         """
         command = json.dumps({"directory": str(Path.cwd()), "arguments": arguments})
         with self._lock:
-            process = self._process = self._process or self._start()
-            timer = Timer(limit, process.kill)
-            timer.start()
-            with suppress(BrokenPipeError):
-                print(command, file=process.stdin, flush=True)
-            line = process.stdout.readline() if process.stdout else ""
-            timer.cancel()
-            if not line:
+            if self._commands % COMMANDS == 0 or not self._process or self._process.poll() is not None:
                 self._end()
-                raise TimeoutError(f"helm {' '.join(arguments)}: no answer within {limit:.0f} s")
-        return Done(**json.loads(line))
+                self._process = self._start()
+            self._commands += 1
+            try:
+                return Done(**json.loads(_ask(self._process, command, limit)))
+            except BaseException as error:  # an answer that nothing reads would be the next command's
+                self._end()
+                if isinstance(error, ValueError):
+                    said = f"no answer: not finished after {limit:.0f} s, or Helm has failed, see above"
+                    raise HelmEndedError(f"helm {' '.join(arguments)}: {said}") from error
+                raise
 
     def end(self) -> None:
         """End the process, and remove its home directory."""
@@ -69,6 +78,19 @@ class HelmServer:
             self._process.kill()
             self._process.communicate()
         self._process = None
+
+
+def _ask(process: subprocess.Popen[str], command: str, limit: float) -> str:
+    """Return the line that answers a command, nothing if there is none within ``limit`` seconds."""
+    assert process.stdin and process.stdout
+    timer = Timer(limit, process.kill)
+    timer.start()
+    try:
+        with suppress(BrokenPipeError):
+            print(command, file=process.stdin, flush=True)
+        return process.stdout.readline()
+    finally:
+        timer.cancel()
 
 
 @cache

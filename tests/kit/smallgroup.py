@@ -2,11 +2,11 @@
 
 The leader streams completions. For each token its rank asks the worker's rank, as tensor parallelism does, so that a
 worker that stands still makes all requests wait. After ``STEP_SECONDS`` without an answer the server ends its requests
-with an error and exits with status 0, as vLLM 0.33 does. Each start writes a kernel to an empty cache. It has the
-command line of vLLM as far as the chart uses it, and titles of processes as vLLM has them. With ``--load-format
-ipc_cache``, the rank of each node needs the socket of a weight daemon. With ``KV_CACHE_GIB``, it says how much memory
-its ranks have measured for the KV cache, those of the worker after a slash, unless the command line says it.
-``START_SECONDS`` go by before it serves. Needs only the standard library.
+with an error, and exits ``DEAD_SECONDS`` later with status 0, as vLLM 0.33 does. Each start writes a kernel to an empty
+cache. It has the command line of vLLM as far as the chart uses it, and titles of processes as vLLM has them. With
+``--load-format ipc_cache``, the rank of each node needs the socket of a weight daemon. With ``KV_CACHE_GIB``, it says
+how much memory its ranks have measured for the KV cache, those of the worker after a slash, unless the command line
+says it. ``START_SECONDS`` go by before it serves. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Server:
         if not self.dead:
             self.dead = True
             print("ERROR EngineDeadError: the engine is dead", flush=True)
-            asyncio.get_running_loop().call_later(1.5, os._exit, 0)
+            asyncio.get_running_loop().call_later(float(os.environ.get("DEAD_SECONDS", "1.5")), os._exit, 0)
 
     def stop(self) -> None:
         """End when all requests are answered."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from kit.helmserver import helm_server
+from kit.helmserver import HelmEndedError, helm_server
 from kit.render import RENDER_LIMIT, HelmFailed, InvalidObjects, render, run_helm
 
 SERVICE = """apiVersion: v1
@@ -77,8 +78,21 @@ def test_helm_server_answers_as_helm_does(
     assert served.code == code
 
 
-def test_helm_server_starts_again_when_a_command_takes_too_long(chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helm_server_forgets_the_namespace_of_a_command(chart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chart)
-    with pytest.raises(TimeoutError, match=r"helm template small \.: no answer within 0 s"):
-        helm_server().run(["template", "small", "."], 0)
-    assert helm_server().run(["template", "small", "."], RENDER_LIMIT).code == 0
+    texts = [
+        helm_server().run(["template", "small", ".", *words], RENDER_LIMIT).stdout
+        for words in ([], ["--namespace", "other"], [])
+    ]
+    assert ["namespace: other" in text for text in texts] == [False, True, False]
+    assert texts[0] == texts[2]
+
+
+def test_helm_server_starts_again_when_a_command_takes_too_long(
+    chart: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    values = str(tmp_path_factory.mktemp("values") / "fifo")
+    os.mkfifo(values)  # which is never written
+    with pytest.raises(HelmEndedError, match=r"--values \S+fifo: no answer"):
+        helm_server().run(["template", "small", str(chart), "--values", values], 0.5)
+    assert helm_server().run(["template", "small", str(chart)], RENDER_LIMIT).code == 0

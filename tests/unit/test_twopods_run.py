@@ -31,6 +31,7 @@ PLACES = ("/cache", "/models", "/etc/vllm-multinode", "/run/twopods", "/dev/term
 VALUES = {
     "model": {"name": "tiny", "maxLength": 512},
     "weights": {"path": "/models/tiny"},
+    "engine": {"env": {"DEAD_SECONDS": "5"}},  # PID 1 must see it first
     "shutdown": {"preStopSeconds": 1, "drainSeconds": 10},
     "startup": {"backoffSeconds": 0},
     "sharedMemory": {"size": "64Mi"},
@@ -124,10 +125,18 @@ def test_killed_rank_ends_the_group_and_is_told(group: Path, tmp_path: Path) -> 
     assert "vllm serve ended with exit status 1" in worker["message"]
     assert any("has closed its connection to port" in line for line in leader["pid1"])
     assert worker["ended"] < leader["ended"]
+    assert not any("a rank of this pod has ended" in line for line in leader["pid1"])  # its own ended because of that
     told = list(verdicts(tmp_path / "objects.jsonl", tmp_path / "kept"))
     assert any("ended (vllm-0-1)" in line for line in told)
     kept = json.loads(min((tmp_path / "kept").iterdir()).read_text())
     assert kept.keys() >= {"says", "verdict", "pod", "now", "objects", "logs"}
+
+
+def test_leader_whose_rank_is_killed_blames_no_other_pod(group: Path, tmp_path: Path) -> None:
+    _, (_, fault) = run(group, tmp_path, "start cold", "fault kill leader rank load=idle")
+    said = fault["pods"]["leader"]["pid1"]
+    assert any("error: a rank of this pod has ended" in line for line in said)
+    assert not any("has closed its connection" in line for line in said)
 
 
 @pytest.mark.parametrize("words", ["stop worker rank", "cut silent", "cut carrier"])

@@ -33,7 +33,7 @@ still_serves() {
 vllm_listens() {
   local open inode _
   open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
-  while read -r _ inode; do
+  while read -r _ _ inode; do
     [[ $open != *"socket:[$inode]"* ]] || return 0
   done < <(sockets 0A "$health_port")
   return 1

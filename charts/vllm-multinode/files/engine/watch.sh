@@ -32,35 +32,50 @@ watch_group() {
   watch_peers
 }
 
-# Watch the other pods once the group serves. A pod is gone if the kernel has closed its connection to torch's store on
-# the leader, which stays open while both processes live, or if its node does not even refuse a connection.
+# Watch the pods of the group once it serves. Another pod is gone if the kernel has closed its connection to torch's store
+# on the leader, which stays open while both processes live, or if its node does not even refuse a connection.
 watch_peers() {
-  local known ranks missing=0 lost=0
+  local known pairs ranks missing=0 lost=0
   local -a address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
-  known=$(connected_peers) ranks=$(ranks_of_pod)
+  known=$(connected_peers) pairs=$(connections 01) ranks=$(ranks_of_pod)
   sleep "$tick"
   ranks=$(ranks_of_pod | grep -x -F "$ranks") # not what a rank has forked for a moment
   while sleep "$tick"; do
     if [ -n "$(comm -23 <(echo "$known") <(connected_peers))" ]; then missing=$((missing + 1)); else missing=0; fi
-    if [ "$missing" = 2 ]; then # a single miss may be a race
-      end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
-      return
-    fi
-    [ "$missing" != 0 ] || all_ranks_live || return # a rank may have ended because the other pod's has
+    if a_rank_has_ended && [ -e "$goes_on" ]; then lost=$((lost + 1)); else lost=0; fi
+    ! is_broken || return
     ! has_server || all_nodes_answer || return
   done
 }
 
-# Kill vLLM if one of this pod's ranks has ended. vLLM gives its other ranks nine seconds to end, which they don't: they wait
-# for the one that is gone.
-all_ranks_live() {
-  local number gone=""
-  for number in $ranks; do runs "$number" || gone=$number; done
-  if [ -n "$gone" ] && [ -e "$goes_on" ]; then lost=$((lost + 1)); else lost=0; fi
-  if [ "$lost" = 2 ]; then # once may be just before vLLM itself ends
+# Kill vLLM, and succeed, if a pod has closed its connection or a rank of this pod has ended, whichever came first. Once may
+# be a race, or just before vLLM itself ends. With a rank gone, vLLM gives the others of its pod nine seconds to end, which
+# they don't: they wait for the one that is gone.
+is_broken() {
+  [ "$missing" -ge 2 ] || [ "$lost" -ge 2 ] || return
+  if [ "$lost" != 0 ] && { [ "$missing" = 0 ] || closed_here; }; then
     end_engine "a rank of this pod has ended: $(why_a_rank_ended)"
-    return 1
+  elif [ "$missing" -ge 2 ]; then
+    end_engine "a pod of this group has closed its connection to port $MULTINODE_MASTER_PORT: its vLLM has ended"
+  else
+    return 1 # the next check tells
   fi
+}
+
+# Succeed if one of this pod's ranks has ended.
+a_rank_has_ended() {
+  local number
+  for number in $ranks; do runs "$number" || return 0; done
+  return 1
+}
+
+# Succeed if this pod has closed a connection to another pod before that pod did: FIN_WAIT1, FIN_WAIT2, TIME_WAIT.
+closed_here() {
+  local own peer
+  while read -r own peer; do
+    [ "${own%:*}" = "${peer%:*}" ] || ! grep -q -x -F "$own $peer" <<<"$pairs" || return 0
+  done < <(connections '0[456]')
+  return 1
 }
 
 # Print what the log says of it: that a rank died, or the first of the last errors.
@@ -73,16 +88,20 @@ why_a_rank_ended() {
 # Print the numbers of the processes of this pod's ranks. A rank that is in the process of its engine has none of its own.
 ranks_of_pod() { grep -l -s -a '^VLLM::Worker' /proc/[0-9]*/cmdline | cut -d / -f 3; }
 
-# Print the peers, as addresses in /proc's form, of connections to the leader's master port.
-connected_peers() { sockets 01 "$MULTINODE_MASTER_PORT" | cut -d ' ' -f 1 | sort -u; }
+# Print the addresses of the peers of connections to the leader's master port.
+connected_peers() { connections 01 | sed 's/.* \(.*\):.*/\1/' | sort -u; }
 
-# Print the peer's address and the inode of each TCP socket in STATE with PORT at either end, in /proc's form.
+# Print both ends of each connection to the leader's master port in a STATE, of which a pattern may match several.
+connections() { sockets "$1" "$MULTINODE_MASTER_PORT" | cut -d ' ' -f 1-2; }
+
+# Print the ends, this pod's first, and the inode of each TCP socket in STATE with PORT at either end, in /proc's form.
 sockets() {
   local port own peer state inode _
   port=$(printf '%04X' "$2")
   while read -r _ own peer state _ _ _ _ _ inode _; do
-    if [ "$state" = "$1" ] && { [ "${own##*:}" = "$port" ] || [ "${peer##*:}" = "$port" ]; }; then
-      echo "${peer%:*} $inode"
+    # shellcheck disable=SC2053 # the state is a pattern
+    if [[ $state = $1 ]] && { [ "${own##*:}" = "$port" ] || [ "${peer##*:}" = "$port" ]; }; then
+      echo "$own $peer $inode"
     fi
   done < <(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 }

@@ -1,6 +1,10 @@
 // Helm-server runs many commands of Helm in one process, one after the other, for tests that render hundreds of times: a
 // third of the time of each of them is what Helm's packages prepare at its start. It reads one command a line, and writes
 // one line with what Helm has written and its exit status, both as JSON objects.
+//
+// Helm's own main also names itself as the manager of fields, knows ways to authenticate, and logs in another format, which
+// makes no difference to `helm template`. Of Helm's global options, a command may set its namespace only: others would
+// stay set for the commands after it.
 package main
 
 import (
@@ -29,6 +33,7 @@ type answer struct {
 
 func main() {
 	answers := json.NewEncoder(os.Stdout)
+	os.Stdout = os.Stderr // some commands of Helm print to it
 	commands := bufio.NewReader(os.Stdin)
 	for {
 		line, err := commands.ReadBytes('\n')
@@ -43,7 +48,7 @@ func main() {
 			err = os.Chdir(next.Directory)
 		}
 		if err == nil {
-			err = answers.Encode(run(next.Arguments))
+			err = answers.Encode(run(append([]string{"--namespace=default"}, next.Arguments...)))
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "helm-server:", err)
@@ -52,7 +57,7 @@ func main() {
 	}
 }
 
-// Does what Helm's own main does, but keeps what it writes.
+// Runs a command as Helm's own main does, and returns what it writes.
 func run(arguments []string) answer {
 	var stdout, stderr bytes.Buffer
 	helm, err := helmcmd.NewRootCmd(&stdout, arguments, func(bool) {
