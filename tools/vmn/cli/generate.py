@@ -66,8 +66,8 @@ def generate(
     MODEL is the name of a built-in model, such as deepseek-ai/DeepSeek-R1, or, with --hub, of any model on the Hugging
     Face Hub. For other models, use --config.
 
-    With --for and a workload, the command chooses the layout and vLLM's flags that are predicted to serve the workload
-    best: with the most tokens per second, with the lowest latency, or with the most context.
+    With --for and a workload, the command chooses the layout and the vLLM flags that are predicted to serve the
+    workload best: with the most tokens per second, with the lowest latency, or with the most context.
 
     The file contains only values that differ from the chart's defaults, with comments that explain them. The exit
     status is 1 if no layout fits.

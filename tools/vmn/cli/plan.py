@@ -234,7 +234,8 @@ def plan(
     sizes that you leave out.
 
     For --calibrate and --check, LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command
-    plans the layout and the flags that the log shows. The exit status is 1 if sizes in the log contradict that plan.
+    takes the layout and the flags from the log, and plans them. The exit status is 1 if sizes in the log contradict the
+    plan.
     """
     from vmn.app import planner
 

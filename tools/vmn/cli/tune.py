@@ -89,8 +89,8 @@ GOALS = ("throughput", "latency")
     "--write",
     type=NEW_FILE,
     metavar="FILE",
-    help="If there is a setting to keep, write it to this values file. Pass the file after the release's own values "
-    "files.",
+    help="If there is a setting to keep, write it to this values file. To apply it, pass the file to helm upgrade "
+    "after the release's own values files.",
 )
 @cluster_options
 @output_option
