@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "--at-least",
     type=click.FloatRange(0, min_open=True),
     metavar="SHARE",
-    help="Exit with status 1 if a measurement reaches less than this share of the predicted tokens per second.",
+    help="Exit with status 1 if a measurement is below this share of the predicted tokens per second.",
 )
 @click.option("-w", "--write", type=NEW_FILE, metavar="FILE.json", help="Write the report.")
 @click.option(

@@ -234,8 +234,8 @@ def plan(
     sizes that you leave out.
 
     For --calibrate and --check, LOG is a file with vLLM's log, as printed by `kubectl logs`. With --check, the command
-    takes the layout and the flags from the log, and plans them. The exit status is 1 if sizes in the log contradict the
-    plan.
+    takes the layout and the flags from the log, computes the plan for them, and compares it with the log. The exit
+    status is 1 if sizes in the log contradict the plan.
     """
     from vmn.app import planner
 

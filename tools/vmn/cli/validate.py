@@ -38,12 +38,12 @@ def validate(
     """Check values files: keys and types, the chart's rules, vLLM's settings, and the model's limits.
 
     Files given with -f are merged over the chart's defaults and checked together, as Helm would install them. Each FILE
-    given without -f is checked on its own. The command reports all problems at once, except those of the
-    model's limits.
+    given without -f is checked on its own. The command reports all problems at once, except values that exceed the
+    model's limits, which it checks only if it finds no other problems.
 
     vLLM's settings are its flags and environment variables. The command checks them only if it knows the version of
     vLLM in the image. It checks the model's limits (attention heads, quantization blocks, context length, and memory)
-    only for built-in models, and only once there are no other problems.
+    only for built-in models.
     """
     from vmn.adapters.files import default_chart
     from vmn.adapters.programs import require
