@@ -457,6 +457,37 @@ def test_worker_exits_without_a_failure_when_its_leader_has_drained(tmp_path: Pa
         assert (tmp_path / "failures").exists() == (rank == 0)
 
 
+FOUND = """
+rank=0
+source "$0/common.sh" && source "$0/watch.sh"
+find_sockets "$1" "$2"
+for socket in "${found[@]}"; do echo "${socket% *}"; done
+"""
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_connections_are_found_from_both_ends_and_by_who_has_closed_first(
+    tmp_path: Path, family: socket.AddressFamily
+) -> None:
+    def ports(state: str) -> set[tuple[int, ...]]:
+        command = ["bash", "-uc", FOUND, str(SCRIPTS), state, str(port)]
+        done = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        return {tuple(int(end.rpartition(":")[2], 16) for end in line.split()) for line in done.stdout.splitlines()}
+
+    address = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}[family]
+    with socket.create_server((address, 0), family=family) as server:
+        port = server.getsockname()[1]
+        assert ports("0A") == {(port, 0)}
+        with socket.create_connection((address, port)) as worker:
+            other = worker.getsockname()[1]
+            leader, _ = server.accept()
+            assert ports("01") == {(port, other), (other, port)}
+            leader.close()
+            assert ports("0[456]") == {(port, other)}
+            assert ports("01") == set()
+
+
 @contextmanager
 def listening_leader(folder: Path, vllm: str = SERVES, drain: int = 1) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a serving leader, and return the socket of its master port."""

@@ -9,7 +9,7 @@ last_answers=${MULTINODE_LAST_ANSWERS:-10} # seconds for clients to read answers
 pause_limit=30 # seconds late from which a check does not count: the node stood still, and vLLM with it
 
 watch_server() {
-  local listened="" asked=$SECONDS answered=$SECONDS
+  local tables="" listened="" asked=$SECONDS answered=$SECONDS
   while sleep "$tick"; do
     still_serves && still_answers || return
   done
@@ -31,11 +31,15 @@ still_serves() {
 
 # Succeed if vLLM itself, and not only a child process, listens on the port that answers probes.
 vllm_listens() {
-  local open inode _
+  local open socket
+  find_sockets 0A "$health_port"
+  tables=""
+  [ ${#found[@]} != 0 ] || return
   open=$(readlink "/proc/$engine/fd/"* 2>/dev/null)
-  while read -r _ _ inode; do
-    [[ $open != *"socket:[$inode]"* ]] || return 0
-  done < <(sockets 0A "$health_port")
+  for socket in "${found[@]}"; do
+    # shellcheck disable=SC2034 # find_sockets reads tables
+    [[ $open != *"socket:[${socket##* }]"* ]] || { tables=$matching && return 0; }
+  done
   return 1
 }
 
