@@ -218,8 +218,9 @@ def started(group: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def servers() -> list[str]:
-    """Return the processes that stand for vLLM."""
+def servers(group: Path) -> list[str]:
+    """Return the processes that stand for vLLM in the pods of a group: other tests may have theirs."""
+    program = str(group.with_name(PROGRAM))
     files = [path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdigit()]
     found = []
     for file in files:
@@ -227,7 +228,7 @@ def servers() -> list[str]:
             line = file.read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if PROGRAM in line and "gpu.twopods" not in line:
+        if program in line and "gpu.twopods" not in line:
             found.append(line)
     return found
 
@@ -235,12 +236,12 @@ def servers() -> list[str]:
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_a_run_is_ended(group: Path, tmp_path: Path, sign: signal.Signals) -> None:
     with started(group, tmp_path) as process:
-        assert servers()
+        assert servers(group)
         process.send_signal(sign)
         process.wait(20)
     until = time.monotonic() + 10
-    while servers() and time.monotonic() < until:
+    while servers(group) and time.monotonic() < until:
         time.sleep(0.1)
-    assert servers() == []
+    assert servers(group) == []
     assert "/twopods-" not in Path("/proc/mounts").read_text()
     assert json.loads((tmp_path / "results.json").read_text())["scenarios"][0]["steps"][0]["ok"]
