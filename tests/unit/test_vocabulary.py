@@ -16,6 +16,8 @@ SHIPPED = [*TOOLS, *sorted((CHECKOUT / "charts").rglob("*.py"))]
 VMN = [file for file in TOOLS if (CHECKOUT / "tools" / "vmn") in file.parents]
 TEXTS = [*VMN, CHECKOUT / "tools" / "vmn" / "data" / "signatures.yaml"]
 UNIDIOMATIC = re.compile(r" is no [a-z]|\banew\b|\bnobody\b|\bfor ever\b|\bbesides\b|stops to ")
+WRITTEN = (".py", ".sh", ".go", ".md", ".yaml", ".tpl", ".txt", ".toml")
+"""How the names of files end that people write, and not programs."""
 ABANDONED = re.compile(r"\b(?:overlays?|inpod|made anew|follower)\b(?!-probe)", re.IGNORECASE)
 """Words that the glossary replaces."""
 FOLDER = re.compile(r"(?<!Grafana )(?<![/\w])folders?\b(?!\.py)", re.IGNORECASE)
@@ -32,6 +34,19 @@ def test_no_two_classes_share_a_name() -> None:
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in SHIPPED]
     names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_file_has_an_unidiomatic_phrase() -> None:
+    parts = ("benchmarks", "charts", "docs", "examples", "findings", "images", "tests", "tools", "values")
+    files = [*CHECKOUT.glob("*.*"), *(file for part in parts for file in sorted((CHECKOUT / part).rglob("*")))]
+    found = [
+        f"{name_of(file)}: {line}"
+        for file in files
+        if file.suffix in WRITTEN and file != Path(__file__)
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if UNIDIOMATIC.search(line)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("file", TEXTS, ids=name_of)

@@ -94,7 +94,7 @@ why_a_rank_ended() {
 # Print the numbers of the processes of this pod's ranks. A rank that is in the process of its engine has none of its own.
 ranks_of_pod() { grep -l -s -a '^VLLM::Worker' /proc/[0-9]*/cmdline | cut -d / -f 3; }
 
-# Succeed if a pod is no longer connected that was when the group began to serve.
+# Succeed if a pod that was connected when the group began to serve has closed its connection.
 a_peer_is_missing() {
   local peer
   [ -n "$known" ] || return
