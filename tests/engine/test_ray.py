@@ -117,7 +117,7 @@ def test_worker_fails_when_its_head_ends(namespace: str) -> None:
     address = wait_until("the head's address", lambda: status_of(namespace, "head").get("podIP"), limit=30)
     create(pod_of("worker", f"ray-cluster worker --address {address}:{PORT} --timeout 200"), namespace)
     # The head knows the worker's node a moment before the worker does.
-    wait_until("the worker's word", lambda: "joined after" in log(namespace, "worker"), limit=240)
+    wait_until("line of the worker", lambda: "joined after" in log(namespace, "worker"), limit=240)
     kubectl("exec", "head", "--", "touch", "/tmp/end", namespace=namespace)
     code, said = end_of(namespace, "head")
     assert (code, "2 of 2 nodes: head, worker" in said) == (0, True), said
