@@ -174,7 +174,7 @@ def parts(*, own: bool = True) -> dict[str, Part]:
         Part("fast", "offline tests", [programs_of("fast"), fast], 900, repeats=True),
         Part("slow", "offline tests that wait for many processes", [programs_of("slow"), slow], 1800, repeats=True),
         Part("cluster", "tests on a real API server", on_cluster("cluster", own=own), 1800, cluster=True, repeats=True),
-        Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 2700, cluster=True, repeats=True),
+        Part("engine", "tests with vLLM in real pods", on_cluster("engine", own=own), 3300, cluster=True, repeats=True),
         Part("faults", "what happens when parts of it break", faults, 3 * 3600, cluster=True),
     ]
     return {part.name: part for part in every}
