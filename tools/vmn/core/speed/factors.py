@@ -29,6 +29,8 @@ class Factors:
         index_fixed: seconds more with an indexer.
         mlp_fixed: seconds of a dense feed-forward part.
         expert_fixed: seconds more with routed experts.
+        unpack_fixed: seconds more with experts in 4 bits on a GPU that can't compute with them (2026-12-01).
+        unpack_bandwidth: share of the bandwidth for their weights in addition (2026-12-01).
         elementwise: reads and writes of a token's state for each layer, in states.
         call: seconds of a call: to the engine's process, first launch, result back.
         prompt_token: seconds of the host for each token of a prompt.
@@ -40,11 +42,11 @@ class Factors:
     """
 
     bandwidth: float = 0.89
-    flops: float = 0.74
+    flops: float = 0.733
     small_pass: float = 0.95
     fp8_flops: float = 0.60
-    expert_flops: float = 0.47
-    attention_flops: float = 0.5
+    expert_flops: float = 0.45
+    attention_flops: float = 0.54
     latent_flops: float = 0.45
     attention_fixed: float = 27e-6
     norm_fixed: float = 5e-6
@@ -53,10 +55,12 @@ class Factors:
     index_fixed: float = 30e-6
     mlp_fixed: float = 20e-6
     expert_fixed: float = 6e-6
+    unpack_fixed: float = 15e-6
+    unpack_bandwidth: float = 0.6
     elementwise: float = 16.0
     call: float = 4.4e-3
     prompt_token: float = 0.8e-6
-    request_step: float = 7e-6
+    request_step: float = 7.5e-6
     host_dense: float = 0.6e-3
     host_expert: float = 1.2e-3
     host_tensor: float = 0.15e-3

@@ -27,11 +27,13 @@ class Gemm:
         size: bytes on this rank.
         flops: operations for each token of the pass.
         element: bytes of an element in which it computes where the GPU can, 2 for BF16.
+        packed: whether elements have fewer than 8 bits, so that kernels unpack them where the GPU can't compute in 4.
     """
 
     size: float
     flops: float
     element: float = 2.0
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def layer_work(model: Architecture, layer: Layer, formats: Formats, layout: Layo
 
 def _gemms(model: Architecture, layer: Layer, formats: Formats, layout: Layout) -> tuple[tuple[Gemm, ...], Gemm | None]:
     sizes: dict[tuple[str, float], tuple[float, float]] = {}
-    for matrix, form in zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True):
+    stored = list(zip(layer_matrices(model, layer, layout, CHECKPOINT), formats, strict=True))
+    for matrix, form in stored:
         each = float(model.dtype_bytes)
         if matrix.each is not None:
             each = matrix.each
@@ -88,7 +91,9 @@ def _gemms(model: Architecture, layer: Layer, formats: Formats, layout: Layout) 
     experts = None
     if isinstance(layer.mlp, Experts):
         routed = {element: sizes.pop((group, element))[0] for group, element in list(sizes) if group == "experts"}
-        experts = Gemm(sum(routed.values()), _expert_flops(model, layer.mlp, layout), min(routed))
+        size, flops = sum(routed.values()), _expert_flops(model, layer.mlp, layout)
+        packed = any(form and form.weight_bytes < 1 for matrix, form in stored if matrix.group == "experts")
+        experts = Gemm(size, flops, min(routed), packed)
     return tuple(Gemm(size, flops, element) for (_, element), (size, flops) in sizes.items()), experts
 
 

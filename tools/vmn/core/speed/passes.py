@@ -14,6 +14,9 @@ from vmn.core.speed.hardware import Chip, Link
 from vmn.core.speed.layer_work import Gemm, LayerWork
 from vmn.core.speed.mixer_work import MixerWork
 
+NATIVE_FP4 = 0.5
+"""Bytes of an element of 4 bits, in a chip's operations by element."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -168,7 +171,12 @@ class Formula:
         """Return the seconds that a layer's kernels take however small the batch is."""
         factors = self.factors
         mixers = sum(self._mixer_fixed(mixer) for mixer in work.mixers)
-        return mixers + factors.mlp_fixed * work.parts + factors.expert_fixed * bool(work.experts)
+        experts = factors.expert_fixed * bool(work.experts) + factors.unpack_fixed * self._unpacks(work)
+        return mixers + factors.mlp_fixed * work.parts + experts
+
+    def _unpacks(self, work: LayerWork) -> bool:
+        """Return whether the kernels of the experts unpack elements of 4 bits, as the GPU can't compute with them."""
+        return bool(work.experts and work.experts.packed and NATIVE_FP4 not in self.chip.flops)
 
     def _mixer_fixed(self, mixer: MixerWork) -> float:
         factors = self.factors
@@ -190,7 +198,8 @@ class Formula:
             return 0.0, 0.0
         everywhere = tokens * self.exchange.replicas
         touched = 1 - (1 - work.active / work.count) ** everywhere
-        return self._gemm(work.experts, everywhere, self.factors.expert_flops, touched)
+        read, computed = self._gemm(work.experts, everywhere, self.factors.expert_flops, touched)
+        return read / (self.factors.unpack_bandwidth if self._unpacks(work) else 1.0), computed
 
     def _decoding(self, mixer: MixerWork, batch: Pass) -> tuple[float, float]:
         """Return the seconds to read the KV cache and states of decoding requests, and those to compute with them."""
