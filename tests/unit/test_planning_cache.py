@@ -28,6 +28,7 @@ LLAMA_4 = architecture("meta-llama--Llama-4-Maverick-17B-128E-Instruct")
 QWEN_NEXT = architecture("Qwen--Qwen3-Next-80B-A3B-Instruct")
 SPARSE = architecture("deepseek-ai--DeepSeek-V3.2")
 R1 = architecture("deepseek-ai--DeepSeek-R1")
+NEMOTRON = architecture("nvidia--NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16")
 
 
 def cache(model: Architecture, dtype: str = "auto", version: str = "0.26.0", layout: Layout = ONE) -> KVCache:
@@ -51,6 +52,19 @@ def test_blocks_and_tokens_are_those_of_vllm_s_own_code(case: dict[str, Any]) ->
 @pytest.mark.parametrize(("dtype", "block"), [("auto", 544), ("fp8", 1072)])
 def test_hybrid_block_is_as_large_as_a_state(dtype: str, block: int) -> None:
     assert cache(QWEN_NEXT, dtype).block == block  # start-ups of 0.26
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "block"),
+    [
+        (QWEN_NEXT, "0.32.0", 544),
+        (QWEN_NEXT, "0.33.0", 576),  # its kernels export states every 64 tokens
+        (NEMOTRON, "0.33.0", 8304),  # those of Mamba-2 export none
+    ],
+    ids=["Qwen3-Next, 0.32", "Qwen3-Next, 0.33", "Nemotron-3 Ultra, 0.33"],
+)
+def test_hybrid_block_ends_where_states_can_be_exported(model: Architecture, version: str, block: int) -> None:
+    assert cache(model, version=version).block == block  # as in start-ups of 0.33
 
 
 @pytest.mark.parametrize(("version", "states"), [("0.26.0", 1), ("0.32.0", 2)])

@@ -101,6 +101,14 @@ def test_drafts_keep_the_states_of_a_step(model: str, streams: int) -> None:
     assert with_it - without == pytest.approx(states + masks)
 
 
+@pytest.mark.parametrize(("model", "alive"), [(R1, 4), ("zai-org--GLM-5.3", 3)])
+def test_states_stay_alive_while_a_layer_drafts(model: str, alive: int) -> None:
+    options = {"requests": 256, "version": "0.33.0"}
+    plain, drafting = (predicted(model, drafted, Layout(8), **options).ranks[0].activation for drafted in (0, 1))
+    state = 8192 * architecture(model).hidden * 2 / GIB
+    assert drafting.expected - plain.expected == pytest.approx(alive * state)
+
+
 def test_request_has_slots_for_the_tokens_that_it_drafts() -> None:
     """A block has 16 tokens, so a request of 16 needs a second one; the longest request has none beyond its length."""
     plain, drafting = predicted(R1, 0, max_model_len=4096), predicted(R1, 1, max_model_len=4096)

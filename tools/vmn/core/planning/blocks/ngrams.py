@@ -61,6 +61,9 @@ class LayerEmbedding(State):
         yield Matrix("feed-forward", "ple.kv_proj", self.width * share.hidden * (self.streams + 1))
         yield Matrix("feed-forward", "ple.conv1d", self.streams * share.hidden * self.convolution, plain=True)
 
+    def checkpoint_grid(self, form: CacheForm) -> int | None:
+        return 1
+
     def state_bytes(self, form: CacheForm) -> int:
         tokens = (self.convolution - 1) * self.dilation + form.drafted
         return 2 * tokens * self.streams * self.hidden

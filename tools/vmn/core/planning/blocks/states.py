@@ -21,6 +21,13 @@ class State(Mixer):
         """The blocks of a request for a checkpoint of its prompt that a kernel can write."""
         return 1
 
+    def checkpoint_grid(self, form: CacheForm) -> int | None:
+        """Return the tokens between two states that a kernel can export from inside a prompt, None if it exports none.
+
+        vLLM makes blocks a multiple of them (``get_prefill_checkpoint_alignment`` of the layers).
+        """
+        return None
+
     def caches(self, form: CacheForm) -> Iterator[CacheSpec]:
         states = form.vllm.state_blocks + form.drafted
         if form.vllm.state_blocks > 1 and form.vllm.state_checkpoint:
@@ -71,6 +78,9 @@ class LinearAttention(State):
         recurrent = self.value_heads // form.tensor * self.key_size * self.value_size
         return 2 * convolution + self.recurrent_bytes * recurrent
 
+    def checkpoint_grid(self, form: CacheForm) -> int | None:
+        return form.vllm.checkpoint_grid
+
     def peak(self, step: ProfileStep) -> float:
         """Return the bytes of the projection, the output, the gate, and the normed output (``forward_cuda``)."""
         return step.tokens * 2 / step.layout.tensor * (2 * self.keys + 5 * self.values)
@@ -113,8 +123,13 @@ class Mamba2(State):
         return 2 * columns * (self.convolution - 1 + form.drafted) + self.recurrent_bytes * recurrent
 
     def peak(self, step: ProfileStep) -> float:
-        rows = step.tokens * 2 / step.layout.tensor
-        return rows * (4 * self.heads * self.size + 2 * self.groups * self.state)
+        """Return the bytes of the projection, the output, and two copies of what the convolution gets.
+
+        Without metadata, as in the profile run, ``conv_ssm_forward`` copies it twice (``mamba_mixer2.py``).
+        """
+        inner, shared = self.heads * self.size, 2 * self.groups * self.state
+        projected = 2 * inner + shared + self.heads
+        return step.tokens * 2 / step.layout.tensor * (projected + inner + 2 * (inner + shared))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,13 @@ only what its sampler needs without the compiler (0.33)."""
 STREAM_STATES = 4.8
 """States of all tokens for each further residual stream (hyper-connections): the stream itself, and what is made of it
 while streams are mixed. Two starts of 0.33 have 5.3 (DeepSeek-V4-Flash) and 4.3 (GLM-5.3-Flash)."""
+DRAFT_STATES = 4
+"""States of all tokens that are alive in addition while a layer for multi-token prediction runs: the model's output,
+the embeddings as they are and normed, and the normed states (``deepseek_mtp.py``). A start of DeepSeek-R1 with 0.33 has
+4.1."""
+SPARSE_DRAFT_STATES = 3
+"""The same in models with sparse latent attention, which write the normed embeddings and states into one tensor
+(``deepseek_v32/nvidia/mtp.py``). A start of GLM-5.3 (0.33) has 3.1."""
 UNREAD_VERSION_FACTOR = 1.6
 """Factor by which versions before 0.19 may need more, as their source was not read: Kimi K2 on a version of November
 2025 had 2.5 GiB less than the terms here predict."""
@@ -188,6 +195,7 @@ def _moments(rank: RankContext) -> list[_Moment]:
     received = 1 if rank.stage and not rank.vllm.counts_kept else 0  # otherwise they are kept, see overhead.py
     states = (_states(rank) + received) * rank.states_gib
     needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
+    drafting = {block for layer in rank.model.layers[max(begin, rank.model.depth) : end] for block in layer.blocks}
     workspace = early
     grown: dict[Block, float] = {}
     for layer in rank.model.layers[begin:end]:
@@ -196,10 +204,16 @@ def _moments(rank: RankContext) -> list[_Moment]:
     found = []
     for block, after in grown.items():
         _, between, fixed = needs[block]
-        found.append(_Moment((after - early) / GIB, between / GIB + states, fixed / GIB))
+        more = _draft_states(rank) if block in drafting else 0.0
+        found.append(_Moment((after - early) / GIB, between / GIB + states + more, fixed / GIB))
     if rank.stage == rank.layout.pipeline - 1:
         found.append(_Moment((workspace - early) / GIB, 0.0, *_sampler(rank)))
     return found
+
+
+def _draft_states(rank: RankContext) -> float:
+    """Return the GiB of the states that stay alive while a layer for multi-token prediction runs."""
+    return rank.states_gib * (SPARSE_DRAFT_STATES if rank.model.is_sparse else DRAFT_STATES)
 
 
 def _need(block: Block, step: ProfileStep) -> tuple[float, float, float]:

@@ -6,11 +6,14 @@ with several kinds of cache takes blocks for each. What a layer keeps is data: `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from vmn.core.planning.blocks.block import Block
 from vmn.core.planning.blocks.cache_spec import BLOCK, CacheForm, aligned
+from vmn.core.planning.blocks.states import State
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.cache_groups import CacheGroup, cache_groups
 from vmn.core.planning.model.architecture import Architecture
@@ -91,11 +94,20 @@ def kv_cache(
     page = 0
     if state:
         token = max(block.token_bytes(form) for block in parts)
-        step = max(vllm.hybrid_block, form.block, LATENT_HYBRID_BLOCK if model.is_latent else 0)
+        step = math.lcm(max(form.block, LATENT_HYBRID_BLOCK if model.is_latent else 0), _checkpoint_grid(parts, form))
         form = replace(form, block=-(-state // (step * token)) * step)
         page = form.block * token
     groups, multiple = _groups(model, form, page)
     return KVCache(form.block, groups, in_flight, layout.decode_context, multiple)
+
+
+def _checkpoint_grid(parts: Sequence[Block], form: CacheForm) -> int:
+    """Return the tokens of which a block is a multiple so that all states of a model can be exported at its ends.
+
+    1 unless all of them can (``get_mamba_prefill_checkpoint_alignment``).
+    """
+    grids = [part.checkpoint_grid(form) for part in parts if isinstance(part, State)]
+    return math.lcm(*(grid or 1 for grid in grids)) if all(grids) else 1
 
 
 def _groups(model: Architecture, form: CacheForm, page: int) -> tuple[tuple[CacheGroup, ...], int]:

@@ -45,7 +45,7 @@ class Behaviour:
         whole_blocks: whether PyTorch's allocator keeps blocks of 20 MiB and more whole while a model loads.
         padded_mxfp4: whether Hopper's MXFP4 kernels pad the inner side of a matrix, and not only the scales.
         sparse_factor: number of long prompts of full length for which sparse attention reserves room.
-        hybrid_block: tokens of which a block of a hybrid model is a multiple.
+        checkpoint_grid: tokens between two states that kernels of gated delta nets export, None if they export none.
         counts_kept: whether what the model runner keeps for requests and stages is subtracted from the KV cache.
         single_non_torch: GiB outside PyTorch on one GPU, None for the value that other versions share.
         group_non_torch: the same with several GPUs in a stage, on one node.
@@ -72,7 +72,7 @@ class Behaviour:
     whole_blocks: bool = False
     padded_mxfp4: bool = True
     sparse_factor: int = 5
-    hybrid_block: int = 16
+    checkpoint_grid: int | None = None
     counts_kept: bool = False
     single_non_torch: float | None = None
     group_non_torch: float | None = None
@@ -103,12 +103,12 @@ BEHAVIOURS = (
     # 536, and one more block of each group of states with prefix caching, for a checkpoint of the prompt; outside
     # PyTorch 0.10 to 0.11 GiB on one GPU, 0.00 and 0.02 on the first and the last of two stages, 0.50 with tensor
     # parallelism on one node, whose all-reduce has a workspace, and 0.02 between nodes (what logs call consumed,
-    # without weights, workspaces, and what the runner keeps); graphs of 16, 32, and 48 layers: 0.81, 0.92, and 1.23 GiB
-    # for 51 sizes, and of 32 layers on two ranks 0.63 on one node and 1.50 between nodes; logits in 16 and 32 bits (the
-    # profile's second pass), and a row for each of 132 multiprocessors (v1/sample/ops/topk_topp_triton.py); sparse
-    # attention on compressed keys and values, also for prompts. All of them had VLLM_USE_FLASHINFER_SAMPLER=0.
-    # flashinfer_bytes: from the source, not measured: top_k_top_p_sampling_from_logits of FlashInfer 0.7.2 makes two
-    # more copies of the logits in 32 bits, the masked ones and their softmax, and needs no rows.
+    # without weights, workspaces, and what the runner keeps); graphs of 16, 24, 32, 48, and 64 layers: 0.81, 0.66,
+    # 0.92, 1.23, and 2.20 GiB, and of 32 layers on two ranks 0.63 on one node and 1.50 between nodes; logits in 16 and
+    # 32 bits (the profile's second pass), and a row for each of 132 multiprocessors
+    # (v1/sample/ops/topk_topp_triton.py); sparse attention on compressed keys and values, also for prompts.
+    # flashinfer_bytes: top_k_top_p_sampling_from_logits of FlashInfer 0.7.2 makes two more copies of the logits in 32
+    # bits, the masked ones and their softmax, and needs no rows; a start of Llama 3.1 8B has them to the last block.
     # spread: compiled code kept 1.31 and 1.25 times as much in 0.19, up to 2 times in 0.26 (the compiler's cache warm
     # or cold), and 1.0 to 1.28 times in 0.33.
     Behaviour((0, 6), 0.90, expert_chunk=32768),  # the first engine
@@ -151,13 +151,13 @@ BEHAVIOURS = (
         padded_mxfp4=False,
         sparse_outputs=True,
         sparse_factor=2,
-        hybrid_block=64,
+        checkpoint_grid=64,
         counts_kept=True,
         single_non_torch=0.1,
         group_non_torch=0.5,
         stage_non_torch=0.02,
-        graph_mib=0.2,
-        graph_base_mib=12.5,
+        graph_mib=0.3,
+        graph_base_mib=9.0,
         logits_bytes=6.0,
         flashinfer_bytes=14.0,
         top_rows=132,
