@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from vmn.core.planning.model.architecture import Architecture, Config, ConfigError
+from vmn.core.planning.model.defaults import with_defaults
 from vmn.core.planning.model.families import FAMILIES
 from vmn.core.planning.model.form import Form
 from vmn.core.planning.model.mtp import mtp_of
@@ -51,7 +52,7 @@ def read_architecture(config: Config) -> Architecture:
         ConfigError: a field is missing or has an unknown form.
     """
     inner = config.get("text_config")
-    text: Config = {**config, **inner} if isinstance(inner, Mapping) else config
+    text: Config = {**config, **with_defaults(inner)} if isinstance(inner, Mapping) else with_defaults(config)
     form = _form(config, text)
     mtp, quantization = mtp_of(kind_of(config), text), quantization_fields(text)
     kinds = config.get("architectures") or text.get("architectures") or [str(text.get("model_type", "unknown"))]

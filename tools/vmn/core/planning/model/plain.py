@@ -193,7 +193,7 @@ def _mlp_of(config: Config, traits: Traits) -> Callable[[int], FeedForward]:
     return lambda index: experts if is_sparse(index) else other
 
 
-TYPED = ("beam", "exaone_moe", "muse_spark_text")
+TYPED = ("axk1", "beam", "exaone_moe", "muse_spark_text")
 """Models whose vLLM code takes the kind of a feed-forward part from ``mlp_layer_types``."""
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
 

@@ -21,7 +21,7 @@ def laguna(config: Config) -> Form:
         LookupError: a field is missing, or a list is shorter than the number of layers.
     """
     count = int(config["num_hidden_layers"])
-    kinds = config.get("mlp_layer_types") or ["sparse"] * count
+    kinds = config.get("mlp_layer_types") or ["dense", *["sparse"] * (count - 1)]
     parts = {"dense": Dense(int(config["intermediate_size"])), "sparse": _experts(config)}
     return Form(tuple(Layer.of(_attention(config, index), parts[kinds[index]]) for index in range(count)))
 
