@@ -391,7 +391,12 @@ def _weights(context: PlanContext, rank: RankContext) -> dict[str, float]:
 def _storage(context: PlanContext) -> Storage:
     vllm = context.vllm
     hopper: MxForm = "inner" if vllm.padded_mxfp4 else "scales"
-    return Storage(rounded=True, whole_blocks=vllm.whole_blocks, mxfp4=hopper if context.gpu.hopper else "both")
+    return Storage(
+        rounded=True,
+        whole_blocks=vllm.whole_blocks,
+        mxfp4=hopper if context.gpu.hopper else "both",
+        views_plain=vllm.views_plain,
+    )
 
 
 def _rank_context(context: PlanContext, layout: Layout, stage: int) -> RankContext:

@@ -23,6 +23,7 @@ class Matrix:
         plain: whether it is never quantized.
         each: bytes of an element if they do not depend on the model's type.
         columns: columns on this rank, if ranks share the columns instead of the rows; otherwise 0.
+        restored: whether vLLM keeps a 16-bit copy next to the weight, for kernels that read it in another form.
     """
 
     group: str
@@ -32,6 +33,7 @@ class Matrix:
     plain: bool = False
     each: float | None = None
     columns: float = 0.0
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,6 @@ class Block:
     def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         """Yield the matrices, without norms of the size of a token's state."""
         yield from ()
-
-    def copies(self, layout: Layout) -> float:
-        """Return the elements of copies of weights that vLLM makes for its kernels."""
-        return 0.0
 
     def least_block(self, form: CacheForm) -> int:
         """Return the tokens of which a block of the cache is a multiple for this block's kernels."""

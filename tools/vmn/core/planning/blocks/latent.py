@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
-from vmn.core.planning.layout.sizes import Layout
 
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
@@ -87,7 +86,8 @@ class LatentAttention(Mixer):
             yield Matrix("attention", "self_attn.q_proj", share.hidden * heads * size)
         compressed = share.hidden * (self.kv_rank + self.rope_size)
         yield Matrix("attention", "self_attn.kv_a_proj_with_mqa", compressed, "fused_qkv_a_proj")
-        yield Matrix("attention", "self_attn.kv_b_proj", self.kv_rank * heads * (self.nope_size + self.value_size))
+        decompressing = self.kv_rank * heads * (self.nope_size + self.value_size)  # also as W_UK_T and W_UV
+        yield Matrix("attention", "self_attn.kv_b_proj", decompressing, restored=True)
         output = heads * self.value_size
         yield Matrix("attention", "self_attn.o_proj", output * share.hidden, columns=output)
         yield Matrix("attention", "self_attn.g_proj", share.hidden * self.gate / share.tensor)
@@ -102,10 +102,6 @@ class LatentAttention(Mixer):
         yield Matrix("attention", "self_attn.indexer.wq_b", rank * self.index_heads * self.index_size)
         yield Matrix("attention", "self_attn.indexer.wk", share.hidden * self.index_size)
         yield Matrix("attention", "self_attn.indexer.weights_proj", share.hidden * self.index_heads, plain=True)
-
-    def copies(self, layout: Layout) -> float:
-        """Return the elements of the two 16-bit copies of ``kv_b_proj`` for decoding (W_UK_T and W_UV)."""
-        return self.heads / layout.tensor * (self.nope_size + self.value_size) * self.kv_rank
 
     def least_block(self, form: CacheForm) -> int:
         return SPARSE_BLOCK if self.index_top else super().least_block(form)

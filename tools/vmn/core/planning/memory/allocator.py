@@ -32,11 +32,13 @@ class Storage:
         rounded: whether PyTorch's allocator rounds up.
         whole_blocks: whether its blocks of 20 MiB and more are never split.
         mxfp4: what is padded in MXFP4 experts.
+        views_plain: whether a 16-bit weight that kernels read in another order is not copied, but viewed.
     """
 
     rounded: bool = False
     whole_blocks: bool = False
     mxfp4: MxForm = "plain"
+    views_plain: bool = False
 
     def unused(self, size: float) -> float:
         """Return the unused bytes of the block of a tensor, which count as the tensor's."""

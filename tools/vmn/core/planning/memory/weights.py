@@ -160,20 +160,22 @@ def _layer_bytes(
 ) -> dict[str, float]:
     sizes: dict[str, float] = {}
     tensors: dict[str, float] = {}
+    copies = 0.0
     for matrix, form in zip(layer_matrices(model, layer, layout, storage), formats, strict=True):
         each, scale = float(model.dtype_bytes), 0.0
         if matrix.each is not None:
             each = matrix.each
         elif form:
             each, scale = form.weight_bytes, form.scale_bytes
+        if matrix.restored and (form or not storage.views_plain):
+            copies += matrix.elements * model.dtype_bytes
         sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * (each + scale)
         tensor = matrix.tensor or matrix.module
         tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
     sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
     sizes["norms"] = float(sum(block.norms for block in layer.blocks) * model.hidden * model.dtype_bytes)
-    copies = sum(block.copies(layout) for block in layer.blocks)
     if copies:
-        sizes["copies"] = copies * model.dtype_bytes
+        sizes["copies"] = copies
     return sizes
 
 

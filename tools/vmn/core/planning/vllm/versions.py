@@ -43,6 +43,7 @@ class Behaviour:
         expert_chunk: tokens that pass through fused experts at once, None for all.
         sparse_outputs: whether sparse attention with an FP8 cache also reserves its outputs.
         whole_blocks: whether PyTorch's allocator keeps blocks of 20 MiB and more whole while a model loads.
+        views_plain: whether latent attention reads a 16-bit ``kv_b_proj`` in another order without a copy.
         padded_mxfp4: whether Hopper's MXFP4 kernels pad the inner side of a matrix, and not only the scales.
         sparse_factor: number of long prompts of full length for which sparse attention reserves room.
         checkpoint_grid: tokens between two states that kernels of gated delta nets export, None if they export none.
@@ -71,6 +72,7 @@ class Behaviour:
     sparse_outputs: bool = False
     whole_blocks: bool = False
     padded_mxfp4: bool = True
+    views_plain: bool = False
     sparse_factor: int = 5
     checkpoint_grid: int | None = None
     counts_kept: bool = False
@@ -106,7 +108,9 @@ BEHAVIOURS = (
     # without weights, workspaces, and what the runner keeps); graphs of 16, 24, 32, 48, and 64 layers: 0.81, 0.66,
     # 0.92, 1.23, and 2.20 GiB, and of 32 layers on two ranks 0.63 on one node and 1.50 between nodes; logits in 16 and
     # 32 bits (the profile's second pass), and a row for each of 132 multiprocessors
-    # (v1/sample/ops/topk_topp_triton.py); sparse attention on compressed keys and values, also for prompts.
+    # (v1/sample/ops/topk_topp_triton.py); sparse attention on compressed keys and values, also for prompts;
+    # index_groups: v1/attention/backends/mla/index_group.py; views_plain: MLAAttention.process_weights_after_loading
+    # (0.19 copied: DeepSeek V2 Lite took 29.43 GiB).
     # flashinfer_bytes: top_k_top_p_sampling_from_logits of FlashInfer 0.7.2 makes two more copies of the logits in 32
     # bits, the masked ones and their softmax, and needs no rows; a start of Llama 3.1 8B has them to the last block.
     # spread: compiled code kept 1.31 and 1.25 times as much in 0.19, up to 2 times in 0.26 (the compiler's cache warm
@@ -154,6 +158,7 @@ BEHAVIOURS = (
         checkpoint_grid=64,
         counts_kept=True,
         single_non_torch=0.1,
+        views_plain=True,
         group_non_torch=0.5,
         stage_non_torch=0.02,
         graph_mib=0.3,
