@@ -73,6 +73,7 @@ class ProfileStep:
         packed: whether routed experts are stored in MXFP4.
         capability: first number of the GPU's compute capability, None when it is not known.
         eager: ``--enforce-eager``.
+        drafted: tokens that multi-token prediction drafts in a step.
     """
 
     tokens: int
@@ -85,6 +86,7 @@ class ProfileStep:
     packed: bool = False
     capability: int | None = None
     eager: bool = False
+    drafted: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,16 @@ class Block:
         """Return the bytes of the part of the workspace that exists before vLLM has loaded the weights."""
         return 0.0
 
+    def kept(self, step: ProfileStep) -> float:
+        """Return the bytes that the block allocates in the profile run, and keeps for itself."""
+        return 0.0
+
     def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of buffers that all blocks of this kind share, allocated with the weights."""
+        return 0.0
+
+    def own_buffers(self, step: ProfileStep) -> float:
+        """Return the bytes of buffers that each block of this kind has for itself, allocated with the weights."""
         return 0.0
 
 

@@ -51,6 +51,7 @@ class LatentAttention(Mixer):
         sinks: whether each head has a sink of 32 bits.
         window: tokens that the layer looks back, None for all.
         decompressed: whether vLLM's profile decompresses prompts even if an indexer picks tokens.
+        groups_layers: whether layers that share picked tokens also share their places in the cache.
     """
 
     heads: int
@@ -67,6 +68,7 @@ class LatentAttention(Mixer):
     sinks: bool = False
     window: int | None = None
     decompressed: bool = False
+    groups_layers: bool = False
 
     @property
     def capabilities(self) -> tuple[int, ...]:
@@ -160,20 +162,37 @@ class LatentAttention(Mixer):
         return prompt_rows(step) * INDEX_ROWS // self.index_pool * (self.index_size + INDEX_SCALES)
 
     def early_workspace(self, step: ProfileStep) -> float:
-        """Return what sparse attention with an FP8 cache reserves when it is created (``FlashMLASparseImpl``)."""
-        if not self.index_heads or not step.fp8_cache:
+        """Return what FlashMLA's sparse attention reserves when it is created (``FlashMLASparseImpl``).
+
+        With an FP8 cache, it runs in all models; with one of 16 bits only where heads have sinks, which other kernels
+        do not take (``HYV4MLAAttention._resolve_sink_backend``), and then it reserves only the queries.
+        """
+        if not self.index_top:
             return 0.0
         size = self.kv_rank + self.rope_size
         heads = self.heads // step.layout.tensor
+        padded = -(-heads // QUERY_STEP) * QUERY_STEP
+        if not step.fp8_cache:
+            return step.tokens * padded * size * 2.0 if self.sinks else 0.0
         rows = prompt_rows(step) * size + step.tokens * heads * size
         if step.vllm.sparse_outputs:
-            padded = -(-heads // QUERY_STEP) * QUERY_STEP
             rows += step.tokens * (padded * (size + self.kv_rank) + heads * self.kv_rank)
-        return rows * 2
+        return rows * 2.0
 
     def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the tokens that the indexer has picked."""
         return step.tokens * self.index_top * 4 if self.index_heads else 0.0
+
+    def own_buffers(self, step: ProfileStep) -> float:
+        """Return the bytes of where the picked tokens are in the cache (``SparseMLAIndexGroupBuilder`` of 0.33).
+
+        Where layers form groups, the first of a group has them, with a row for each token of a decoding step. Other
+        models leave out the builder, so that each layer has them, with a row for each token of a step.
+        """
+        if not step.vllm.index_groups or (self.groups_layers and not self.index_heads):
+            return 0.0
+        rows = min(step.tokens, step.requests * (1 + step.drafted)) if self.groups_layers else step.tokens
+        return (rows + 1) * self.index_top * 4.0
 
 
 def prompt_rows(step: ProfileStep) -> int:

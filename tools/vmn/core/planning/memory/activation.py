@@ -7,7 +7,8 @@ vLLM's source; ``docs/planner.md`` has their errors against measured starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -124,7 +125,18 @@ class RankContext:
             packed=model.has_packed_experts,
             capability=self.capability,
             eager=batch.eager,
+            drafted=batch.drafted,
         )
+
+    @cached_property
+    def counted(self) -> Mapping[Block, int]:
+        """The different blocks of the stage, and how many of each it has."""
+        begin, end = self.model.stages(self.layout.pipeline)[self.stage]
+        found: Counter[Block] = Counter()
+        for layer, count in Counter(self.model.layers[begin:end]).items():
+            for block in layer.blocks:
+                found[block] += count
+        return found
 
     @property
     def states_gib(self) -> float:
@@ -142,7 +154,7 @@ class _Moment:
     """What is alive at one moment of the profile run, in GiB.
 
     Attributes:
-        workspace: the workspace of all blocks so far, without what the weights include.
+        workspace: the workspace of all blocks so far, without what the weights include, and what blocks keep.
         between: what passes between operators, which compiled code keeps longer.
         fixed: what kernels allocate.
         more: what kernels allocate in addition if those run that need the most.
@@ -185,7 +197,7 @@ def staying_activation(rank: RankContext) -> float:
 
 
 def _moments(rank: RankContext) -> list[_Moment]:
-    """Return the moments at which most is alive: one for each kind of block, and that of the sampler.
+    """Return the moments at which most is alive: one for each kind of block, the end of the model, and the sampler.
 
     All layers share one workspace (``WorkspaceManager``), which grows to what its largest user so far needs and stays.
     So the last layer of a kind decides, and the order of layers counts.
@@ -194,7 +206,8 @@ def _moments(rank: RankContext) -> list[_Moment]:
     begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
     received = 1 if rank.stage and not rank.vllm.counts_kept else 0  # otherwise they are kept, see overhead.py
     states = (_states(rank) + received) * rank.states_gib
-    needs = {block: _need(block, step) for layer in set(rank.model.layers[begin:end]) for block in layer.blocks}
+    needs = {block: _need(block, step) for block in rank.counted}
+    kept = sum(block.kept(step) * count for block, count in rank.counted.items())
     drafting = {block for layer in rank.model.layers[max(begin, rank.model.depth) : end] for block in layer.blocks}
     workspace = early
     grown: dict[Block, float] = {}
@@ -205,9 +218,11 @@ def _moments(rank: RankContext) -> list[_Moment]:
     for block, after in grown.items():
         _, between, fixed = needs[block]
         more = _draft_states(rank) if block in drafting else 0.0
-        found.append(_Moment((after - early) / GIB, between / GIB + states + more, fixed / GIB))
+        found.append(_Moment((after - early + kept) / GIB, between / GIB + states + more, fixed / GIB))
     if rank.stage == rank.layout.pipeline - 1:
-        found.append(_Moment((workspace - early) / GIB, 0.0, *_sampler(rank)))
+        last = (workspace - early + kept) / GIB
+        found.append(_Moment(last, rank.model.merge_states * rank.states_gib))
+        found.append(_Moment(last, 0.0, *_sampler(rank)))
     return found
 
 
@@ -254,6 +269,8 @@ def _top_rows(rank: RankContext) -> float:
 
 def _states(rank: RankContext) -> float:
     """Return how many states of all tokens are alive in addition to what a part of a layer computes."""
+    if rank.model.states:
+        return rank.model.states
     if rank.model.has_four_norms and not rank.batch.eager:
         return FOUR_NORM_STATES
     return STATES + STREAM_STATES * (rank.model.streams - 1)
@@ -264,8 +281,15 @@ def _early_workspace(rank: RankContext) -> float:
 
 
 def fixed_buffers(rank: RankContext) -> float:
-    """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights."""
+    """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights.
+
+    Layers for drafts allocate the shared ones again: vLLM lets them use those of the model only later, and keeps them.
+    """
     shared = max(block.buffers(rank.step) for block in rank.model.blocks)
+    shared += sum(block.own_buffers(rank.step) * count for block, count in rank.counted.items())
+    if rank.stage == rank.layout.pipeline - 1:
+        drafts = rank.model.layers[rank.model.depth :]
+        shared += sum(max(block.buffers(rank.step) for block in layer.blocks) for layer in drafts)
     is_grouped = not rank.model.is_latent and any(isinstance(block, Attention) for block in rank.model.blocks)
     own = FP8_CACHE_GIB if rank.fp8_cache and is_grouped else 0.0
     return own + (shared + _early_workspace(rank)) / GIB

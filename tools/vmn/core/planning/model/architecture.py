@@ -129,6 +129,8 @@ class Architecture:
         stored: exact sizes, None when only the shapes are known.
         prefixes: what the names of layers may begin with in the lists of modules of a quantization.
         streams: residual streams of a token (hyper-connections).
+        states: states of all tokens that are alive beside what a part of a layer computes, 0 for those of most models.
+        merge_states: states of all tokens that are alive while the model merges its streams at its end.
         embedding_is_copied: whether each rank has the whole embedding (Inkling).
         head_bytes: bytes of an element of the output head if they are not those of other weights (Hy4), otherwise 0.
         last_weights: bytes of 32-bit matrices of the last stage.
@@ -156,6 +158,8 @@ class Architecture:
     stored: StoredWeights | None = None
     prefixes: tuple[str, ...] = ("model.",)
     streams: int = 1
+    states: float = 0.0
+    merge_states: float = 0.0
     embedding_is_copied: bool = False
     head_bytes: int = 0
     last_weights: float = 0.0

@@ -72,6 +72,8 @@ def read_architecture(config: Config) -> Architecture:
         extra_weights=_vision_elements(config.get("vision_config")),
         prefixes=WRAPPED if isinstance(inner, Mapping) else PLAIN,
         streams=form.streams,
+        states=form.states,
+        merge_states=form.merge_states,
         embedding_is_copied=form.embedding_is_copied,
         last_weights=form.last_weights,
         tables=form.tables,

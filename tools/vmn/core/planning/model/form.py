@@ -17,6 +17,8 @@ class Form:
         rotated: elements of a head with rotary positions, None for those of the first layer's heads.
         position_tables: tables of positions in 32 bits, 0 for one in 16 bits.
         streams: residual streams of a token.
+        states: states of all tokens that are alive beside what a part of a layer computes, 0 for those of most models.
+        merge_states: states of all tokens that are alive while the model merges its streams at its end.
         embedding_is_copied: whether each rank has the whole embedding.
         last_weights: bytes of small matrices of the last stage.
         tables: tables of embeddings of n-grams.
@@ -31,6 +33,8 @@ class Form:
     rotated: int | None = None
     position_tables: int = 0
     streams: int = 1
+    states: float = 0.0
+    merge_states: float = 0.0
     embedding_is_copied: bool = False
     last_weights: float = 0.0
     tables: tuple[Table, ...] = ()

@@ -140,6 +140,7 @@ def _latent(config: Config) -> LatentAttention:
         index_heads=int(config.get("index_n_heads") or 0),
         index_size=int(config.get("index_head_dim") or 0),
         index_top=int(config.get("index_topk") or 0),
+        groups_layers=True,
     )
 
 

@@ -58,6 +58,7 @@ class Behaviour:
         top_rows: rows of 32 bits and the width of the vocabulary that the sampler keeps for the most likely tokens.
         sparse_absorbed: whether sparse attention does not decompress keys and values of prompts.
         index_logits: bytes of the logits of sparse attention's indexer (``VLLM_SPARSE_INDEXER_MAX_LOGITS_MB``).
+        index_groups: whether sparse latent attention keeps where the picked tokens are in the cache.
         spread: how far numbers may be from the expected ones.
     """
 
@@ -71,8 +72,8 @@ class Behaviour:
     expert_chunk: int | None = None
     sparse_outputs: bool = False
     whole_blocks: bool = False
-    padded_mxfp4: bool = True
     views_plain: bool = False
+    padded_mxfp4: bool = True
     sparse_factor: int = 5
     checkpoint_grid: int | None = None
     counts_kept: bool = False
@@ -86,6 +87,7 @@ class Behaviour:
     top_rows: int = 0
     sparse_absorbed: bool = False
     index_logits: int = 2**29
+    index_groups: bool = False
     spread: Spread = Spread()
 
 
@@ -156,9 +158,9 @@ BEHAVIOURS = (
         sparse_outputs=True,
         sparse_factor=2,
         checkpoint_grid=64,
+        views_plain=True,
         counts_kept=True,
         single_non_torch=0.1,
-        views_plain=True,
         group_non_torch=0.5,
         stage_non_torch=0.02,
         graph_mib=0.3,
@@ -167,6 +169,7 @@ BEHAVIOURS = (
         flashinfer_bytes=14.0,
         top_rows=132,
         sparse_absorbed=True,
+        index_groups=True,
         spread=Spread((0.95, 1.05), (1.0, 1.25, 1.5), (0.6, 1.9), slack=0.1, non_torch=(0.07, 0.2)),
     ),
 )

@@ -19,6 +19,11 @@ from vmn.core.planning.model.form import Form
 
 GATES = {"headwise": 1, "elementwise": 0}
 """Elements of a head's gate by ``gating_type``, 0 for as many as the head's output has."""
+STATES = 2
+"""States of all tokens in addition to the streams: the input of a part of a layer, and its output."""
+MERGE_STATES = 5
+"""States of all tokens for each stream when they are merged: the stream, and two copies of it in 32 bits, in one of
+which each element is squared or weighted (``HYV4HCHeadLayer.forward``)."""
 
 
 def hy_v4(config: Config) -> Form:
@@ -48,6 +53,8 @@ def hy_v4(config: Config) -> Form:
         drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=int(config["qk_rope_head_dim"]),
         streams=streams.streams if streams else 1,
+        states=STATES + streams.streams if streams else 0.0,
+        merge_states=MERGE_STATES * streams.streams if streams else 0.0,
         last_weights=head_bytes(config) if streams else 0.0,
     )
 
