@@ -27,7 +27,8 @@ class Index:
         block: tokens of which a block of the cache is a multiple.
         row_bytes: bytes of a token that is not pooled yet, in a ring of its own; 0 without a ring.
         whole_ring: whether that ring is as large as a block of keys and values (Step-5).
-        top: tokens that it picks, whose numbers are kept in a buffer.
+        top: numbers of picked tokens in a row of a buffer for all tokens of a step.
+        keeps_top: whether each layer has a buffer of its own for them (``topk_indices_buffer`` of Qwen4).
     """
 
     heads: int
@@ -38,6 +39,7 @@ class Index:
     row_bytes: int = 0
     whole_ring: bool = False
     top: int = 0
+    keeps_top: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,4 +131,10 @@ class Attention(Mixer):
 
     def buffers(self, step: ProfileStep) -> float:
         """Return the bytes of the numbers of the picked tokens."""
-        return step.tokens * self.index.top * 4 if self.index else 0.0
+        return 0.0 if self.index and self.index.keeps_top else self._picked(step)
+
+    def own_buffers(self, step: ProfileStep) -> float:
+        return self._picked(step) if self.index and self.index.keeps_top else 0.0
+
+    def _picked(self, step: ProfileStep) -> float:
+        return step.tokens * self.index.top * 4.0 if self.index else 0.0

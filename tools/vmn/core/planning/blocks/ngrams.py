@@ -45,6 +45,7 @@ class LayerEmbedding(State):
         hidden: elements of a token's state.
         convolution: tokens of the convolution.
         dilation: distance between those tokens.
+        heads: rows of the table that are looked up for a token.
     """
 
     width: int
@@ -52,6 +53,7 @@ class LayerEmbedding(State):
     hidden: int
     convolution: int
     dilation: int
+    heads: int = 0
 
     @property
     def norms(self) -> int:
@@ -67,3 +69,11 @@ class LayerEmbedding(State):
     def state_bytes(self, form: CacheForm) -> int:
         tokens = (self.convolution - 1) * self.dilation + form.drafted
         return 2 * tokens * self.streams * self.hidden
+
+    def own_buffers(self, step: ProfileStep) -> float:
+        """Return the bytes of the numbers of the rows (``_prefetch_ids``), in 64 bits."""
+        return step.tokens * self.heads * 8.0
+
+    def kept(self, step: ProfileStep) -> float:
+        """Return the bytes of the rows of a step, which come from the host while the layer before runs."""
+        return step.tokens * self.width * 2.0

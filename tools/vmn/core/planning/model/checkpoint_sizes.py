@@ -14,6 +14,8 @@ ENCODER = re.compile(r"(?:^|[._])(?:vision|visual|audio|multi_modal|mm)")
 """Names of tensors of encoders of images or sound, and of what connects them to the language model."""
 WIDE = ("F32", "F64")
 """Types that vLLM loads with 16 bits, except for scales and biases."""
+HOSTED = re.compile(r"\.ngram_embedding\.")
+"""Names of tensors of tables of n-grams, which vLLM keeps in the host's memory (Qwen3.8-Flash-Next)."""
 MIXER = re.compile(r"\.(?:self_attn|linear_attn|attn|attention|mixer)\.")
 """Names of tensors of what passes information between tokens."""
 PACKED = re.compile(r"[IU]\d|F[48]")
@@ -62,6 +64,8 @@ def stored_weights(tensors: Mapping[str, Tensor], layers: int) -> StoredWeights:
     encoder = other = 0.0
     for name, tensor in tensors.items():
         size, found = tensor.loaded(name), LAYER.search(name)
+        if HOSTED.search(name):
+            continue
         if ENCODER.search(name):
             encoder += size
         elif not found:

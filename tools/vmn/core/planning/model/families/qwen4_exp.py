@@ -43,16 +43,24 @@ def qwen4_exp(config: Config) -> Form:
     mixing = HyperConnections(streams, streams - rows % -PADDED, rank, element_bytes=2.0)
     mixers: dict[str, Mixer] = {"linear_attention": _linear(config), "full_attention": _attention(config)}
     width, looked_up = int(config.get("ple_embed_dim") or 0), set(config.get("ple_layer_ids") or [])
+    size = int(config.get("ngram_size") or 1)
     lookup = LayerEmbedding(
-        width, streams, hidden, int(config.get("ple_conv_kernel_size") or 1), int(config.get("ngram_size") or 1)
+        width,
+        streams,
+        hidden,
+        convolution=int(config.get("ple_conv_kernel_size") or 1),
+        dilation=size,
+        heads=(size - 1) * int(config.get("heads_per_ngram") or 0),
     )
     layers = []
     for index in range(int(config["num_hidden_layers"])):
         kind = str(config["layer_types"][index])
         if kind not in mixers:
             raise ConfigError(f"layer_types has {kind}, which the planner does not know for this model")
-        layers.append(Layer.of(lookup if index in looked_up else None, mixers[kind], _experts(config), mixing))
-    tables = tuple(Table(int(config["ngram_vocab_size_base"]) * width * 2.0, in_host=False) for _ in looked_up)
+        layers.append(Layer.of(lookup if index + 1 in looked_up else None, mixers[kind], _experts(config), mixing))
+    # vLLM keeps them in the host (``EngramConfig.cpu_offload``), each with a size for each head that is a prime number
+    # just above the base.
+    tables = tuple(Table(int(config["ngram_vocab_size_base"]) * width * 2.0, in_host=True) for _ in looked_up)
     return Form(
         tuple(layers),
         drafts=(Layer.of(DraftInput(), mixers["full_attention"], _experts(config), mixing),)
@@ -78,14 +86,15 @@ def _linear(config: Config) -> LinearAttention:
 
 
 def _attention(config: Config) -> Attention:
-    size, key = int(config["head_dim"]), int(config["indexer_head_dim"])
+    size, key, pool = int(config["head_dim"]), int(config["indexer_head_dim"]), int(config["indexer_compress_ratio"])
     index = Index(
         heads=int(config["indexer_n_heads"]),
         size=key,
         key_bytes=2 * key,
-        pool=int(config["indexer_compress_ratio"]),
+        pool=pool,
         row_bytes=2 * key,
-        top=int(config["indexer_budget"]),
+        top=int(config["indexer_budget"]) + pool,  # tokens that are not pooled yet, and the number of all of them
+        keeps_top=True,
     )
     heads, kv_heads = int(config["num_attention_heads"]), int(config["num_key_value_heads"])
     return Attention(heads, kv_heads, size, size, gated=True, normed=True, index=index)
