@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from unit.planning_data.table import architecture, configuration
+from vmn.core.planning.blocks.ngrams import LayerEmbedding
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.layout.sizes import Layout
+from vmn.core.planning.memory.activation import GIB, Batch, RankContext, fixed_buffers, peak_activation
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture, ConfigError
@@ -21,6 +24,7 @@ HOPPER, BLACKWELL = 9, 10
 V4, V4_PRO = "deepseek-ai--DeepSeek-V4-Flash", "deepseek-ai--DeepSeek-V4-Pro"
 V41 = "deepseek-ai--DeepSeek-V4.1-Flash"
 GLM_FLASH = "zai-org--GLM-5.3-Flash"
+GLM_DSA = "zai-org--GLM-5.2"
 HY4 = "tencent--Hy4-preview"
 QWEN_FLASH = "Qwen--Qwen3.8-Flash-Next"
 INKLING = "thinkingmachines--Inkling"
@@ -63,12 +67,23 @@ def cache(name: str, tensor: int = 1, capability: int = HOPPER, dtype: str = "au
     return kv_cache(architecture(name), Layout(tensor), dtype, tokens, TODAY, capability)
 
 
+def rank(name: str, layers: int = 0, requests: int = 1024, length: int = 65_536, drafted: int = 0) -> RankContext:
+    model = architecture(name)
+    model = replace(model, layers=model.layers[: layers or None])
+    batch = Batch(8192, requests, length, eager=True, drafted=drafted)
+    return RankContext(model, Layout(), batch, TODAY, 0, False, False, HOPPER)
+
+
+def buffers(name: str, layers: int, drafted: int = 0) -> float:
+    return fixed_buffers(rank(name, layers, drafted=drafted)) * GIB
+
+
 @pytest.mark.parametrize(("name", "named"), NAMED.items())
 def test_parameters_are_those_that_the_maker_names(name: str, named: float) -> None:
     model = unquantized(name)
     weights = stage_weights(model, Layout(), 0)
     counted = sum(size for part, size in weights.items() if part not in ("copies", "rounding")) / 2
-    tables = sum(table.size / (33 / 32) for table in model.tables if table.in_host)
+    tables = sum(table.size / (33 / 32 if name == V41 else 2) for table in model.tables if table.in_host)
     assert (counted + tables) / 1e9 == pytest.approx(named, rel=0.01)
 
 
@@ -104,11 +119,21 @@ def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:
     assert "tables" not in stage_weights(model, Layout(8), 0)
 
 
-def test_tables_of_qwen_are_split_over_ranks() -> None:
+def test_tables_of_qwen_are_in_the_memory_of_the_host() -> None:
     model = architecture(QWEN_FLASH)
-    one, four = (stage_weights(model, Layout(tensor), 0)["tables"] for tensor in (1, 4))
-    assert one / 1e9 == pytest.approx(102.4, rel=0.001)
-    assert one == 4 * four
+    assert all(table.in_host for table in model.tables)
+    assert sum(table.size for table in model.tables) / 1e9 == pytest.approx(102.4, rel=0.001)
+    assert "tables" not in stage_weights(model, Layout(), 0)
+
+
+def test_lookups_of_qwen_are_counted_from_one() -> None:
+    layers = architecture(QWEN_FLASH).layers  # ``ple_layer_ids`` is [2], and a start of 0.33 names ``layers.1.ple``
+    assert [index for index, layer in enumerate(layers) if isinstance(layer.blocks[0], LayerEmbedding)] == [1]
+
+
+def test_each_sparse_layer_of_qwen_keeps_its_picked_tokens() -> None:
+    rows = 8192 * (2048 + 4) * 4
+    assert buffers(QWEN_FLASH, layers=12) - buffers(QWEN_FLASH, layers=8) == pytest.approx(rows)
 
 
 def test_blocks_of_glm_5_3_flash_are_those_of_a_public_log() -> None:
@@ -131,6 +156,40 @@ def test_glm_5_3_flash_has_an_fp8_cache_on_blackwell_by_default() -> None:
 def test_layers_of_hunyuan_share_picked_tokens() -> None:
     found = cache(HY4, 8)
     assert found.block_bytes(0, 78) == 64 * (78 * 1152 + 21 * 132)
+
+
+def test_each_layer_of_hunyuan_keeps_where_picked_tokens_are() -> None:
+    rows = 8193 * 2048 * 4
+    assert buffers(HY4, layers=4) - buffers(HY4, layers=3) == rows  # the fourth takes the tokens of the second
+    assert buffers(HY4, layers=2) - buffers(HY4, layers=1) == rows
+
+
+def test_layers_of_glm_keep_it_for_decoding_and_in_groups() -> None:
+    rows, drafted = (1024 + 1) * 2048 * 4, (2048 + 1) * 2048 * 4
+    assert buffers(GLM_DSA, layers=3) - buffers(GLM_DSA, layers=2) == rows
+    assert buffers(GLM_DSA, layers=4) == buffers(GLM_DSA, layers=3)  # takes the tokens of the third
+    assert buffers(GLM_DSA, layers=3, drafted=1) - buffers(GLM_DSA, layers=2, drafted=1) == drafted
+
+
+def test_streams_of_hunyuan_are_merged_in_32_bits_at_its_end() -> None:
+    small = rank(HY4, layers=1, requests=1, length=1024)  # with few decompressed tokens, so that the end is the peak
+    assert peak_activation(small).expected == pytest.approx(20 * small.states_gib, rel=0.001)
+
+
+def test_layers_of_longcat_hold_what_experts_get_and_return() -> None:
+    model = architecture(LONGCAT)
+    without = replace(rank(LONGCAT), model=replace(model, states=0.0))
+    more = peak_activation(rank(LONGCAT)).expected - peak_activation(without).expected
+    assert more == pytest.approx(2 * without.states_gib)
+
+
+def test_shared_experts_of_ling_have_a_width_of_their_own() -> None:
+    wide, narrow = (
+        read_architecture(changed(LING, moe_shared_expert_intermediate_size=width)).experts for width in (2048, 1024)
+    )
+    assert wide
+    assert narrow
+    assert wide.shared == 2 * narrow.shared
 
 
 def test_convolutions_of_inkling_are_windows_of_four_tokens() -> None:

@@ -54,4 +54,6 @@ def _latent(config: Config) -> LatentAttention:
 
 
 def _experts(config: Config) -> Experts:
-    return replace(equal_experts(config, "num_experts", "num_shared_experts"), router_bias=True, router_bytes=4.0)
+    experts = replace(equal_experts(config, "num_experts", "num_shared_experts"), router_bias=True, router_bytes=4.0)
+    width = int(config.get("moe_shared_expert_intermediate_size") or experts.intermediate)
+    return replace(experts, shared=experts.shared // experts.intermediate * width)

@@ -10,6 +10,10 @@ from vmn.core.planning.model.architecture import Config, Layer
 from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
+STATES = 5
+"""States of all tokens beside what a part of a layer computes: the residual, the part's input, and its output; and the
+experts' input and output, which the layer holds until its end (``FlashDecoderLayer.forward``)."""
+
 
 def longcat_flash(config: Config) -> Form:
     """Return the form.
@@ -29,4 +33,4 @@ def longcat_flash(config: Config) -> Form:
         normed=False,
     )
     layer = Layer.of(attention, dense, attention, dense, experts)
-    return Form((layer,) * int(config.get("num_layers") or config["num_hidden_layers"]))
+    return Form((layer,) * int(config.get("num_layers") or config["num_hidden_layers"]), states=STATES)
