@@ -105,11 +105,16 @@ def test_every_rank_of_v4_has_all_rows() -> None:
 
 
 def test_four_layers_of_v4_1_own_rows_for_all() -> None:
-    found = cache(V41, capability=BLACKWELL)
-    rows = next(group for group in found.groups if group.spec.kind == "full")
-    assert len({layer for layer, _ in rows.pages}) == 4
-    assert sum(page for _, page in rows.pages) / 256 == pytest.approx(2.5 * (528 + 132), rel=0.01)
-    assert sum(len(group.pages) for group in found.groups if group.spec.kind == "window") == 40
+    for capability, tensor, tokens, row in ((HOPPER, 1, 64, 584), (BLACKWELL, 8, 128, 288), (BLACKWELL, 16, 128, 528)):
+        found = cache(V41, tensor, capability)
+        rows = next(group for group in found.groups if group.spec.kind == "full")
+        assert (found.block, len({layer for layer, _ in rows.pages})) == (tokens, 4)
+        assert sum(page for _, page in rows.pages) / tokens == pytest.approx(2.5 * (row + 132), rel=0.03)
+        assert sum(len(group.pages) for group in found.groups if group.spec.kind == "window") == 40
+
+
+def test_records_of_v4_1_lie_in_whole_rows_of_both_kinds_on_blackwell() -> None:
+    assert cache(V41, 8, BLACKWELL).multiple == 3168  # 528 bytes in the window, 288 behind it
 
 
 def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:
