@@ -13,6 +13,7 @@ from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import GIB, Batch, RankContext, fixed_buffers, peak_activation
+from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture, ConfigError
@@ -115,6 +116,20 @@ def test_four_layers_of_v4_1_own_rows_for_all() -> None:
 
 def test_records_of_v4_1_lie_in_whole_rows_of_both_kinds_on_blackwell() -> None:
     assert cache(V41, 8, BLACKWELL).multiple == 3168  # 528 bytes in the window, 288 behind it
+
+
+def test_scales_of_v4_1_are_repeated_for_each_row() -> None:
+    model = architecture(V41)
+    plain, hopper, blackwell = (
+        stage_weights(model, Layout(), 0, storage=storage)
+        for storage in (Storage(), Storage(rounded=True, widens_mxfp8=True), Storage(rounded=True))
+    )
+    assert "copies" not in plain
+    scales = 1 / 32 - 1 / 32**2  # a byte for 32 columns of each row, instead of one for 32 of both
+    linear = plain["attention"] + plain["feed-forward"]
+    assert blackwell["copies"] == pytest.approx(linear * scales, rel=0.07)  # compressors have 16 bits
+    outputs = 40 * 64 * 512 * 1024  # the projections of groups, which have no kernel in 8 bits
+    assert hopper["copies"] - blackwell["copies"] == pytest.approx(outputs)
 
 
 def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:

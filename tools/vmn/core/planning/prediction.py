@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from vmn.core.planning.blocks.latent import BLACKWELL
 from vmn.core.planning.correction import Correction
 from vmn.core.planning.gpus import Gpu
 from vmn.core.planning.layout.constraints import Cluster, Refusal, layouts, refusal, spans_nodes
@@ -396,6 +397,7 @@ def _storage(context: PlanContext) -> Storage:
         whole_blocks=vllm.whole_blocks,
         mxfp4=hopper if context.gpu.hopper else "both",
         views_plain=vllm.views_plain,
+        widens_mxfp8=context.gpu.capability != BLACKWELL,
     )
 
 

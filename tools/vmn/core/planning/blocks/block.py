@@ -24,6 +24,7 @@ class Matrix:
         each: bytes of an element if they do not depend on the model's type.
         columns: columns on this rank, if ranks share the columns instead of the rows; otherwise 0.
         restored: whether vLLM keeps a 16-bit copy next to the weight, for kernels that read it in another form.
+        batched: whether it is a batch of matrices, one for each group of heads, which needs a kernel of its own.
     """
 
     group: str
@@ -34,6 +35,7 @@ class Matrix:
     each: float | None = None
     columns: float = 0.0
     restored: bool = False
+    batched: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class CompressedAttention(Mixer):
         hidden, heads = share.hidden, self.heads / share.tensor
         yield Matrix("attention", "attn.wq_a", hidden * (self.query_rank + self.size), "fused_wqa_wkv")
         yield Matrix("attention", "attn.wq_b", self.query_rank * heads * self.size)
-        yield Matrix("attention", "attn.wo_a", heads * self.size * self.output_rank)
+        yield Matrix("attention", "attn.wo_a", heads * self.size * self.output_rank, batched=True)
         output = self.output_groups * self.output_rank / share.tensor
         yield Matrix("attention", "attn.wo_b", output * hidden, columns=output)
         yield Matrix("attention", "attn.q_norm", self.query_rank + self.size, plain=True)

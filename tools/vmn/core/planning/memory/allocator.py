@@ -33,12 +33,15 @@ class Storage:
         whole_blocks: whether its blocks of 20 MiB and more are never split.
         mxfp4: what is padded in MXFP4 experts.
         views_plain: whether a 16-bit weight that kernels read in another order is not copied, but viewed.
+        widens_mxfp8: whether batches of matrices in MXFP8 get 16 bits when they are loaded, and keep their scales: only
+            data center GPUs of Blackwell have a kernel for them (``init_mxfp8_linear_kernel`` of 0.33).
     """
 
     rounded: bool = False
     whole_blocks: bool = False
     mxfp4: MxForm = "plain"
     views_plain: bool = False
+    widens_mxfp8: bool = False
 
     def unused(self, size: float) -> float:
         """Return the unused bytes of the block of a tensor, which count as the tensor's."""

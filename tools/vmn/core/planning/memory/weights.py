@@ -12,7 +12,7 @@ from vmn.core.planning.memory.allocator import Storage
 from vmn.core.planning.model.architecture import Architecture, Layer
 from vmn.core.planning.model.checkpoint_sizes import part_of, share
 from vmn.core.planning.model.module_names import format_of, head_format, module_names
-from vmn.core.planning.model.quantization.format import Format
+from vmn.core.planning.model.quantization.format import MXFP8, Format
 
 VOCABULARY_STEP = 64
 """vLLM pads the vocabulary to a multiple of this before it splits it (``DEFAULT_VOCAB_PADDING_SIZE``)."""
@@ -22,6 +22,8 @@ Formats = tuple[Format | None, ...]
 Weights = Mapping[str, float]
 """Bytes by purpose: embedding, attention, feed-forward, experts, routers, norms, copies, head, other, and ``rounding``
 for what the allocator adds."""
+WIDE = 2.0
+"""Bytes of a weight that no kernel can multiply in MXFP8 (``EmulationMxfp8LinearKernel`` of 0.33)."""
 CHECKPOINT = Storage()
 """Storage as in a checkpoint."""
 ADDED = ("copies", "rounding")
@@ -170,13 +172,23 @@ def _layer_bytes(
         if matrix.restored and (form or not storage.views_plain):
             copies += matrix.elements * model.dtype_bytes
         sizes[matrix.group] = sizes.get(matrix.group, 0.0) + matrix.elements * (each + scale)
+        wider, more = _added(matrix, form, storage)
+        copies += matrix.elements * (wider + more)
         tensor = matrix.tensor or matrix.module
-        tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * each
+        tensors[tensor] = tensors.get(tensor, 0.0) + matrix.elements * (each + wider)
     sizes["rounding"] = sum(storage.unused(size) for size in tensors.values())
     sizes["norms"] = float(sum(block.norms for block in layer.blocks) * model.hidden * model.dtype_bytes)
     if copies:
         sizes["copies"] = copies
     return sizes
+
+
+def _added(matrix: Matrix, form: Format | None, storage: Storage) -> tuple[float, float]:
+    """Return the bytes of an element that vLLM adds to the weight and to its scales when it loads a checkpoint."""
+    if form is None or matrix.each is not None or not storage.rounded:
+        return 0.0, 0.0
+    wider = WIDE - form.weight_bytes if matrix.batched and storage.widens_mxfp8 and form.name == MXFP8.name else 0.0
+    return wider, form.added_bytes
 
 
 def _format(model: Architecture, matrix: Matrix, index: int) -> Format | None:

@@ -12,7 +12,7 @@ from vmn.core.planning.model.form import Form
 from vmn.core.planning.model.mtp import mtp_of
 from vmn.core.planning.model.plain import kind_of, number, plain
 from vmn.core.planning.model.quantization.fields import kv_cache_dtype, quantization_fields
-from vmn.core.planning.model.quantization.format import Format, Quantization
+from vmn.core.planning.model.quantization.format import MXFP8_BLOCKS, Format, Quantization, stored_as
 from vmn.core.planning.model.quantization.methods import read_quantization
 from vmn.core.planning.model.traits import TRAITS
 
@@ -119,10 +119,14 @@ def _quantization(config: Config, text: Config, fields: Mapping[str, object] | N
         return dataclasses.replace(read, experts_only=True, skipped=())
     named = [fields.get("expert_dtype") or text.get("expert_dtype"), fields.get("store_dtype")]
     if any(str(name).lower() in ("fp4", "mxfp4") for name in named):
-        return dataclasses.replace(read, experts=EXPERTS_FP4)
+        read = dataclasses.replace(read, experts=EXPERTS_FP4)
+        if kind_of(config).startswith("deepseek_v4") and read.block == MX_BLOCK:
+            return stored_as(MXFP8_BLOCKS, skipped=read.skipped, experts=EXPERTS_FP4)
     return read
 
 
+MX_BLOCK = (32, 32)
+"""Rows and columns of ``weight_block_size`` from which vLLM reads MXFP8 where experts are in MXFP4."""
 EXPERTS_FP4 = Format("mxfp4", 0.5, 1 / 32)
 """Format of the experts of ``expert_dtype: fp4`` (DeepSeek V4) and ``store_dtype: mxfp4`` (MiMo V2). Kernels pad what
 a shard cuts."""

@@ -17,6 +17,7 @@ class Format:
         scale_bytes: bytes of its share of the scales and zero points.
         block: rows and columns that share a scale in block-wise FP8, which a shard must not cut; otherwise None.
         group: columns that share a scale, which a shard must not cut; None if they do not limit shards.
+        added_bytes: bytes that vLLM adds to its share of the scales when it loads the weight.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Format:
     scale_bytes: float = 0.0
     block: tuple[int, int] | None = None
     group: int | None = None
+    added_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Quantization:
         others: whether modules without a rule are quantized.
         head: whether the output head is quantized.
         experts: format of the routed experts where it is another one (DeepSeek V4), otherwise None.
+        added_bytes: bytes that vLLM adds to a weight's share of the scales when it loads the weight.
     """
 
     method: str
@@ -63,11 +66,12 @@ class Quantization:
     others: bool = True
     head: bool = False
     experts: Format | None = None
+    added_bytes: float = 0.0
 
     @cached_property
     def format(self) -> Format:
         """The format of modules that no rule is for."""
-        return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group)
+        return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group, self.added_bytes)
 
 
 SCALE_32 = 4.0
@@ -77,12 +81,23 @@ SCALE_16 = 2.0
 FP8 = Format("fp8", 1.0)
 FP8_BLOCKS = Format("fp8", 1.0, SCALE_32 / 128**2, (128, 128))
 MXFP8 = Format("mxfp8", 1.0, 1 / 32, group=32)
+MXFP8_BLOCKS = Format("mxfp8", 1.0, 1 / 32**2, group=32, added_bytes=1 / 32 - 1 / 32**2)
+"""MXFP8 whose checkpoint has a scale for each block of 32 x 32 weights, which vLLM repeats for each of the 32 rows
+(DeepSeek V4.1; ``DeepseekV4FP8Config.get_quant_method`` and ``KMxfp8Static.get_scale_weight_loader`` of 0.33)."""
 MXFP4 = Format("mxfp4", 0.5, 1 / 32, group=32)
 
 
 def stored_as(form: Format, method: str = "", **more: Any) -> Quantization:
     """Return the quantization of a checkpoint whose modules have one format, unless ``more`` says something else."""
-    return Quantization(method or form.name, form.weight_bytes, form.scale_bytes, form.block, group=form.group, **more)
+    return Quantization(
+        method or form.name,
+        form.weight_bytes,
+        form.scale_bytes,
+        form.block,
+        group=form.group,
+        added_bytes=form.added_bytes,
+        **more,
+    )
 
 
 def nvfp4(group: int = 16) -> Format:
