@@ -18,6 +18,7 @@ from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
 from vmn.core.planning.memory.weights import stage_weights
 from vmn.core.planning.model.architecture import Architecture, ConfigError
 from vmn.core.planning.model.config_json import read_architecture
+from vmn.core.planning.prediction import Rank, VllmOptions, plan_context, predict
 from vmn.core.planning.vllm.versions import behaviour
 
 TODAY = behaviour("0.33.0")
@@ -47,6 +48,16 @@ NAMED = {
     "nvidia--NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16": 550,
     "moonshotai--Kimi-K3": 2780,
 }
+
+
+ALONE = Layout()
+
+
+def one_rank(model: Architecture, layout: Layout = ALONE, stage: int = 0) -> Rank:
+    """Return what a rank holds on H200, with 8,192 tokens a step."""
+    options = VllmOptions(batched_tokens=8192, requests=1024, max_model_len=65_536, eager=True, version="0.33.0")
+    context = plan_context(model, find_gpu("h200"), Cluster(1, layout.gpus, "nvlink"), options)
+    return predict(context, layout).ranks[stage]
 
 
 def unquantized(name: str) -> Architecture:
@@ -130,6 +141,19 @@ def test_scales_of_v4_1_are_repeated_for_each_row() -> None:
     assert blackwell["copies"] == pytest.approx(linear * scales, rel=0.07)  # compressors have 16 bits
     outputs = 40 * 64 * 512 * 1024  # the projections of groups, which have no kernel in 8 bits
     assert hopper["copies"] - blackwell["copies"] == pytest.approx(outputs)
+
+
+def test_buffers_of_v4_1_are_rows_candidates_and_n_grams() -> None:
+    rank = one_rank(architecture(V41))
+    mib = {"picked rows": 16, "candidates": 64, "rows of two tables": 2 * 96}
+    assert rank.weights["buffers"] * 1024 == sum(mib.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "tables"), [(V4, 0, 2), (V4, 1, 1), (V4_PRO, 0, 1), (V41, 0, 2), (V41, 1, 1)]
+)
+def test_stage_has_the_tables_of_positions_of_its_layers(name: str, stage: int, tables: int) -> None:
+    assert one_rank(architecture(name), Layout(4, 2), stage).weights["positions"] == tables / 4
 
 
 def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:

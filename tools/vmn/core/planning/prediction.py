@@ -381,12 +381,19 @@ def _weights(context: PlanContext, rank: RankContext) -> dict[str, float]:
     model, layout, stage = rank.model, rank.layout, rank.stage
     sizes = stage_weights(model, layout, stage, storage=_storage(context))
     weights = {name: size / GIB for name, size in sizes.items() if size}
-    weights["positions"] = model.position_bytes / GIB
+    weights["positions"] = _position_bytes(model, layout, stage) / GIB
     buffers = fixed_buffers(rank)
     if buffers:
         weights["buffers"] = buffers
     factor = context.correction.weight_factor(layout, stage) if context.correction else 1.0
     return {name: size * factor for name, size in weights.items()}
+
+
+def _position_bytes(model: Architecture, layout: Layout, stage: int) -> int:
+    """Return the bytes of the tables of rotary positions: the model's, and those that only some layers have."""
+    begin, end = model.stages(layout.pipeline)[stage]
+    own = {block.positions for layer in model.layers[begin:end] for block in layer.blocks}
+    return model.position_bytes + sum(table[1] for table in own if table) * model.max_length
 
 
 def _storage(context: PlanContext) -> Storage:

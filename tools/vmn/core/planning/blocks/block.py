@@ -101,6 +101,11 @@ class Block:
         return 1
 
     @property
+    def positions(self) -> tuple[str, int] | None:
+        """A table of rotary positions of such blocks: its name, and bytes of a position; None for the model's table."""
+        return None
+
+    @property
     def capabilities(self) -> tuple[int, ...]:
         """The compute capabilities with kernels of the block, by their first number; empty if all have them."""
         return ()

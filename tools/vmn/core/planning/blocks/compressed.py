@@ -65,6 +65,11 @@ class CompressedAttention(Mixer):
         return self.heads
 
     @property
+    def positions(self) -> tuple[str, int]:
+        """One table in 32 bits for the window's layers, and one for those of compressed rows."""
+        return ("rows" if self.ratio else "window"), self.rope_size * 4
+
+    @property
     def capabilities(self) -> tuple[int, ...]:
         return SPARSE_CAPABILITIES
 

@@ -30,8 +30,8 @@ class Engram(Block):
         rows = share.hidden * (self.streams + 1) / share.tensor
         yield Matrix("feed-forward", "engram.wkv", self.width * rows)
 
-    def buffers(self, step: ProfileStep) -> float:
-        """Return the bytes of the rows of a step, which stay."""
+    def own_buffers(self, step: ProfileStep) -> float:
+        """Return the bytes of the rows of a step, which stay (``staged_rows``)."""
         return step.tokens * step.layout.data * self.width * 2 / step.layout.tensor
 
 

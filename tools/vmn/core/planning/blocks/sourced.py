@@ -36,10 +36,12 @@ class SourcedAttention(CompressedAttention):
     Attributes:
         is_source: whether the layer owns compressed rows, and the indexer's keys with them.
         picks: whether the layer has an indexer of its own.
+        candidates: blocks of rows that one indexer leaves to those of later layers, 0 if each looks at all rows.
     """
 
     is_source: bool = False
     picks: bool = False
+    candidates: int = 0
 
     def refused_cache(self, dtype: str) -> str:
         if dtype == "auto" or dtype.startswith("fp8"):
@@ -94,3 +96,7 @@ class SourcedAttention(CompressedAttention):
     def workspace(self, step: ProfileStep) -> float:
         keys = self._index_rows(step) * (self.index_size + INDEX_SCALES) if self.picks else 0
         return max(keys, self._gathered(step))
+
+    def buffers(self, step: ProfileStep) -> float:
+        """Return the bytes of the rows and the candidates that indexers have picked (``candidate_block_buffer``)."""
+        return super().buffers(step) + step.tokens * self.candidates * 4

@@ -118,7 +118,7 @@ class Architecture:
         layers: decoder layers, without those for multi-token prediction, which vLLM does not load by default.
         tied: whether the output head is the embedding.
         max_length: longest context of the model.
-        position_bytes: bytes of the tables of rotary positions, which each rank has.
+        position_bytes: bytes of the tables of rotary positions that each rank has; blocks say which others they need.
         dtype_bytes: bytes of a weight that is not quantized, and of an activation.
         quantization: how weights are stored, None without quantization.
         kv_dtype: type of the KV cache that the checkpoint asks for, ``fp8`` or None.

@@ -142,8 +142,6 @@ def _position_bytes(config: Config, form: Form) -> int:
     first = next((layer.attention for layer in form.layers if layer.attention), None)
     size = form.rotated or int(getattr(first, "rope_size", 0) or getattr(first, "key_size", 0))
     rows = number(config, "max_position_embeddings", "model_max_length")
-    if form.position_tables:
-        return form.position_tables * rows * size * 4
     given: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
     scaling: Config = given.get("full_attention", given)
     linear = scaling.get("rope_type", scaling.get("type")) == "linear"

@@ -14,8 +14,7 @@ class Form:
     Attributes:
         layers: decoder layers.
         drafts: layers for multi-token prediction.
-        rotated: elements of a head with rotary positions, None for those of the first layer's heads.
-        position_tables: tables of positions in 32 bits, 0 for one in 16 bits.
+        rotated: elements of a head with rotary positions, None for those of the first layer's, 0 if blocks say it.
         streams: residual streams of a token.
         states: states of all tokens that are alive beside what a part of a layer computes, 0 for those of most models.
         merge_states: states of all tokens that are alive while the model merges its streams at its end.
@@ -31,7 +30,6 @@ class Form:
     layers: tuple[Layer, ...]
     drafts: tuple[Layer, ...] = ()
     rotated: int | None = None
-    position_tables: int = 0
     streams: int = 1
     states: float = 0.0
     merge_states: float = 0.0

@@ -35,8 +35,7 @@ def deepseek_v4(config: Config) -> Form:
     return Form(
         layers,
         drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
-        rotated=int(config["qk_rope_head_dim"]),
-        position_tables=2,  # one for the window, and one for compressed rows
+        rotated=0,  # each kind of layer has a table of its own
         streams=streams.streams,
         last_weights=head_bytes(config),
         packs_pages=True,

@@ -27,6 +27,8 @@ def deepseek_v41(config: Config) -> Form:
     width = int(config.get("engram_head_dim") or 0)
     columns = (int(config.get("engram_max_ngram_size") or 1) - 1) * int(config.get("engram_n_heads") or 0)
     engram = Engram(columns * width, streams.streams)
+    has_candidates = int(config.get("candidate_source_layer_id", -1)) >= 0
+    candidates = int(config.get("candidate_topk_blocks") or 0) if has_candidates else 0
     layers = tuple(
         Layer.of(
             engram if index in lookups else None,
@@ -35,6 +37,7 @@ def deepseek_v41(config: Config) -> Form:
                 ratio=int(config["compress_ratios"][index]),
                 is_source=index in sources,
                 picks=index in pickers,
+                candidates=candidates,
             ),
             experts(config, index),
             streams,
@@ -44,8 +47,7 @@ def deepseek_v41(config: Config) -> Form:
     rows = [int(size) for size in config.get("engram_num_embeddings") or []][: len(lookups)]
     return Form(
         layers,
-        rotated=int(config["qk_rope_head_dim"]),
-        position_tables=2,
+        rotated=0,
         streams=streams.streams,
         last_weights=head_bytes(config),
         tables=tuple(Table(count * width * SCALED, in_host=True) for count in rows),
