@@ -156,6 +156,14 @@ def test_stage_has_the_tables_of_positions_of_its_layers(name: str, stage: int, 
     assert one_rank(architecture(name), Layout(4, 2), stage).weights["positions"] == tables / 4
 
 
+def test_replayed_layers_of_v4_1_hold_the_inputs_of_the_first() -> None:
+    model = architecture(V41)
+    whole, other = (one_rank(one).activation.expected for one in (model, replace(model, replayed_from=None)))
+    states = 5 * 8192 * 5120 * 2
+    scores = 8192 * 2 * 512 * 4  # of a compressor, which no layer behind the last one has
+    assert (whole - other) * 2**30 == pytest.approx(states - scores)
+
+
 def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:
     model = architecture(V41)
     assert all(table.in_host for table in model.tables)

@@ -90,6 +90,13 @@ class CompressedAttention(Mixer):
     def _overlap(self) -> int:
         return 2 if self.is_indexed else 1
 
+    @property
+    def _scores(self) -> int:
+        """The elements that the compressors make of a token: values, and the weights of their sums."""
+        if not self.ratio:
+            return 0
+        return 2 * self._overlap * (self.size + (self.index_size if self.is_indexed else 0))
+
     def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield from self._projections(share)
         if self.ratio:
@@ -144,8 +151,16 @@ class CompressedAttention(Mixer):
         return CacheSpec("window", block, page, self._overlap * self.ratio, latent=True)
 
     def peak(self, step: ProfileStep) -> float:
-        """Return the queries and the outputs, both of the padded heads."""
-        return step.tokens * 2 * 2 * self.padded_heads(step.layout.tensor) * self.size
+        """Return what is alive while the indexer picks rows (``DeepseekV4Attention.forward``).
+
+        These are the queries and the outputs, both of the padded heads; the compressed queries and the keys, before and
+        after their norms; the scores of the compressors in 32 bits; and the indexer's queries in 8 bits with a weight
+        in 32 bits for each head.
+        """
+        padded = 2 * 2 * self.padded_heads(step.layout.tensor) * self.size
+        joined = 2 * 2 * (self.query_rank + self.size)
+        picking = self.index_heads * (self.index_size + 4) if self.is_indexed else 0
+        return step.tokens * (padded + joined + 4 * self._scores + picking)
 
     def buffer(self, step: ProfileStep) -> float:
         return step.vllm.index_logits if self.is_indexed else 0.0

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from vmn.core.planning.blocks.block import FeedForward, Matrix, ProfileStep, WeightShare
 from vmn.core.planning.layout.sizes import Layout
 
+HOPPER = 9
+"""The first number of its compute capability."""
 EXPERT = "mlp.experts.0.gate_proj"
 
 
@@ -47,6 +49,7 @@ class Experts(FeedForward):
         idle: experts of the router that do nothing (LongCat's zero experts).
         hashed: words of a table that routes by token instead of a bias (DeepSeek V4), 0 without one.
         normed: whether the block has a norm of the size of a token's state.
+        rounds_inputs: whether experts in MXFP4 get their inputs in 8 bits, for which Hopper has Humming's kernels.
     """
 
     count: int
@@ -62,6 +65,7 @@ class Experts(FeedForward):
     idle: int = 0
     hashed: int = 0
     normed: bool = True
+    rounds_inputs: bool = False
 
     @property
     def norms(self) -> int:
@@ -116,15 +120,25 @@ class Experts(FeedForward):
 
     def workspace(self, step: ProfileStep) -> float:
         """Return the bytes of the two buffers of fused experts (``TritonExperts.workspace_shapes``)."""
-        if step.packed and step.vllm.since >= (0, 33):  # these kernels keep no workspace (HUMMING, starts of 0.33)
-            return 0.0
         _, width = self.share_of(step.layout)
+        if step.packed and step.vllm.since >= (0, 33):  # Triton's kernels for gpt-oss keep no workspace
+            return self._humming_workspace(step, width) if self.rounds_inputs and step.capability == HOPPER else 0.0
         hidden, ups = self.latent or step.hidden, self.ups
         tokens = step.tokens * step.layout.data
         rows = min(tokens, step.vllm.expert_chunk or tokens) * self.active
         if step.vllm.since < (0, 19):  # the first and last result share a buffer (fused_experts_impl)
             return rows * 2 * (max(ups * width, hidden) + width)
         return rows * 2 * (max(width, hidden) + max(ups * width, hidden))
+
+    def _humming_workspace(self, step: ProfileStep, width: float) -> float:
+        """Return the bytes of the two buffers of ``HummingExpertsBase.get_buffer_metas``.
+
+        Each of them holds every second one of: the inputs in 8 bits, what the up projection returns, the inputs of the
+        down projection in 8 bits, what that returns for each expert, and the sum of it.
+        """
+        tokens = step.tokens * step.layout.data
+        rows = tokens * self.active
+        return max(rows * width, tokens * step.hidden * 2) + rows * 2 * max(step.hidden, self.ups * width)
 
 
 def shared_is_copied(layout: Layout) -> bool:

@@ -56,11 +56,14 @@ class SourcedAttention(CompressedAttention):
     def _overlap(self) -> int:
         return 1
 
+    @property
+    def _scores(self) -> int:
+        return (2 if self.ratio > 1 else 1) * self.size if self.is_source else 0
+
     def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         yield from self._projections(share)
         if self.is_source:
-            gates = 2 if self.ratio > 1 else 1
-            yield Matrix("attention", "attn.compressor.wkv", gates * self.size * share.hidden, plain=True)
+            yield Matrix("attention", "attn.compressor.wkv", self._scores * share.hidden, plain=True)
             yield Matrix("attention", "attn.compressor.norm", self.size, plain=True)
             yield Matrix("attention", "attn.indexer.wk", self.size * self.index_size, plain=True)
         if self.picks:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vmn.core.planning.blocks.block import Block, ProfileStep
+from vmn.core.planning.blocks.feed_forward import shared_is_copied
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
@@ -33,7 +34,7 @@ FOUR_NORM_STATES = 15
 only what its sampler needs without the compiler (0.33)."""
 STREAM_STATES = 4.8
 """States of all tokens for each further residual stream (hyper-connections): the stream itself, and what is made of it
-while streams are mixed. Two starts of 0.33 have 5.3 (DeepSeek-V4-Flash) and 4.3 (GLM-5.3-Flash)."""
+while streams are mixed. A start of GLM-5.3-Flash has 4.3 (0.33)."""
 DRAFT_STATES = 4
 """States of all tokens that are alive in addition while a layer for multi-token prediction runs: the model's output,
 the embeddings as they are and normed, and the normed states (``deepseek_mtp.py``). A start of DeepSeek-R1 with 0.33 has
@@ -210,14 +211,15 @@ def _moments(rank: RankContext) -> list[_Moment]:
     kept = sum(block.kept(step) * count for block, count in rank.counted.items())
     drafting = {block for layer in rank.model.layers[max(begin, rank.model.depth) : end] for block in layer.blocks}
     workspace = early
-    grown: dict[Block, float] = {}
-    for layer in rank.model.layers[begin:end]:
+    grown: dict[tuple[Block, float], float] = {}
+    for index, layer in enumerate(rank.model.layers[begin:end], begin):
+        held = _held(rank, index, begin, end)
         for block in layer.blocks:
-            grown[block] = workspace = max(workspace, needs[block][0])
+            grown[block, held] = workspace = max(workspace, needs[block][0])
     found = []
-    for block, after in grown.items():
+    for (block, held), after in grown.items():
         _, between, fixed = needs[block]
-        more = _draft_states(rank) if block in drafting else 0.0
+        more = held + (_draft_states(rank) if block in drafting else 0.0)
         found.append(_Moment((after - early + kept) / GIB, between / GIB + states + more, fixed / GIB))
     if rank.stage == rank.layout.pipeline - 1:
         last = (workspace - early + kept) / GIB
@@ -229,6 +231,18 @@ def _moments(rank: RankContext) -> list[_Moment]:
 def _draft_states(rank: RankContext) -> float:
     """Return the GiB of the states that stay alive while a layer for multi-token prediction runs."""
     return rank.states_gib * (SPARSE_DRAFT_STATES if rank.model.is_sparse else DRAFT_STATES)
+
+
+def _held(rank: RankContext, index: int, begin: int, end: int) -> float:
+    """Return the GiB of what a layer holds that runs on the last tokens of requests (DeepSeek V4.1).
+
+    These layers run as one (``DecoderReplayLayers``), which holds the inputs of the first one. They do so on a stage
+    that has all of them, and without sequence parallelism (``_decoder_replay_supported``).
+    """
+    first, layout = rank.model.replayed_from, rank.layout
+    if first is None or shared_is_copied(layout) or not begin <= first < index or end < rank.model.depth:
+        return 0.0
+    return (rank.model.streams + 1) * rank.states_gib
 
 
 def _need(block: Block, step: ProfileStep) -> tuple[float, float, float]:

@@ -131,6 +131,7 @@ class Architecture:
         streams: residual streams of a token (hyper-connections).
         states: states of all tokens that are alive beside what a part of a layer computes, 0 for those of most models.
         merge_states: states of all tokens that are alive while the model merges its streams at its end.
+        replayed_from: the layer with which those begin that run on the last tokens of requests (replay), None without.
         embedding_is_copied: whether each rank has the whole embedding (Inkling).
         head_bytes: bytes of an element of the output head if they are not those of other weights (Hy4), otherwise 0.
         last_weights: bytes of 32-bit matrices of the last stage.
@@ -160,6 +161,7 @@ class Architecture:
     streams: int = 1
     states: float = 0.0
     merge_states: float = 0.0
+    replayed_from: int | None = None
     embedding_is_copied: bool = False
     head_bytes: int = 0
     last_weights: float = 0.0

@@ -74,6 +74,7 @@ def read_architecture(config: Config) -> Architecture:
         streams=form.streams,
         states=form.states,
         merge_states=form.merge_states,
+        replayed_from=form.replayed_from,
         embedding_is_copied=form.embedding_is_copied,
         last_weights=form.last_weights,
         tables=form.tables,

@@ -18,6 +18,7 @@ class Form:
         streams: residual streams of a token.
         states: states of all tokens that are alive beside what a part of a layer computes, 0 for those of most models.
         merge_states: states of all tokens that are alive while the model merges its streams at its end.
+        replayed_from: the layer with which those begin that run on the last tokens of requests (replay), None without.
         embedding_is_copied: whether each rank has the whole embedding.
         last_weights: bytes of small matrices of the last stage.
         tables: tables of embeddings of n-grams.
@@ -33,6 +34,7 @@ class Form:
     streams: int = 1
     states: float = 0.0
     merge_states: float = 0.0
+    replayed_from: int | None = None
     embedding_is_copied: bool = False
     last_weights: float = 0.0
     tables: tuple[Table, ...] = ()

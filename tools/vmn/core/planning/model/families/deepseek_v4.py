@@ -37,6 +37,7 @@ def deepseek_v4(config: Config) -> Form:
         drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=0,  # each kind of layer has a table of its own
         streams=streams.streams,
+        states=kept_states(config),
         last_weights=head_bytes(config),
         packs_pages=True,
     )
@@ -46,6 +47,15 @@ def hyper_connections(config: Config) -> HyperConnections:
     """Return the matrices that mix residual streams: before, after, and between them."""
     streams = int(config["hc_mult"])
     return HyperConnections(streams, (2 + streams) * streams)
+
+
+def kept_states(config: Config) -> int:
+    """Return the states of all tokens that are alive while a part of a layer runs.
+
+    They are what the layer gets, which its caller still holds, and the same after the layer has mixed it: all streams,
+    and the state that is made of them.
+    """
+    return 2 * (int(config["hc_mult"]) + 1)
 
 
 def head_bytes(config: Config) -> float:
@@ -61,6 +71,7 @@ def experts(config: Config, index: int) -> Experts:
         equal_experts(config, "n_routed_experts", "n_shared_experts"),
         router_bias=not is_hashed,
         hashed=int(config["vocab_size"]) if is_hashed else 0,
+        rounds_inputs=True,
     )
 
 

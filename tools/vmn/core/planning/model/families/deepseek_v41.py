@@ -8,7 +8,7 @@ from __future__ import annotations
 from vmn.core.planning.blocks.ngrams import Engram
 from vmn.core.planning.blocks.sourced import SourcedAttention
 from vmn.core.planning.model.architecture import Config, Layer, Rule, Table
-from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, head_bytes, hyper_connections
+from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, hyper_connections, kept_states
 from vmn.core.planning.model.form import Form
 
 SCALED = 33 / 32
@@ -23,6 +23,7 @@ def deepseek_v41(config: Config) -> Form:
     """
     streams = hyper_connections(config)
     sources, pickers = set(config["kv_source_layer_ids"]), set(config["index_source_layer_ids"])
+    last = max(sources)
     lookups = list(config.get("engram_layer_ids") or [])
     width = int(config.get("engram_head_dim") or 0)
     columns = (int(config.get("engram_max_ngram_size") or 1) - 1) * int(config.get("engram_n_heads") or 0)
@@ -49,7 +50,8 @@ def deepseek_v41(config: Config) -> Form:
         layers,
         rotated=0,
         streams=streams.streams,
-        last_weights=head_bytes(config),
+        states=kept_states(config),
+        replayed_from=None if any(index >= last for index in lookups) else last,
         tables=tuple(Table(count * width * SCALED, in_host=True) for count in rows),
         packs_pages=True,
         rules=(_whole_groups(sources, len(layers)),),
