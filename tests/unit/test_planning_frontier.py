@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from unit.planning_data.table import architecture, configuration
+from vmn.core.planning.blocks.block import WeightShare
 from vmn.core.planning.blocks.ngrams import LayerEmbedding
 from vmn.core.planning.gpus import find_gpu
 from vmn.core.planning.layout.constraints import Cluster, refusals
@@ -162,6 +163,51 @@ def test_replayed_layers_of_v4_1_hold_the_inputs_of_the_first() -> None:
     states = 5 * 8192 * 5120 * 2
     scores = 8192 * 2 * 512 * 4  # of a compressor, which no layer behind the last one has
     assert (whole - other) * 2**30 == pytest.approx(states - scores)
+
+
+STEP5 = {
+    "model_type": "step5",
+    "hidden_size": 4096,
+    "intermediate_size": 13_824,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 64,
+    "num_attention_groups": 4,
+    "head_dim": 192,
+    "vocab_size": 128_896,
+    "max_position_embeddings": 1_048_576,
+    "moe_num_experts": 352,
+    "moe_top_k": 8,
+    "moe_intermediate_size": 1536,
+    "share_expert_dim": 1536,
+    "moe_layers_enum": "3,4,5,6,7",
+    "layer_types": [*["sliding_attention"] * 3, "full_attention"] * 2,
+    "sliding_window": 512,
+    "use_moe_router_bias": True,
+    "sparse_config": {},
+}
+"""A model with the fields that vLLM's code reads, cut to eight layers."""
+
+
+def test_blocks_of_step_5_lie_apart_by_whole_pages_of_eight_tokens() -> None:
+    found = kv_cache(read_architecture(STEP5), Layout(), "auto", 8192, TODAY, HOPPER)
+    page = 8 * 4 * (192 + 192) * 2
+    assert [group.spec.block for group in found.groups] == [16] * 5  # as a start of 0.33 logged
+    assert found.multiple == page
+    assert found.block_bytes(0, 8) == 5 * page  # two layers with 4 pages of keys and values, and two summaries each
+
+
+def test_indexer_of_step_5_is_split_up_to_its_groups() -> None:
+    layer = read_architecture(STEP5).layers[3]
+    for tensor, heads in ((1, 16), (2, 8), (4, 4), (8, 4)):
+        share = WeightShare(4096, Layout(tensor), Storage())
+        rows = next(one for one in layer.blocks[0].matrices(share) if one.module.endswith("index_q_proj")).elements
+        assert rows == 4096 * (heads + 2) * 256
+
+
+def test_step_5_without_a_sparse_part_has_no_indexer() -> None:
+    model = read_architecture({**STEP5, "sparse_config": {"enabled": False}})
+    assert all(block.positions is None for block in model.blocks)
+    assert {block.positions for block in read_architecture(STEP5).blocks} == {None, ("index", 64)}
 
 
 def test_tables_of_v4_1_are_in_the_memory_of_the_host() -> None:

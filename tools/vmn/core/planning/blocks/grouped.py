@@ -17,7 +17,9 @@ FUSED_QUERIES = 2
 
 @dataclass(frozen=True)
 class Index:
-    """What picks tokens or blocks of tokens for grouped-query attention. Each rank has all of it.
+    """What picks tokens or blocks of tokens for grouped-query attention.
+
+    Each rank has all of it, unless its heads have groups.
 
     Attributes:
         heads: heads of its queries.
@@ -29,6 +31,11 @@ class Index:
         whole_ring: whether that ring is as large as a block of keys and values (Step-5).
         top: numbers of picked tokens in a row of a buffer for all tokens of a step.
         keeps_top: whether each layer has a buffer of its own for them (``topk_indices_buffer`` of Qwen4).
+        groups: groups of its heads, which ranks share; 1 if each rank has all of them.
+        keys: projections of a token's key: a second one weighs it in the key of its region (Step-5).
+        rope_size: elements of a head with positions in a table of their own, 0 without one.
+        page: tokens of the pages that kernels read: blocks lie apart by a whole number of them; 0 without a limit.
+        workspace: bytes of the workspace that exists before vLLM has loaded the weights.
     """
 
     heads: int
@@ -40,6 +47,11 @@ class Index:
     whole_ring: bool = False
     top: int = 0
     keeps_top: bool = False
+    groups: int = 1
+    keys: int = 1
+    rope_size: int = 0
+    page: int = 0
+    workspace: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ class Attention(Mixer):
         sinks: whether each head has a sink of 32 bits.
         values: value projections, of which a router picks some for each token (K2 Horizon), 1 for most models.
         index: what picks the tokens of sparse attention, None without it.
+        copies_of_queries: tensors of the size of all queries that are alive beside the queries and the output.
     """
 
     heads: int
@@ -77,10 +90,15 @@ class Attention(Mixer):
     sinks: bool = False
     values: int = 1
     index: Index | None = None
+    copies_of_queries: int = 0
 
     @property
     def split_heads(self) -> int:
         return self.heads
+
+    @property
+    def positions(self) -> tuple[str, int] | None:
+        return ("index", self.index.rope_size * 2) if self.index and self.index.rope_size else None
 
     def matrices(self, share: WeightShare) -> Iterator[Matrix]:
         query = self.heads * self.key_size * (2 if self.gated else 1) / share.tensor
@@ -97,7 +115,8 @@ class Attention(Mixer):
         yield Matrix("attention", "self_attn.o_proj", output * share.hidden, columns=output)
         yield Matrix("attention", "self_attn.g_proj", share.hidden * self.gate / share.tensor)
         if self.index:
-            rows = (self.index.heads + 1) * self.index.size
+            heads = self.index.heads / min(self.index.groups, share.tensor)
+            rows = (heads + self.index.keys) * self.index.size
             yield Matrix("attention", "self_attn.index_q_proj", share.hidden * rows)
         biases = (query + key + value) * self.bias + share.hidden * self.output_bias
         norms = 2 * self.key_size * self.normed
@@ -113,13 +132,16 @@ class Attention(Mixer):
     def caches(self, form: CacheForm) -> Iterator[CacheSpec]:
         kind: Kind = "window" if self.window else "chunk" if self.chunk else "full"
         page = form.block * self.token_bytes(form)
-        yield CacheSpec(kind, form.block, page, self.window or self.chunk or 0)
+        whole = self.index.page if self.index else 0
+        stride = whole * self.token_bytes(form) if 0 < whole < form.block else 1
+        yield CacheSpec(kind, form.block, page, self.window or self.chunk or 0, stride=stride)
         if self.index:
             yield CacheSpec("full", form.block, form.block // self.index.pool * self.index.key_bytes, latent=True)
         if self.index and self.index.row_bytes:
             rows = aligned(self.index.pool + form.drafted, self.index.pool)
             ring = page if self.index.whole_ring else rows * self.index.row_bytes
-            yield CacheSpec("ring", form.block if self.index.whole_ring else rows, ring, states=1)
+            stride = self.index.row_bytes if self.index.whole_ring else 1
+            yield CacheSpec("ring", form.block if self.index.whole_ring else rows, ring, states=1, stride=stride)
 
     def peak(self, step: ProfileStep) -> float:
         kv_heads = max(self.kv_heads, step.layout.tensor)
@@ -127,11 +149,14 @@ class Attention(Mixer):
         if self.gated:
             copies = GATED_QUERIES + (0 if step.eager else -FUSED_QUERIES)
             return rows * (copies * self.heads + 3 * kv_heads) * self.key_size
-        return rows * ((self.heads + kv_heads) * (self.key_size + self.value_size) + self.gate)
+        copies = self.copies_of_queries * self.heads * self.key_size
+        return rows * ((self.heads + kv_heads) * (self.key_size + self.value_size) + self.gate + copies)
 
     def buffers(self, step: ProfileStep) -> float:
-        """Return the bytes of the numbers of the picked tokens."""
-        return 0.0 if self.index and self.index.keeps_top else self._picked(step)
+        """Return the bytes of the numbers of the picked tokens, and of the workspace of the kernels that pick them."""
+        if not self.index:
+            return 0.0
+        return self.index.workspace + (0.0 if self.index.keeps_top else self._picked(step))
 
     def own_buffers(self, step: ProfileStep) -> float:
         return self._picked(step) if self.index and self.index.keeps_top else 0.0

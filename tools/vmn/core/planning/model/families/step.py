@@ -18,6 +18,12 @@ SUMMARY_BYTES = 256
 """Bytes of the summary of a region of tokens (``sparse_summary_cache.py``)."""
 TAIL_BYTES = 1024
 """Bytes of a token in the ring of a region that is open (``csa_tail_ring.py``)."""
+WORKSPACE = (128 + 8) * 2**20
+"""Bytes of the workspace of all layers with an indexer: floating-point numbers (``flashinfer_sparse.py``), and integers
+of FlashInfer's own (``BatchPrefillWithPagedKVCacheWrapper``)."""
+KEPT_STATES = 5
+"""States of 16 bits that are alive while a part of a layer of Step-5 runs: the residual and the output of the previous
+part, both in 32 bits, and the norm of their sum (``Step5DecoderLayer.forward``)."""
 
 
 def step(config: Config) -> Form:
@@ -36,7 +42,8 @@ def step(config: Config) -> Form:
         )
         for index in range(int(config["num_hidden_layers"]))
     )
-    return Form(layers, packs_pages=full.index is not None)
+    kept = KEPT_STATES if full.index and config.get("fp32_residual_connection") else 0.0
+    return Form(layers, packs_pages=full.index is not None, states=kept)
 
 
 def _expert_layers(config: Config) -> Sequence[int]:
@@ -50,8 +57,9 @@ def _attention(config: Config, is_local: bool) -> Attention:
     heads = int(config["num_attention_heads"])
     other = config.get("attention_other_setting") or {}
     if is_local:
-        heads = int(config.get("num_sliding_attention_heads") or other.get("num_attention_heads") or heads)
-    size = int(config["head_dim"])
+        own = config.get("num_sliding_attention_heads") or config.get("swa_num_attention_heads")
+        heads = int(own or other.get("num_attention_heads") or heads)
+    size, index = int(config["head_dim"]), _index(config)
     return Attention(
         heads=heads,
         kv_heads=int(config.get("num_attention_groups") or config["num_key_value_heads"]),
@@ -60,23 +68,33 @@ def _attention(config: Config, is_local: bool) -> Attention:
         window=int(config["sliding_window"]) if is_local else None,
         gate=heads if config.get("use_head_wise_attn_gate", True) else 0,
         normed=True,
-        index=None if is_local else _index(config),
+        index=None if is_local else index,
+        # Norms copy the queries; where kernels do not apply the gate, it copies the output.
+        copies_of_queries=0 if index is None else 2 if is_local else 1,
     )
 
 
 def _index(config: Config) -> Index | None:
-    given = config.get("sparse_config") or {}
-    if not given.get("enabled"):
+    """Return the indexer of Step-5, None without one.
+
+    Fields and their defaults are those of ``Step5SparseConfig``, which ignores others (``config.py``).
+    """
+    given = config.get("sparse_config")
+    if given is None or given.get("enabled") is False:
         return None
-    region = int(given["region_block"])
+    region = int(given.get("region_block_size") or 8)
     return Index(
-        heads=int(given["indexer_heads"]),
-        size=int(given["proxy_dim"]),
+        heads=int(given.get("sparse_indexer_num_heads") or 16),
+        size=int(given.get("proxy_dim") or 256),
         key_bytes=SUMMARY_BYTES,
         pool=region,
         row_bytes=TAIL_BYTES,
         whole_ring=True,
-        top=int(given["topk"]),
+        groups=int(given.get("index_tp_size") or given.get("num_provider_groups") or 4),
+        keys=2,
+        rope_size=int(given.get("sparse_indexer_rope_dim") or 32),
+        page=region,
+        workspace=WORKSPACE,
     )
 
 
