@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 
 from unit.planning_data.bands import ROUNDING, samples
@@ -19,6 +21,8 @@ SAID_GIB = 0.005
 
 TODAY_TOLERANCE = {"weights": 0.005, "KV tokens": 0.01, "KV GiB": 0.01, "tokens from GiB": 0.002}
 """The same for starts of vLLM 0.33."""
+GRAPHS_TOLERANCE = 0.015
+"""The same for KV GiB and tokens of starts with CUDA graphs, whose memory vLLM extrapolates from the two largest."""
 
 
 def name(point: Point) -> str:
@@ -139,7 +143,10 @@ def test_start_up_of_today_is_met(point: Point) -> None:
     found = report(point)
     kinds = set(TODAY_TOLERANCE) - ({"tokens from GiB"} if point.layout.pipeline > 1 else set())
     assert found.keys() == kinds
-    assert {kind: error for kind, error in found.items() if abs(error) > TODAY_TOLERANCE[kind]} == {}
+    tolerance = TODAY_TOLERANCE
+    if not point.context.batch.eager:
+        tolerance = tolerance | dict.fromkeys(("KV GiB", "KV tokens"), GRAPHS_TOLERANCE)
+    assert {kind: error for kind, error in found.items() if abs(error) > tolerance[kind]} == {}
     for rank, available in zip(point.prediction.ranks, point.measured["available"], strict=False):
         assert inside(rank.available, available)
     assert inside(point.prediction.tokens, point.measured["tokens"], slack=point.tokens(ROUNDING))
@@ -156,8 +163,10 @@ def test_bands_of_today_are_at_most_3_percent_wide() -> None:
     assert [sample for sample in samples() if ", 0.33, " in sample.term and sample.half_width > 0.03] == []
 
 
-def test_start_ups_of_today_are_many() -> None:
-    assert len(TODAY) >= 9
+def test_start_ups_of_today_are_many_and_met_within_2_in_1000_in_the_median() -> None:
+    found = [abs(predicted / measured - 1) for point in TODAY for kind, measured, predicted in errors(point)]
+    assert len(TODAY) >= 35
+    assert statistics.median(found) <= 0.002
 
 
 def test_own_start_ups_use_the_gpu_s_bytes() -> None:
