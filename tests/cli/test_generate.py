@@ -86,6 +86,14 @@ def test_context_is_shortened_to_what_surely_fits() -> None:
     assert "of the model's 131072" in text
 
 
+def test_stages_are_not_added_for_a_context_that_is_hardly_longer() -> None:
+    text = generate("mistralai/Mistral-Large-Instruct-2411", "--gpu", "h100", "--gpus-per-node", "4")
+    values = yaml.safe_load(text)
+    assert "Next best layout: tensor 2, pipeline 2" in text
+    assert "parallelism" not in values
+    assert values["model"]["maxLength"] < 131072
+
+
 def test_startup_budget_follows_from_size_and_bandwidth() -> None:
     assert "startup" not in yaml.safe_load(generate(*R1))
     slow = yaml.safe_load(generate(*R1, "--load-gbps", "1"))["startup"]["budgetSeconds"]

@@ -28,6 +28,8 @@ REQUESTS_STEP = 8
 """Fewer requests of a step than vLLM's default are a multiple of this, as the sizes of CUDA graphs are."""
 LENGTH_STEP = 1024
 """A context that is shorter than the model's own limit is a multiple of this."""
+LONGER = 1.1
+"""Factor from which a longer context is worth a layout that ranks lower."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def goal_lines(choice: Choice) -> list[str]:
 def _surely_fitting(request: PlanRequest) -> tuple[PlanRequest, Plan]:
     """Return the plan, and the request with what it needs to surely fit if the user leaves that open.
 
-    That is a shorter context than the model's own, and fewer requests of a step where states limit them.
+    That is a shorter context than the model's own, and fewer requests of a step where states limit them. A layout that
+    ranks lower only counts if its context is so much longer that it is worth more stages.
     """
     found = plan(request)
     most = found.best.most_requests
@@ -165,7 +168,9 @@ def _surely_fitting(request: PlanRequest) -> tuple[PlanRequest, Plan]:
         found = plan(request)
     if found.best.is_sure or request.max_model_len is not None:
         return request, found
-    surely = max((int(item.longest.low) for item in found.layouts), default=0) // LENGTH_STEP * LENGTH_STEP
+    lengths = [int(item.longest.low) for item in found.layouts]
+    longest = max(lengths, default=0)
+    surely = next((length for length in lengths if length * LONGER >= longest), 0) // LENGTH_STEP * LENGTH_STEP
     return (request, plan(replace(request, max_model_len=surely))) if surely else (request, found)
 
 
