@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unit.planning_data.table import GIB, HERE, architecture, question_of
+from unit.planning_data.table import GIB, HERE, Point, architecture, question_of
 from vmn.core.planning.blocks.states import LinearAttention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.kv_cache import KVCache, kv_cache
@@ -65,6 +65,18 @@ def test_hybrid_block_is_as_large_as_a_state(dtype: str, block: int) -> None:
 )
 def test_hybrid_block_ends_where_states_can_be_exported(model: Architecture, version: str, block: int) -> None:
     assert cache(model, version=version).block == block  # as in start-ups of 0.33
+
+
+@pytest.mark.parametrize(("gpu", "block", "states"), [("h200", 320, 3), ("a100-80gb", 272, 2)])
+def test_states_are_exported_only_where_flashinfer_runs_them(gpu: str, block: int, states: int) -> None:
+    found = Point("", "", "", QWEN_NEXT, question_of(QWEN_NEXT, gpu, Layout(4), version="0.33.0"), Layout(4), {}).cache
+    assert found.block == block
+    assert {group.spec.states for group in found.groups} == {0, states}
+
+
+def test_states_are_not_exported_without_prefix_caching() -> None:
+    context = question_of(QWEN_NEXT, "h200", Layout(4), version="0.33.0", prefix_caching=False)
+    assert Point("", "", "", QWEN_NEXT, context, Layout(4), {}).cache.block == 272
 
 
 @pytest.mark.parametrize(("version", "states"), [("0.26.0", 1), ("0.32.0", 2)])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unit.planning_data.table import configuration
+from unit.planning_data.table import REGISTRY, configuration
 from vmn.core.planning.blocks.feed_forward import Experts
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.weights import stage_weights
+from vmn.core.planning.model.architecture import ConfigError
 from vmn.core.planning.model.config_json import read_architecture
 from vmn.core.planning.model.defaults import ALIASES, DEFAULTS, with_defaults
 from vmn.core.planning.model.families import FAMILIES
@@ -74,3 +77,16 @@ def test_default_does_not_count_when_another_field_says_the_same(name: str, othe
 def test_defaults_are_those_of_models_that_the_planner_knows() -> None:
     known = {*TRAITS, *FAMILIES}
     assert {kind for kind in DEFAULTS if not {kind, kind.removesuffix("_text")} & known} == set()
+
+
+@pytest.mark.parametrize("file", sorted(REGISTRY.glob("*.json")), ids=lambda file: file.stem)
+def test_models_that_vmn_knows_name_all_their_fields(file: Path) -> None:
+    config = json.loads(file.read_text(encoding="utf-8"))["config"]
+    inner = config.get("text_config", config)
+    assert with_defaults(inner) == inner
+
+
+def test_window_that_layers_need_is_not_left_out() -> None:
+    config = {**configuration("google--gemma-3-27b-it")["text_config"], "sliding_window": None}
+    with pytest.raises(ConfigError, match="sliding_attention, but sliding_window is missing"):
+        read_architecture(config)

@@ -235,6 +235,8 @@ def _asked_behaviour(options: VllmOptions) -> Behaviour:
     vllm = behaviour(options.version)
     if options.prefix_caching is not None:
         vllm = dataclasses.replace(vllm, state_blocks=max(2, vllm.state_blocks) if options.prefix_caching else 1)
+    if options.prefix_caching is False:
+        vllm = dataclasses.replace(vllm, checkpoint_grid=None)
     if options.graphs_charged is False:
         vllm = dataclasses.replace(vllm, graphs_charged=False)
     return dataclasses.replace(vllm, index_logits=options.index_logits or vllm.index_logits)

@@ -78,8 +78,8 @@ def half_width(context: SpeedContext, layout: Layout, workload: Workload, makesp
     return Doubt(width, not notes, tuple(notes))
 
 
-LONGEST_MEASURED = 8192
-"""Longest prompt of the timed calls and servers, in tokens."""
+LONGEST_MEASURED = 32_000
+"""Longest prompt of the timed calls, in tokens."""
 
 
 def _is_measured(quantization: Quantization | None) -> bool:

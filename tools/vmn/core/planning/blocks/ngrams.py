@@ -64,7 +64,7 @@ class LayerEmbedding(State):
         yield Matrix("feed-forward", "ple.conv1d", self.streams * share.hidden * self.convolution, plain=True)
 
     def checkpoint_grid(self, form: CacheForm) -> int | None:
-        return 1
+        return 1 if form.vllm.checkpoint_grid else None
 
     def state_bytes(self, form: CacheForm) -> int:
         tokens = (self.convolution - 1) * self.dilation + form.drafted

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
 
+HOPPER, BLACKWELL = 9, (10, 12)
+"""First numbers of the compute capabilities of generations of GPUs."""
+FLASHINFER_KEY = 128
+"""Elements of a key's head that FlashInfer's kernels for gated delta nets take on Blackwell."""
+
 
 @dataclass(frozen=True)
 class State(Mixer):
     """A block with a state, whose page in the cache is as large as one of attention."""
 
-    @property
-    def checkpoints(self) -> int:
-        """The blocks of a request for a checkpoint of its prompt that a kernel can write."""
+    def checkpoints(self, form: CacheForm) -> int:
+        """Return the blocks of a request for a checkpoint of its prompt that a kernel can write."""
         return 1
 
     def checkpoint_grid(self, form: CacheForm) -> int | None:
@@ -31,7 +35,7 @@ class State(Mixer):
     def caches(self, form: CacheForm) -> Iterator[CacheSpec]:
         states = form.vllm.state_blocks + form.drafted
         if form.vllm.state_blocks > 1 and form.vllm.state_checkpoint:
-            states += self.checkpoints
+            states += self.checkpoints(form)
         yield CacheSpec("state", form.block, self.state_bytes(form), states=states)
 
 
@@ -78,8 +82,16 @@ class LinearAttention(State):
         recurrent = self.value_heads // form.tensor * self.key_size * self.value_size
         return 2 * convolution + self.recurrent_bytes * recurrent
 
+    def checkpoints(self, form: CacheForm) -> int:
+        return 1 if self.checkpoint_grid(form) or not form.vllm.checkpoint_grid else 0
+
     def checkpoint_grid(self, form: CacheForm) -> int | None:
-        return form.vllm.checkpoint_grid
+        """Return the grid of FlashInfer's kernels, which prefill on Hopper, and on Blackwell with keys of 128 elements.
+
+        After ``_resolve_gdn_prefill_backend`` (``qwen_gdn_linear_attn.py``).
+        """
+        runs = form.capability in (None, HOPPER) or (form.capability in BLACKWELL and self.key_size == FLASHINFER_KEY)
+        return form.vllm.checkpoint_grid if runs else None
 
     def peak(self, step: ProfileStep) -> float:
         """Return the bytes of the projection, the output, the gate, and the normed output (``forward_cuda``)."""
@@ -194,8 +206,7 @@ class LightningAttention(State):
     def split_heads(self) -> int:
         return self.heads
 
-    @property
-    def checkpoints(self) -> int:
+    def checkpoints(self, form: CacheForm) -> int:
         return 0
 
     def matrices(self, share: WeightShare) -> Iterator[Matrix]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from vmn.core.planning.blocks.block import Block, ProfileStep
 from vmn.core.planning.blocks.feed_forward import shared_is_copied
 from vmn.core.planning.blocks.grouped import Attention
+from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.architecture import Architecture
 from vmn.core.planning.vllm.model_runner import on_second_runner
@@ -35,13 +36,6 @@ only what its sampler needs without the compiler (0.33)."""
 STREAM_STATES = 4.8
 """States of all tokens for each further residual stream (hyper-connections): the stream itself, and what is made of it
 while streams are mixed. A start of GLM-5.3-Flash has 4.3 (0.33)."""
-DRAFT_STATES = 4
-"""States of all tokens that are alive in addition while a layer for multi-token prediction runs: the model's output,
-the embeddings as they are and normed, and the normed states (``deepseek_mtp.py``). A start of DeepSeek-R1 with 0.33 has
-4.1."""
-SPARSE_DRAFT_STATES = 3
-"""The same in models with sparse latent attention, which write the normed embeddings and states into one tensor
-(``deepseek_v32/nvidia/mtp.py``). A start of GLM-5.3 (0.33) has 3.1."""
 UNREAD_VERSION_FACTOR = 1.6
 """Factor by which versions before 0.19 may need more, as their source was not read: Kimi K2 on a version of November
 2025 had 2.5 GiB less than the terms here predict."""
@@ -229,8 +223,14 @@ def _moments(rank: RankContext) -> list[_Moment]:
 
 
 def _draft_states(rank: RankContext) -> float:
-    """Return the GiB of the states that stay alive while a layer for multi-token prediction runs."""
-    return rank.states_gib * (SPARSE_DRAFT_STATES if rank.model.is_sparse else DRAFT_STATES)
+    """Return the GiB of the states that stay alive while a layer for multi-token prediction runs.
+
+    One of them is what the layer gets, of all streams in some models.
+    """
+    mtp = rank.model.mtp
+    if mtp is None:
+        return 0.0
+    return rank.states_gib * (mtp.alive + (rank.model.streams - 1 if mtp.fed_streams else 0))
 
 
 def _held(rank: RankContext, index: int, begin: int, end: int) -> float:
@@ -260,7 +260,7 @@ def _gathered_states(rank: RankContext) -> float:
 def _sampler(rank: RankContext) -> tuple[float, float]:
     """Return the GiB that sampling needs on the last stage, with one token of each request, and how many more.
 
-    It is more with FlashInfer's sampler, which runs by default, but in no start that was measured.
+    It is more with FlashInfer's sampler, which runs by default, but not in most starts that were measured.
     """
     states = rank.states_gib
     logits = min(rank.batch.requests, rank.batch.tokens) * rank.model.vocabulary / GIB
@@ -294,13 +294,28 @@ def _early_workspace(rank: RankContext) -> float:
     return max(block.early_workspace(rank.step) for block in rank.model.blocks)
 
 
+def _begun_group(rank: RankContext) -> float:
+    """Return the bytes of a stage that begins with a layer whose picked tokens are those of an earlier stage's layer.
+
+    It makes a group of its own (``SparseMLAIndexGroupBuilder.register_layer``).
+    """
+    begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
+    layers = rank.model.layers[begin:end] if begin else ()
+    blocks = [block for layer in layers for block in layer.blocks if isinstance(block, LatentAttention)]
+    if not blocks or blocks[0].index_heads or not blocks[0].groups_layers:
+        return 0.0
+    return replace(blocks[0], index_heads=1).own_buffers(rank.step)
+
+
 def fixed_buffers(rank: RankContext) -> float:
     """Return the GiB of buffers that are allocated with the weights, and that vLLM counts as weights.
 
-    Layers for drafts allocate the shared ones again: vLLM lets them use those of the model only later, and keeps them.
+    Each layer for drafts allocates the shared ones again (``deepseek_v32/nvidia/mtp.py``): vLLM lets it use those of
+    the model only later, and keeps them.
     """
     shared = max(block.buffers(rank.step) for block in rank.model.blocks)
     shared += sum(block.own_buffers(rank.step) * count for block, count in rank.counted.items())
+    shared += _begun_group(rank)
     if rank.stage == rank.layout.pipeline - 1:
         drafts = rank.model.layers[rank.model.depth :]
         shared += sum(max(block.buffers(rank.step) for block in layer.blocks) for layer in drafts)

@@ -15,6 +15,9 @@ TRITON_FP8_GRAPHS_GIB = 12.5
 of decoding, and counts what the second one took for each of the others (``_extrapolate_full_graph_memory``), even
 memory that is taken once. The only such start of 0.33, DeepSeek-R1 cut to 8 layers in two stages on H200, was estimated
 at 12.39, and then took 4.39."""
+TENSOR_GRAPHS_MOST = 1.6
+"""Factor of the most that graphs take with tensor parallelism, of what is expected without it: 1.50 GiB between nodes,
+where that is 0.95."""
 SINGLE_NON_TORCH = 0.22
 """GiB outside PyTorch on one GPU (starts of 0.19 and 0.26 on H100 and H200: 0.22 to 0.25)."""
 GROUP_NON_TORCH = 0.07
@@ -106,9 +109,11 @@ def graphs(rank: RankContext) -> Band:
         return Band(0.0, 0.0, 0.0)
     sizes = graph_sizes(rank.batch.requests, rank.large_gpu)
     layers = len(rank.model.layers) / rank.layout.pipeline
-    expected = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib) / 1024
+    whole = sizes * (layers * rank.vllm.graph_mib + rank.vllm.graph_base_mib) / 1024
+    share = rank.vllm.graph_share if rank.layout.tensor > 1 else 1.0
+    expected = whole * share
     least, most_factor = rank.vllm.spread.graphs
-    high = expected * most_factor
+    high = expected * most_factor if share == 1 else whole * TENSOR_GRAPHS_MOST
     if rank.model.is_sparse:
         most = sizes + full_graph_sizes(rank.batch.requests, rank.large_gpu)
         if rank.vllm.since >= (0, 33):  # attention is not part of a graph (VLLM_USE_BREAKABLE_CUDAGRAPH)

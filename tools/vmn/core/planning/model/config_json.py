@@ -12,7 +12,7 @@ from vmn.core.planning.model.form import Form
 from vmn.core.planning.model.mtp import mtp_of
 from vmn.core.planning.model.plain import kind_of, number, plain
 from vmn.core.planning.model.quantization.fields import kv_cache_dtype, quantization_fields
-from vmn.core.planning.model.quantization.format import MXFP8_BLOCKS, Format, Quantization, stored_as
+from vmn.core.planning.model.quantization.format import MXFP8_BLOCKS, Format, Quantization
 from vmn.core.planning.model.quantization.methods import read_quantization
 from vmn.core.planning.model.traits import TRAITS
 
@@ -122,7 +122,14 @@ def _quantization(config: Config, text: Config, fields: Mapping[str, object] | N
     if any(str(name).lower() in ("fp4", "mxfp4") for name in named):
         read = dataclasses.replace(read, experts=EXPERTS_FP4)
         if kind_of(config).startswith("deepseek_v4") and read.block == MX_BLOCK:
-            return stored_as(MXFP8_BLOCKS, skipped=read.skipped, experts=EXPERTS_FP4)
+            return dataclasses.replace(
+                read,
+                method=MXFP8_BLOCKS.name,
+                block=None,  # each row has its scales
+                scale_bytes=MXFP8_BLOCKS.scale_bytes,
+                group=MXFP8_BLOCKS.group,
+                added_bytes=MXFP8_BLOCKS.added_bytes,
+            )
     return read
 
 

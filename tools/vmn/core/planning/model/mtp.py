@@ -25,20 +25,27 @@ class _Source:
         one_stage_since: the first version in which the layers can't run on the last of several pipeline stages, because
             they have no embedding of their own (``maybe_share_target_embed``); None for those that can.
         fed_streams: whether the layers get all residual streams of the model (``get_mtp_target_hidden_states``).
+        alive: states of all tokens that are alive in addition while a layer runs: the model's output, the embeddings as
+            they are and normed, and the normed states (``deepseek_mtp.py``; a start of DeepSeek-R1 with 0.33 has 4.1).
     """
 
     fields: tuple[str, ...] = ("num_nextn_predict_layers",)
     otherwise: int = 0
     one_stage_since: tuple[int, int] | None = None
     fed_streams: bool = False
+    alive: int = 4
 
 
 _NAMED = _Source()
+_JOINED = _Source(alive=3)
+"""Models whose layers write the normed embeddings and states into one tensor (``deepseek_v32/nvidia/mtp.py``; a start
+of GLM-5.3 with 0.33 has 3.1)."""
 _QWEN = _Source(("mtp_num_hidden_layers",), otherwise=1)
 _ALWAYS_ONE = _Source((), otherwise=1)
 _SOURCES: Mapping[str, _Source] = {
-    **dict.fromkeys(("deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe", "hy_v3", "hy_v4"), _NAMED),
-    **dict.fromkeys(("bailing_hybrid", "exaone_moe", "glm5_next", "kimi_k3"), _NAMED),
+    **dict.fromkeys(("deepseek_v3", "glm4_moe", "hy_v3", "hy_v4"), _NAMED),
+    **dict.fromkeys(("bailing_hybrid", "exaone_moe", "kimi_k3"), _NAMED),
+    **dict.fromkeys(("deepseek_v32", "glm_moe_dsa", "glm5_next"), _JOINED),
     "deepseek_v4": _Source(fed_streams=True),
     "inkling_mm_model": _Source(("mtp_config.num_nextn_predict_layers",), one_stage_since=(0, 0)),
     "longcat_flash": _ALWAYS_ONE,
@@ -63,11 +70,13 @@ class Mtp:
         depth: number of layers, 0 for a checkpoint without them.
         one_stage_since: the first version in which they can't be combined with pipeline stages, None if they can.
         fed_streams: whether they get all residual streams of the model.
+        alive: states of all tokens that are alive in addition while one of them runs, with one stream.
     """
 
     depth: int
     one_stage_since: tuple[int, int] | None = None
     fed_streams: bool = False
+    alive: int = 4
 
     def needs_one_stage(self, version: tuple[int, int]) -> str:
         """Return why a version can't run them with several pipeline stages, empty if it can."""
@@ -90,7 +99,7 @@ def mtp_of(kind: str, fields: Config) -> Mtp | None:
         return None
     found = next((value for name in source.fields if (value := _field(fields, name)) is not None), source.otherwise)
     depth = found if isinstance(found, int) and found > 0 else 0
-    return Mtp(depth, source.one_stage_since, source.fed_streams)
+    return Mtp(depth, source.one_stage_since, source.fed_streams, source.alive)
 
 
 def _field(config: Config, name: str) -> object:

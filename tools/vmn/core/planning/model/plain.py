@@ -95,6 +95,8 @@ def _attention_of(config: Config, traits: Traits) -> Callable[[int], Mixer]:
     if "linear_attention" in names:
         linear = _linear(config, traits)
         return lambda index: linear if names[index] == "linear_attention" else full
+    if "sliding_attention" in names and not config.get("sliding_window"):
+        raise ConfigError("layer_types has sliding_attention, but sliding_window is missing")
     unknown = set(names) - set(variants)
     if unknown:
         raise ConfigError(f"layer_types has {', '.join(sorted(unknown))}, which the planner does not support")

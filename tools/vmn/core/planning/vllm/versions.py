@@ -53,6 +53,7 @@ class Behaviour:
         stage_non_torch: the same on the last of several stages.
         graph_mib: MiB of a CUDA graph for each layer and size of a batch that vLLM estimates.
         graph_base_mib: MiB for each size, whatever the number of layers.
+        graph_share: share of both with tensor parallelism.
         logits_bytes: bytes per request and token of the vocabulary of its sampler, None for those of its runner.
         flashinfer_bytes: the same with FlashInfer's sampler, None where it makes no difference.
         top_rows: rows of 32 bits and the width of the vocabulary that the sampler keeps for the most likely tokens.
@@ -82,6 +83,7 @@ class Behaviour:
     stage_non_torch: float = 0.0
     graph_mib: float = 0.4
     graph_base_mib: float = 0.0
+    graph_share: float = 1.0
     logits_bytes: float | None = None
     flashinfer_bytes: float | None = None
     top_rows: int = 0
@@ -165,6 +167,7 @@ BEHAVIOURS = (
         stage_non_torch=0.02,
         graph_mib=0.3,
         graph_base_mib=9.0,
+        graph_share=0.65,
         logits_bytes=6.0,
         flashinfer_bytes=14.0,
         top_rows=132,
