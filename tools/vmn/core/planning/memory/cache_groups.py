@@ -54,20 +54,26 @@ def _group(caches: Sequence[Cache]) -> CacheGroup:
 
 def _unified(caches: Sequence[Cache]) -> list[Cache]:
     """Return the caches with pages of one size: larger blocks, or else padding (``unify_kv_cache_spec_page_size``)."""
-    most = max(spec.page for _, spec in caches)
-    found = []
-    for layer, spec in caches:
-        if spec.kind != "state" and most % spec.page == 0:
-            spec = replace(spec, block=spec.block * (most // spec.page))
-        found.append((layer, replace(spec, page=most)))
-    return found
+    specs = {spec for _, spec in caches}
+    most = max(spec.page for spec in specs)
+    unified = {
+        spec: replace(spec, page=most, block=spec.block * (_times(spec, most) if spec.kind != "state" else 1))
+        for spec in specs
+    }
+    return [(layer, unified[spec]) for layer, spec in caches]
+
+
+def _times(spec: CacheSpec, most: int) -> int:
+    """Return how many blocks make one of the largest page, 1 if a page has to be padded."""
+    return most // spec.page if most % spec.page == 0 else 1
 
 
 def _equal(caches: Sequence[Cache]) -> list[CacheGroup]:
     """Return groups with as many layers as the rarest kind, or as the most common kind if that is similar."""
     kinds: dict[CacheSpec, list[Cache]] = {}
+    close = {spec: replace(spec, stride=1) for spec in {spec for _, spec in caches}}
     for cache in caches:
-        kinds.setdefault(replace(cache[1], stride=1), []).append(cache)
+        kinds.setdefault(close[cache[1]], []).append(cache)
     fewest, most = min(map(len, kinds.values())), max(map(len, kinds.values()))
     size = most if most < fewest * SIMILAR else fewest
     return [

@@ -112,12 +112,15 @@ def _checkpoint_grid(parts: Sequence[Block], form: CacheForm) -> int:
 
 def _groups(model: Architecture, form: CacheForm, page: int) -> tuple[tuple[CacheGroup, ...], int]:
     """Return the groups; a state takes a whole page of attention."""
-    by_kind = {layer: [spec for block in layer.blocks for spec in block.caches(form)] for layer in model.kinds}
-    caches = [
-        (index, replace(spec, page=max(page, spec.page)) if spec.kind == "state" else spec)
-        for index, layer in enumerate(model.layers)
-        for spec in by_kind[layer]
-    ]
+    by_kind = {
+        layer: [
+            replace(spec, page=max(page, spec.page)) if spec.kind == "state" else spec
+            for block in layer.blocks
+            for spec in block.caches(form)
+        ]
+        for layer in model.kinds
+    }
+    caches = [(index, spec) for index, layer in enumerate(model.layers) for spec in by_kind[layer]]
     return cache_groups(caches, model.packs_pages)
 
 
