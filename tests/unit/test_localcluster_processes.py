@@ -13,7 +13,7 @@ import pytest
 
 from localcluster import cluster, kernel, launch, processes
 from localcluster.cache import locked
-from localcluster.host import HostError
+from localcluster.host import HostError, allow_programs, run, stop_programs
 
 MOUNTS = """\
 29 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -68,6 +68,18 @@ def test_waiting_in_vain_says_what_went_wrong_last(tmp_path: Path) -> None:
     assert "no ready kubelet after 0 s" in str(caught.value)
     assert "connection refused" in str(caught.value)
     assert "no such image" in str(caught.value)
+
+
+def test_waiting_ends_when_the_command_is_being_stopped() -> None:
+    def ready() -> bool:
+        return bool(run(["true"]))  # no program starts any more
+
+    stop_programs()
+    try:
+        with pytest.raises(HostError, match="no ready node: the command is being stopped"):
+            processes.wait_until("ready node", ready, timeout=90)
+    finally:
+        allow_programs()
 
 
 def test_waiting_ends_at_once_when_ready() -> None:

@@ -132,6 +132,11 @@ def stop_programs() -> None:
         _end(process)
 
 
+def is_stopping() -> bool:
+    """Return whether no program starts because the command is being stopped."""
+    return _stopped.is_set()
+
+
 def allow_programs() -> None:
     """Let ``run`` start programs again."""
     _stopped.clear()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from localcluster import launch
 from localcluster.cache import state_dir
-from localcluster.host import HostError
+from localcluster.host import HostError, is_stopping
 from localcluster.instance import INSTANCE
 
 CGROUP = f"/{INSTANCE.name}"
@@ -109,7 +109,8 @@ def wait_until(what: str, ready: Callable[[], bool], *, timeout: float, log: Pat
         log: its end goes with the error.
 
     Raises:
-        HostError: not within ``timeout``; with the last error and the log's end.
+        HostError: not within ``timeout``, with the last error and the log's end; or the command is being stopped, so
+            that ``ready`` can't run its programs.
     """
     end = time.monotonic() + timeout
     last = ""
@@ -119,6 +120,8 @@ def wait_until(what: str, ready: Callable[[], bool], *, timeout: float, log: Pat
                 return
         except HostError as error:
             last = f"\n{error}"
+        if is_stopping():
+            raise HostError(f"no {what}: the command is being stopped")
         if time.monotonic() > end:
             raise HostError(f"no {what} after {timeout:.0f} s{last}{tail(log) if log else ''}")
         time.sleep(0.2)
