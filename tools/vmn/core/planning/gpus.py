@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+HOPPER = 9
+"""First number of the compute capability of Hopper GPUs."""
+BLACKWELL = 10
+"""The same of Blackwell GPUs for data centers."""
+BLACKWELL_WORKSTATION = 12
+"""The same of Blackwell GPUs for workstations."""
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -31,7 +38,7 @@ class Gpu:
     @property
     def hopper(self) -> bool:
         """Whether it is a Hopper GPU, whose MXFP4 kernels store weights in their own way."""
-        return self.capability == 9
+        return self.capability == HOPPER
 
 
 _LOGS = "published vLLM start-up logs, read 2026-11-22"

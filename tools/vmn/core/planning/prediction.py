@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vmn.core.planning.blocks.latent import BLACKWELL
 from vmn.core.planning.correction import Correction
-from vmn.core.planning.gpus import Gpu
+from vmn.core.planning.gpus import BLACKWELL, Gpu
 from vmn.core.planning.layout.constraints import Cluster, Refusal, layouts, refusal, spans_nodes
 from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.memory.activation import (

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import FeedForward, Matrix, ProfileStep, WeightShare
+from vmn.core.planning.gpus import HOPPER
 from vmn.core.planning.layout.sizes import Layout
 
-HOPPER = 9
-"""The first number of its compute capability."""
 EXPERT = "mlp.experts.0.gate_proj"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
+from vmn.core.planning.gpus import BLACKWELL, BLACKWELL_WORKSTATION, HOPPER
 
 SPARSE_BLOCK = 64
 """Tokens of a block of DeepSeek's sparse attention (FLASHMLA_SPARSE)."""
@@ -19,11 +20,9 @@ INDEX_SCALES = 4
 """Bytes of scales for an indexer's key in 8 bits."""
 RECORD = 656
 """Bytes of a compressed key and value of sparse attention in 8 bits (``fp8_ds_mla``)."""
-SPARSE_CAPABILITIES = (9, 10, 12)
+SPARSE_CAPABILITIES = (HOPPER, BLACKWELL, BLACKWELL_WORKSTATION)
 """Compute capabilities with kernels of sparse attention (vLLM 0.32, the backends FLASHMLA_SPARSE and
 FLASHINFER_MLA_SPARSE, ``supports_compute_capability``)."""
-BLACKWELL = 10
-"""Compute capability of data center GPUs whose kernels of sparse attention read plain 8 bits."""
 CONTEXT_TOKENS = 64 * 1024
 """Tokens that latent attention decompresses at once, at most (``determine_chunked_prefill_workspace_size``)."""
 QUERY_STEP = 64

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from vmn.core.planning.blocks.block import Matrix, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec, aligned
 from vmn.core.planning.blocks.compressed import PAGE_STEP, ROW, CompressedAttention
-from vmn.core.planning.blocks.latent import BLACKWELL, INDEX_SCALES
+from vmn.core.planning.blocks.latent import INDEX_SCALES
+from vmn.core.planning.gpus import BLACKWELL
 
 WINDOW_BLOCK = 32
 """Tokens of a block of the window."""

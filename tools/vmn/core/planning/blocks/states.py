@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from vmn.core.planning.blocks.block import Matrix, Mixer, ProfileStep, WeightShare
 from vmn.core.planning.blocks.cache_spec import CacheForm, CacheSpec
+from vmn.core.planning.gpus import BLACKWELL, BLACKWELL_WORKSTATION, HOPPER
 
-HOPPER, BLACKWELL = 9, (10, 12)
-"""First numbers of the compute capabilities of generations of GPUs."""
 FLASHINFER_KEY = 128
 """Elements of a key's head that FlashInfer's kernels for gated delta nets take on Blackwell."""
 
@@ -83,15 +82,15 @@ class LinearAttention(State):
         return 2 * convolution + self.recurrent_bytes * recurrent
 
     def checkpoints(self, form: CacheForm) -> int:
-        return 1 if self.checkpoint_grid(form) or not form.vllm.checkpoint_grid else 0
+        return 1 if self.checkpoint_grid(form) else 0
 
     def checkpoint_grid(self, form: CacheForm) -> int | None:
         """Return the grid of FlashInfer's kernels, which prefill on Hopper, and on Blackwell with keys of 128 elements.
 
         After ``_resolve_gdn_prefill_backend`` (``qwen_gdn_linear_attn.py``).
         """
-        runs = form.capability in (None, HOPPER) or (form.capability in BLACKWELL and self.key_size == FLASHINFER_KEY)
-        return form.vllm.checkpoint_grid if runs else None
+        blackwell = form.capability in (BLACKWELL, BLACKWELL_WORKSTATION) and self.key_size == FLASHINFER_KEY
+        return form.vllm.checkpoint_grid if blackwell or form.capability in (None, HOPPER) else None
 
     def peak(self, step: ProfileStep) -> float:
         """Return the bytes of the projection, the output, the gate, and the normed output (``forward_cuda``)."""

@@ -124,9 +124,14 @@ class RankContext:
         )
 
     @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The first layer of the stage, and the layer after its last one."""
+        return self.model.stages(self.layout.pipeline)[self.stage]
+
+    @cached_property
     def counted(self) -> Mapping[Block, int]:
         """The different blocks of the stage, and how many of each it has."""
-        begin, end = self.model.stages(self.layout.pipeline)[self.stage]
+        begin, end = self.bounds
         found: Counter[Block] = Counter()
         for layer, count in Counter(self.model.layers[begin:end]).items():
             for block in layer.blocks:
@@ -198,7 +203,7 @@ def _moments(rank: RankContext) -> list[_Moment]:
     So the last layer of a kind decides, and the order of layers counts.
     """
     step, early = rank.step, _early_workspace(rank)
-    begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
+    begin, end = rank.bounds
     received = 1 if rank.stage and not rank.vllm.counts_kept else 0  # otherwise they are kept, see overhead.py
     states = (_states(rank) + received) * rank.states_gib
     needs = {block: _need(block, step) for block in rank.counted}
@@ -299,7 +304,7 @@ def _begun_group(rank: RankContext) -> float:
 
     It makes a group of its own (``SparseMLAIndexGroupBuilder.register_layer``).
     """
-    begin, end = rank.model.stages(rank.layout.pipeline)[rank.stage]
+    begin, end = rank.bounds
     layers = rank.model.layers[begin:end] if begin else ()
     blocks = [block for layer in layers for block in layer.blocks if isinstance(block, LatentAttention)]
     if not blocks or blocks[0].index_heads or not blocks[0].groups_layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmn.core.planning.gpus import HOPPER
 from vmn.core.planning.memory.activation import GIB, Band, RankContext
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import full_graph_sizes, graph_sizes
@@ -129,5 +130,5 @@ def _has_triton_fp8_experts(rank: RankContext) -> bool:
 
     They do on Hopper without expert parallelism (0.33, ``fused_moe/oracle/fp8.py``).
     """
-    is_hopper = rank.capability == 9
+    is_hopper = rank.capability == HOPPER
     return rank.vllm.since >= (0, 33) and is_hopper and rank.model.has_block_fp8_experts and not rank.layout.expert

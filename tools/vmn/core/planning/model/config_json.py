@@ -122,14 +122,7 @@ def _quantization(config: Config, text: Config, fields: Mapping[str, object] | N
     if any(str(name).lower() in ("fp4", "mxfp4") for name in named):
         read = dataclasses.replace(read, experts=EXPERTS_FP4)
         if kind_of(config).startswith("deepseek_v4") and read.block == MX_BLOCK:
-            return dataclasses.replace(
-                read,
-                method=MXFP8_BLOCKS.name,
-                block=None,  # each row has its scales
-                scale_bytes=MXFP8_BLOCKS.scale_bytes,
-                group=MXFP8_BLOCKS.group,
-                added_bytes=MXFP8_BLOCKS.added_bytes,
-            )
+            return read.with_format(MXFP8_BLOCKS)
     return read
 
 

@@ -37,7 +37,7 @@ def deepseek_v4(config: Config) -> Form:
         drafts=(draft,) * int(config.get("num_nextn_predict_layers") or 0),
         rotated=0,  # each kind of layer has a table of its own
         streams=streams.streams,
-        states=kept_states(config),
+        states=states_alive(config),
         last_weights=head_bytes(config),
         packs_pages=True,
     )
@@ -49,7 +49,7 @@ def hyper_connections(config: Config) -> HyperConnections:
     return HyperConnections(streams, (2 + streams) * streams)
 
 
-def kept_states(config: Config) -> int:
+def states_alive(config: Config) -> int:
     """Return the states of all tokens that are alive while a part of a layer runs.
 
     They are what the layer gets, which its caller still holds, and the same after the layer has mixed it: all streams,

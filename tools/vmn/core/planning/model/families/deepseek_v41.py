@@ -8,7 +8,7 @@ from __future__ import annotations
 from vmn.core.planning.blocks.ngrams import Engram
 from vmn.core.planning.blocks.sourced import SourcedAttention
 from vmn.core.planning.model.architecture import Config, Layer, Rule, Table
-from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, hyper_connections, kept_states
+from vmn.core.planning.model.families.deepseek_v4 import attention_fields, experts, hyper_connections, states_alive
 from vmn.core.planning.model.form import Form
 
 SCALED = 33 / 32
@@ -50,7 +50,7 @@ def deepseek_v41(config: Config) -> Form:
         layers,
         rotated=0,
         streams=streams.streams,
-        states=kept_states(config),
+        states=states_alive(config),
         replayed_from=None if any(index >= last for index in lookups) else last,
         tables=tuple(Table(count * width * SCALED, in_host=True) for count in rows),
         packs_pages=True,

@@ -12,13 +12,14 @@ from vmn.core.planning.blocks.drafts import DraftInput
 from vmn.core.planning.blocks.feed_forward import Dense, Experts
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.blocks.states import KimiDeltaAttention
+from vmn.core.planning.gpus import BLACKWELL
 from vmn.core.planning.model.architecture import Config, ConfigError, Layer
 from vmn.core.planning.model.families.deepseek_v4 import head_bytes, hyper_connections
 from vmn.core.planning.model.families.experts import equal_experts
 from vmn.core.planning.model.families.latent import latent_attention
 from vmn.core.planning.model.form import Form
 
-DATA_CENTER_BLACKWELL = (10,)
+FP8_CACHE_ON = (BLACKWELL,)
 """Compute capabilities on which vLLM takes an FP8 cache ("Using fp8 KV cache for GLM-5.3-Flash")."""
 
 
@@ -51,7 +52,7 @@ def glm5_next(config: Config) -> Form:
         rotated=int(config["qk_rope_head_dim"]),
         streams=streams.streams if streams else 1,
         last_weights=head_bytes(config) if streams else 0.0,
-        fp8_cache_on=DATA_CENTER_BLACKWELL,
+        fp8_cache_on=FP8_CACHE_ON,
         packs_pages=True,
         unquantized=("self_attn",),  # checkpoints have no scales for attention
     )

@@ -21,7 +21,7 @@ TAIL_BYTES = 1024
 WORKSPACE = (128 + 8) * 2**20
 """Bytes of the workspace of all layers with an indexer: floating-point numbers (``flashinfer_sparse.py``), and integers
 of FlashInfer's own (``BatchPrefillWithPagedKVCacheWrapper``)."""
-KEPT_STATES = 5
+STATES = 5
 """States of 16 bits that are alive while a part of a layer of Step-5 runs: the residual and the output of the previous
 part, both in 32 bits, and the norm of their sum (``Step5DecoderLayer.forward``)."""
 
@@ -42,8 +42,8 @@ def step(config: Config) -> Form:
         )
         for index in range(int(config["num_hidden_layers"]))
     )
-    kept = KEPT_STATES if full.index and config.get("fp32_residual_connection") else 0.0
-    return Form(layers, packs_pages=full.index is not None, states=kept)
+    states = STATES if full.index and config.get("fp32_residual_connection") else 0.0
+    return Form(layers, packs_pages=full.index is not None, states=states)
 
 
 def _expert_layers(config: Config) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -73,6 +73,18 @@ class Quantization:
         """The format of modules that no rule is for."""
         return Format(self.method, self.weight_bytes, self.scale_bytes, self.block, self.group, self.added_bytes)
 
+    def with_format(self, form: Format) -> Quantization:
+        """Return the quantization with another format of modules that no rule is for."""
+        return replace(
+            self,
+            method=form.name,
+            weight_bytes=form.weight_bytes,
+            scale_bytes=form.scale_bytes,
+            block=form.block,
+            group=form.group,
+            added_bytes=form.added_bytes,
+        )
+
 
 SCALE_32 = 4.0
 """Bytes of a 32-bit scale."""
@@ -89,15 +101,7 @@ MXFP4 = Format("mxfp4", 0.5, 1 / 32, group=32)
 
 def stored_as(form: Format, method: str = "", **more: Any) -> Quantization:
     """Return the quantization of a checkpoint whose modules have one format, unless ``more`` says something else."""
-    return Quantization(
-        method or form.name,
-        form.weight_bytes,
-        form.scale_bytes,
-        form.block,
-        group=form.group,
-        added_bytes=form.added_bytes,
-        **more,
-    )
+    return Quantization(method or form.name, form.weight_bytes, form.scale_bytes, form.block, group=form.group, **more)
 
 
 def nvfp4(group: int = 16) -> Format:
