@@ -25,7 +25,7 @@ from vmn.core.planning.memory.kv_cache import KVCache, cache_is_fp8, kv_cache
 from vmn.core.planning.memory.offloading import offloaded_tokens, offloading_refusal
 from vmn.core.planning.memory.overhead import graphs, non_torch
 from vmn.core.planning.memory.weights import stage_weights
-from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.architecture import Architecture, counted_blocks
 from vmn.core.planning.vllm.versions import LARGE_GPU_GIB, LATEST, Behaviour, batch_defaults, behaviour, release
 
 
@@ -392,8 +392,7 @@ def _weights(context: PlanContext, rank: RankContext) -> dict[str, float]:
 
 def _position_bytes(model: Architecture, layout: Layout, stage: int) -> int:
     """Return the bytes of the tables of rotary positions: the model's, and those that only some layers have."""
-    begin, end = model.stages(layout.pipeline)[stage]
-    own = {block.positions for layer in model.layers[begin:end] for block in layer.blocks}
+    own = {block.positions for block in counted_blocks(model, *model.stages(layout.pipeline)[stage])}
     return model.position_bytes + sum(table[1] for table in own if table) * model.max_length
 
 

@@ -7,7 +7,6 @@ vLLM's source; ``docs/planner.md`` has their errors against measured starts.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from vmn.core.planning.blocks.feed_forward import shared_is_copied
 from vmn.core.planning.blocks.grouped import Attention
 from vmn.core.planning.blocks.latent import LatentAttention
 from vmn.core.planning.layout.sizes import Layout
-from vmn.core.planning.model.architecture import Architecture
+from vmn.core.planning.model.architecture import Architecture, counted_blocks, run_before
 from vmn.core.planning.vllm.model_runner import on_second_runner
 from vmn.core.planning.vllm.versions import Behaviour
 
@@ -131,12 +130,7 @@ class RankContext:
     @cached_property
     def counted(self) -> Mapping[Block, int]:
         """The different blocks of the stage, and how many of each it has."""
-        begin, end = self.bounds
-        found: Counter[Block] = Counter()
-        for layer, count in Counter(self.model.layers[begin:end]).items():
-            for block in layer.blocks:
-                found[block] += count
-        return found
+        return counted_blocks(self.model, *self.bounds)
 
     @property
     def states_gib(self) -> float:
@@ -209,18 +203,15 @@ def _moments(rank: RankContext) -> list[_Moment]:
     needs = {block: _need(block, step) for block in rank.counted}
     kept = sum(block.kept(step) * count for block, count in rank.counted.items())
     drafting = {block for layer in rank.model.layers[max(begin, rank.model.depth) : end] for block in layer.blocks}
-    workspace = early
-    grown: dict[tuple[Block, float], float] = {}
-    for index, layer in enumerate(rank.model.layers[begin:end], begin):
-        held = _held(rank, index, begin, end)
-        for block in layer.blocks:
-            grown[block, held] = workspace = max(workspace, needs[block][0])
+    held, draft_states = _held(rank), _draft_states(rank)
     found = []
-    for (block, held), after in grown.items():
+    for (block, is_replayed), run in run_before(rank.model, begin, end).items():
+        after = max(early, *(needs[other][0] for other in run))
         _, between, fixed = needs[block]
-        more = held + (_draft_states(rank) if block in drafting else 0.0)
+        more = held * is_replayed + draft_states * (block in drafting)
         found.append(_Moment((after - early + kept) / GIB, between / GIB + states + more, fixed / GIB))
     if rank.stage == rank.layout.pipeline - 1:
+        workspace = max(early, *(need[0] for need in needs.values()))
         last = (workspace - early + kept) / GIB
         found.append(_Moment(last, rank.model.merge_states * rank.states_gib))
         found.append(_Moment(last, 0.0, *_sampler(rank)))
@@ -238,14 +229,14 @@ def _draft_states(rank: RankContext) -> float:
     return rank.states_gib * (mtp.alive + (rank.model.streams - 1 if mtp.fed_streams else 0))
 
 
-def _held(rank: RankContext, index: int, begin: int, end: int) -> float:
-    """Return the GiB of what a layer holds that runs on the last tokens of requests (DeepSeek V4.1).
+def _held(rank: RankContext) -> float:
+    """Return the GiB of what layers hold that run on the last tokens of requests (DeepSeek V4.1).
 
     These layers run as one (``DecoderReplayLayers``), which holds the inputs of the first one. They do so on a stage
     that has all of them, and without sequence parallelism (``_decoder_replay_supported``).
     """
-    first, layout = rank.model.replayed_from, rank.layout
-    if first is None or shared_is_copied(layout) or not begin <= first < index or end < rank.model.depth:
+    first, (begin, end) = rank.model.replayed_from, rank.bounds
+    if first is None or shared_is_copied(rank.layout) or first < begin or end < rank.model.depth:
         return 0.0
     return (rank.model.streams + 1) * rank.states_gib
 

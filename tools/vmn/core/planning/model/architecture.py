@@ -5,9 +5,10 @@ Sizes are numbers of elements or tokens; nothing here depends on the layout.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from vmn.core.planning.blocks.block import Block, FeedForward, Mixer
@@ -258,3 +259,29 @@ class Architecture:
     def heads(self) -> int:
         """The number of heads, which the tensor parallel size must divide: that of the block with the fewest."""
         return min((block.split_heads for block in self.blocks if block.split_heads), default=1)
+
+
+@lru_cache(maxsize=1024)
+def counted_blocks(model: Architecture, begin: int, end: int) -> Mapping[Block, int]:
+    """Return the different blocks of some layers of a model, and how many of each there are."""
+    found: Counter[Block] = Counter()
+    for layer, count in Counter(model.layers[begin:end]).items():
+        for block in layer.blocks:
+            found[block] += count
+    return found
+
+
+@lru_cache(maxsize=1024)
+def run_before(model: Architecture, begin: int, end: int) -> Mapping[tuple[Block, bool], tuple[Block, ...]]:
+    """Return the different blocks of some layers, each with those that have run once it runs for the last time.
+
+    Whether a block is in a layer after ``replayed_from`` is part of the key.
+    """
+    first = model.replayed_from
+    run: dict[Block, None] = {}
+    found = {}
+    for index, layer in enumerate(model.layers[begin:end], begin):
+        for block in layer.blocks:
+            run[block] = None
+            found[block, first is not None and index > first] = tuple(run)
+    return found
