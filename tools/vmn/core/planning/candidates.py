@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vmn.core.planning.layout.constraints import Cluster
+from vmn.core.planning.layout.constraints import Cluster, layouts
 from vmn.core.planning.layout.sizes import Layout, derived_layout
 from vmn.core.planning.prediction import PlanContext, Prediction, predict, predict_all
 
@@ -62,6 +62,6 @@ def fewest_nodes(context: PlanContext) -> int:
     nodes = context.cluster.nodes
     for count in (size for size in range(1, nodes) if nodes % size == 0):
         smaller = replace(context, cluster=replace(context.cluster, nodes=count))
-        if any(prediction.is_sure for prediction in predict_all(smaller)):
+        if any(predict(smaller, layout).is_sure for layout in layouts(smaller.model, smaller.cluster)):
             return count
     return nodes
