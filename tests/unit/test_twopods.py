@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gpu.twopods import machine, stages
+from gpu.twopods import injections, machine, stages
 from gpu.twopods.faults import shortened
 from gpu.twopods.groupspec import GroupSpec
 from gpu.twopods.injections import numbers_of
+from gpu.twopods.instruments import twopods_instruments
 from gpu.twopods.models import MODELS, write_models
 from gpu.twopods.plan import Clock, OutOfTime, Step, read_plan
 from gpu.twopods.podspec import Pod, expanded, hosts_file, quantity
@@ -361,3 +363,24 @@ def test_tokenizer_of_a_model_has_a_word_for_each_of_its_tokens(tmp_path: Path) 
     vocabulary = json.loads((tmp_path / "llama8b/tokenizer.json").read_text())["model"]["vocab"]
     assert sorted(vocabulary.values()) == list(range(128_256))
     assert vocabulary["w128255"] == 128_255
+
+
+def test_plugin_listens_for_the_signals_that_are_injected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a handler, each of them would end the process instead of breaking it."""
+    sent: list[int] = []
+    monkeypatch.setattr(injections, "send", lambda group, sign, role, kind: sent.append(sign))
+    group: Any = None
+    injections.stuck(group, "worker")
+    injections.exhaust(group, "worker")
+    before = [signal.getsignal(sign) for sign in sent]
+    try:
+        twopods_instruments.register()
+        assert all(callable(signal.getsignal(sign)) for sign in sent)
+    finally:
+        for sign, handler in zip(sent, before, strict=True):
+            signal.signal(sign, handler)
+
+
+def test_plugin_is_the_one_that_vllm_is_told_of() -> None:
+    (file,) = machine.INSTRUMENTS.glob("*.dist-info/entry_points.txt")
+    assert "twopods_instruments = twopods_instruments:register" in file.read_text(encoding="utf-8")

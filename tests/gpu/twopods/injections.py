@@ -78,7 +78,7 @@ def _untitled(kind: str, every: Mapping[int, str], children: Callable[[int], Seq
     return below or under
 
 
-def send(group: Group, sign: signal.Signals, role: str, kind: str) -> Undo:
+def send(group: Group, sign: int, role: str, kind: str) -> Undo:
     """Send a signal to processes of a pod."""
     numbers = processes(group, role, kind)
     for number in numbers:
@@ -104,8 +104,13 @@ def stop(group: Group, role: str, kind: str) -> Undo:
 
 
 def stuck(group: Group, role: str, kind: str = "rank") -> Undo:
-    """Let a rank start a kernel that does not end; its pod must have been started with ``instrument=stuck``."""
+    """Let a rank start a kernel that does not end; its pod must have the plugin of ``instruments``."""
     return send(group, signal.SIGUSR2, role, kind)
+
+
+def exhaust(group: Group, role: str, kind: str = "rank") -> Undo:
+    """Let the next step of a rank run out of GPU memory; its pod must have the plugin of ``instruments``."""
+    return send(group, signal.SIGRTMIN + 1, role, kind)
 
 
 def cut(group: Group, how: str = "silent") -> Undo:
@@ -185,6 +190,7 @@ INJECTIONS: Mapping[str, Callable[..., Undo]] = {
     "kill": kill,
     "stop": stop,
     "stuck": stuck,
+    "exhaust": exhaust,
     "cut": cut,
     "slow": slow,
     "shm": fill_shared_memory,
