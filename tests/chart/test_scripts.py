@@ -457,6 +457,45 @@ def test_worker_exits_without_a_failure_when_its_leader_has_drained(tmp_path: Pa
         assert (tmp_path / "failures").exists() == (rank == 0)
 
 
+WORKS = """exec python3 -c '
+import os, socket, time
+server = socket.create_server(("127.0.0.1", int(os.environ["MULTINODE_PORT"])))
+print("started", flush=True)
+time.sleep(60)
+'"""
+"""Serves, and keeps connections."""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_data_parallel_replicas_end_when_another_pod_has_closed_all_connections(tmp_path: Path, rank: int) -> None:
+    """They are not connected to the master port: vLLM chooses the ports at which they talk."""
+    port = free_port()
+    settings = {"LWS_WORKER_INDEX": rank, "MULTINODE_MASTER_PORT": free_port(), "MULTINODE_DATA_PARALLEL_LOCAL": 1}
+    pod = Pod(tmp_path, WORKS, **settings, MULTINODE_PORT=port, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    other = "127.0.0.2" if rank == 0 else "127.0.0.1"
+    pod.program("getent", f"echo {other} STREAM")
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        first, last = (socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)) for _ in "12")
+        with last:
+            time.sleep(2)  # the watch has seen that the group serves, and with whom
+            first.close()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+        wait_for(process, "error: a pod of this group has closed its connections: its vLLM has ended")
+        assert process.wait(10) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"), [("127.0.0.1", "0100007F"), ("::1", "00000000000000000000000001000000"), ("", "")]
+)
+def test_addresses_are_looked_for_as_the_kernel_writes_them(tmp_path: Path, address: str, expected: str) -> None:
+    script = 'rank=0; source "$0/common.sh" && source "$0/watch.sh"; in_form_of_proc "$1"'
+    command = ["bash", "-uc", script, str(SCRIPTS), address]
+    done = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
+
+
 FOUND = """
 rank=0
 source "$0/common.sh" && source "$0/watch.sh"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from kit import smallserver
-from kit.scripts import Pod, free_port, inside, may_have_mounts, terminate
+from kit.scripts import SCRIPTS, Pod, free_port, inside, may_have_mounts, terminate
 
 pytestmark = pytest.mark.slow
 LIMIT = 6
@@ -91,6 +91,7 @@ def pod_of_two(folder: Path, vllm: str = "exec sleep 60", **settings: object) ->
     """Return a pod of a group of two, whose other pod is at 127.0.0.2."""
     pod = Pod(folder, vllm, LWS_LEADER_ADDRESS="vllm-0.vllm.ns", **settings)
     pod.env |= {"MULTINODE_PORTS": pod.env["MULTINODE_PORT"], "MULTINODE_HEALTH_PORT": pod.env["MULTINODE_PORT"]}
+    pod.env["MULTINODE_DATA_PARALLEL_LOCAL"] = "1"
     own, other = ("vllm-0", "vllm-0-1") if pod.env["LWS_WORKER_INDEX"] == "0" else ("vllm-0-1", "vllm-0")
     names = f"{own}.vllm.ns) echo 127.0.0.1 STREAM ;; {other}.vllm.ns) echo 127.0.0.2 STREAM ;;"
     pod.program("getent", f'case "$2" in {names} *) exit 2 ;; esac')
@@ -114,6 +115,31 @@ def test_prestop_of_a_leader_waits_for_the_requests_of_all_pods(tmp_path: Path, 
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(3)
             busy.running = 0
+            assert process.wait(6) == 0
+
+
+SERVERS: Mapping[str, Sequence[str]] = {
+    "data-parallel replicas": (),
+    "several API servers": ("VLLM::APIServer_0", "VLLM::APIServer_1"),
+    "one API server": ("VLLM::APIServer",),
+}
+"""What vLLM runs on the leader -> the titles of its API servers, as far as they matter."""
+
+
+@pytest.mark.parametrize("servers", SERVERS)
+def test_prestop_of_a_leader_waits_for_requests_that_vllm_would_not_finish(tmp_path: Path, servers: str) -> None:
+    """With several API servers, vLLM ends running requests at SIGTERM. One finishes them by itself."""
+    pod = Pod(tmp_path, MULTINODE_PRESTOP_SECONDS=0, MULTINODE_DRAIN_SECONDS=30)
+    if servers == "data-parallel replicas":
+        pod.env["MULTINODE_DATA_PARALLEL_LOCAL"] = "1"
+    titles = " ".join(f"bash -c 'exec -a {title} sleep 60' &" for title in SERVERS[servers])
+    with other_pod("127.0.0.1", int(pod.env["MULTINODE_PORT"])) as own:
+        own.running = 2
+        with pod.start_program("bash", "-c", f"{titles} sleep 0.5; bash {SCRIPTS}/prestop.sh") as process:
+            if servers != "one API server":
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(3)
+                own.running = 0
             assert process.wait(6) == 0
 
 

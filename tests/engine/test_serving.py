@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 
 from engine.benchmarking import bench, interrupted, left
+from engine.proxy import DRAIN_LIMIT, no_request_is_lost
 from engine.reference import ANSWER, PRESET, START_LIMIT, USAGE, ask, curl
+from kit import nodeprocesses
 from kit.paths import CHECKOUT
 from kit.progress import say, step
 from kit.release import Release
+from kit.simulated import is_local_cluster
 
 pytestmark = [pytest.mark.engine, pytest.mark.minutes(9)]
 RANK = re.compile(r"world_size=(\d+) rank=(\d+) local_rank=")
@@ -48,7 +52,7 @@ LAYOUTS = [
     ),
     Layout(
         "data-2",
-        {"parallelism": {"data": 2}},
+        {"parallelism": {"data": 2}, "shutdown": {"drainSeconds": DRAIN_LIMIT}},
         {"vllm-0": set(), "vllm-0-1": set()},
         rendezvous="--data-parallel-address",
         copies=2,
@@ -153,3 +157,21 @@ def test_bench_that_is_interrupted_leaves_nothing(serving: Serving) -> None:
     assert status == 1, said
     assert "removing Job vmn-bench-" in said
     assert left(serving.release.namespace) == ""
+
+
+def test_replicas_behind_one_server_end_when_those_of_another_pod_have_ended(serving: Serving) -> None:
+    if serving.layout.name != "data-2" or not is_local_cluster():
+        pytest.skip("elsewhere, the connection to the master port tells; a process is killed from this machine")
+    before = serving.release.uids()
+    worker = serving.release.pod("vllm-0-1")
+    assert worker
+    with step("kill the worker's engine"):
+        nodeprocesses.send(signal.SIGKILL, *nodeprocesses.named(worker, "VLLM::EngineCore"))
+    serving.release.wait_available(START_LIMIT, before)
+    assert "error: a pod of this group has closed its connections: its vLLM has ended" in serving.logs()["vllm-0"]
+
+
+def test_no_request_is_lost_when_replicas_behind_one_server_are_deleted(serving: Serving) -> None:
+    if serving.layout.name != "data-2":
+        pytest.skip("elsewhere, vLLM finishes requests by itself")
+    no_request_is_lost(serving.release, [("vllm-0", 8080)] * 4)

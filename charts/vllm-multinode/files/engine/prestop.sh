@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
 # Runs before SIGTERM. The leader keeps serving until load balancers have stopped sending requests. A worker waits until
-# its leader has drained: vLLM's workers exit at once, and with them all running requests. Where every pod serves, the
-# leader also waits until no pod has requests left, as each step needs the replicas of all pods. The grace period limits
-# all of this.
+# its leader has drained: vLLM's workers exit at once, and with them all running requests. With data-parallel replicas or
+# several API servers, the leader also waits until no requests are left: each step needs the replicas of all pods, and
+# vLLM with several API servers ends running requests at SIGTERM (0.32 and 0.33). The grace period limits all of this.
 set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 REQUESTS='^vllm:num_requests_(running|waiting)\{[^}]*\} [1-9]'
 
+# Succeed if there are data-parallel replicas or several API servers. A single one has a title without a number.
+must_be_idle() {
+  [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ] || grep -q -s -a '^VLLM::APIServer_' /proc/[0-9]*/cmdline
+}
+
 # Succeed if no server of the group reports requests. One that does not answer has ended.
 group_is_idle() {
-  local pod host port
-  for ((pod = 0; pod < ${LWS_GROUP_SIZE:-1}; pod++)); do
+  local pod host port servers=1
+  [ -z "${MULTINODE_PORTS:-}" ] || servers=${LWS_GROUP_SIZE:-1}
+  for ((pod = 0; pod < servers; pod++)); do
     if [ "$pod" = "$rank" ]; then host=127.0.0.1; else host=$(address_of_pod "$pod"); fi
     for port in ${host:+$ports}; do
       ! ask_server "$patience" "$host" "$port" GET /metrics | grep -q -E "$REQUESTS" || return 1
@@ -32,7 +38,7 @@ await_idle_group() {
 if [ "$rank" = 0 ]; then
   if port_open 127.0.0.1 "$health_port"; then
     sleep "$MULTINODE_PRESTOP_SECONDS"
-    [ -z "${MULTINODE_PORTS:-}" ] || await_idle_group
+    if must_be_idle; then await_idle_group; fi
   fi
   exit 0
 fi
