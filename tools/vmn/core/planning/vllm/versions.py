@@ -173,7 +173,7 @@ BEHAVIOURS = (
         top_rows=132,
         sparse_absorbed=True,
         index_groups=True,
-        spread=Spread((0.95, 1.05), (1.0, 1.25, 1.5), (0.6, 1.9), slack=0.1, non_torch=(0.07, 0.2)),
+        spread=Spread((0.95, 1.05), (1.0, 1.25, 1.5), (0.6, 1.7), slack=0.1, non_torch=(0.07, 0.2)),
     ),
 )
 
