@@ -459,31 +459,56 @@ def test_worker_exits_without_a_failure_when_its_leader_has_drained(tmp_path: Pa
 
 WORKS = """exec python3 -c '
 import os, socket, time
-server = socket.create_server(("127.0.0.1", int(os.environ["MULTINODE_PORT"])))
+server = socket.create_server(("::", int(os.environ["MULTINODE_PORT"])), family=socket.AF_INET6, dualstack_ipv6=True)
 print("started", flush=True)
 time.sleep(60)
 '"""
-"""Serves, and keeps connections."""
+"""Serves, and keeps connections, which are those of IPv6."""
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_data_parallel_replicas_end_when_another_pod_has_closed_all_connections(tmp_path: Path, rank: int) -> None:
     """They are not connected to the master port: vLLM chooses the ports at which they talk."""
-    port = free_port()
-    settings = {"LWS_WORKER_INDEX": rank, "MULTINODE_MASTER_PORT": free_port(), "MULTINODE_DATA_PARALLEL_LOCAL": 1}
-    pod = Pod(tmp_path, WORKS, **settings, MULTINODE_PORT=port, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
-    other = "127.0.0.2" if rank == 0 else "127.0.0.1"
-    pod.program("getent", f"echo {other} STREAM")
-    with pod.start("entrypoint.sh", "m") as process:
-        wait_for(process, "started")
-        first, last = (socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)) for _ in "12")
+    with data_parallel_pod(tmp_path, rank) as (process, port):
+        first, last = (connected("127.0.0.2", port) for _ in "12")
         with last:
-            time.sleep(2)  # the watch has seen that the group serves, and with whom
+            time.sleep(3)  # the watch has seen that the group serves, and with whom
             first.close()
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(3)
         wait_for(process, "error: a pod of this group has closed its connections: its vLLM has ended")
         assert process.wait(10) == 128 + signal.SIGKILL
+
+
+def test_data_parallel_replicas_outlive_clients_and_wait_for_the_addresses_of_pods(tmp_path: Path) -> None:
+    answers = tmp_path / "dns-answers"
+    with data_parallel_pod(tmp_path, 0, f"[ -e {answers} ] || exit 2; ") as (process, port):
+        with connected("127.0.0.2", port) as pod:
+            with connected("127.0.0.3", port):
+                time.sleep(2)
+            answers.touch()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(4)
+            pod.close()
+        wait_for(process, "error: a pod of this group has closed its connections: its vLLM has ended")
+        assert process.wait(10) == 128 + signal.SIGKILL
+
+
+@contextmanager
+def data_parallel_pod(folder: Path, rank: int, dns: str = "") -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a pod with one of two replicas behind one server, whose other pod is at 127.0.0.2; give the port of vLLM."""
+    port = free_port()
+    settings = {"LWS_WORKER_INDEX": rank, "MULTINODE_MASTER_PORT": free_port(), "MULTINODE_DATA_PARALLEL_LOCAL": 1}
+    pod = Pod(folder, WORKS, **settings, MULTINODE_PORT=port, LWS_LEADER_ADDRESS="vllm-0.vllm.ns")
+    pod.program("getent", f"{dns}echo 127.0.0.2 STREAM")
+    with pod.start("entrypoint.sh", "m") as process:
+        wait_for(process, "started")
+        yield process, port
+
+
+def connected(source: str, port: int) -> socket.socket:
+    """Return a connection from an address to a port of 127.0.0.1."""
+    return socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,17 @@ class Metrics(BaseHTTPRequestHandler):
     """A server of another pod, with a number of requests."""
 
     running = 0
+    late = 0.0
+    """Seconds until an answer."""
+    statistics = True
 
     def do_GET(self) -> None:
-        """Answer as ``/metrics``."""
+        """Answer as ``/metrics``, whose size is that of a dozen replicas."""
+        time.sleep(self.late)
         text = (
             f'vllm:num_requests_running{{engine="0"}} {self.running}.0\nvllm:num_requests_waiting{{engine="0"}} 0.0\n'
         )
+        text = (text if self.statistics else "") + "http_requests_total 1.0\n" * 20_000
         self.send_response(200)
         self.end_headers()
         self.wfile.write(text.encode())
@@ -141,6 +146,21 @@ def test_prestop_of_a_leader_waits_for_requests_that_vllm_would_not_finish(tmp_p
                     process.wait(3)
                 own.running = 0
             assert process.wait(6) == 0
+
+
+@pytest.mark.parametrize("attribute", ["late", "statistics"])
+def test_prestop_of_a_leader_waits_while_a_server_does_not_say_that_it_has_no_requests(
+    tmp_path: Path, attribute: str
+) -> None:
+    pod = pod_of_two(tmp_path, MULTINODE_PRESTOP_SECONDS=0, MULTINODE_DRAIN_SECONDS=30)
+    with other_pod("127.0.0.1", int(pod.env["MULTINODE_PORT"])) as own:
+        told = getattr(own, attribute)
+        setattr(own, attribute, {"late": 5.0, "statistics": False}[attribute])
+        with pod.start("prestop.sh") as process:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(8)
+            setattr(own, attribute, told)
+            assert process.wait(12) == 0
 
 
 def test_prestop_of_a_leader_waits_no_longer_than_a_drain_may_take(tmp_path: Path) -> None:

@@ -7,23 +7,31 @@ set -uo pipefail
 # shellcheck source=charts/vllm-multinode/files/engine/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-REQUESTS='^vllm:num_requests_(running|waiting)\{[^}]*\} [1-9]'
+REQUESTS='vllm:num_requests_(running|waiting)\{[^}]*\} '
 
 # Succeed if there are data-parallel replicas or several API servers. A single one has a title without a number.
 must_be_idle() {
   [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ] || grep -q -s -a '^VLLM::APIServer_' /proc/[0-9]*/cmdline
 }
 
-# Succeed if no server of the group reports requests. One that does not answer has ended.
+# Succeed if no server of the group has requests. One that refuses a connection has ended.
 group_is_idle() {
   local pod host port servers=1
   [ -z "${MULTINODE_PORTS:-}" ] || servers=${LWS_GROUP_SIZE:-1}
   for ((pod = 0; pod < servers; pod++)); do
     if [ "$pod" = "$rank" ]; then host=127.0.0.1; else host=$(address_of_pod "$pod"); fi
     for port in ${host:+$ports}; do
-      ! ask_server "$patience" "$host" "$port" GET /metrics | grep -q -E "$REQUESTS" || return 1
+      is_idle "$host" "$port" || [[ $(dial "$host" "$port" 2>&1) == *"Connection refused"* ]] || return 1
     done
   done
+}
+
+# Succeed if the server at HOST PORT says that it has no requests. A busy one may be late, and one without statistics
+# (disable-log-stats) can't say.
+is_idle() {
+  local text
+  text=$(ask_server "$patience" "$1" "$2" GET /metrics)
+  grep -q -E "^$REQUESTS" <<<"$text" && ! grep -q -E "^${REQUESTS}[1-9]" <<<"$text"
 }
 
 # Wait until the group has twice reported no requests, at most as long as running requests may take.

@@ -6,7 +6,8 @@
 tick=${MULTINODE_TICK:-1} # seconds between two checks; the tests use another interval
 # A line of /proc/net/tcp: this end, the other end, the state, and the inode, after the queues, the timer, and the user.
 TCP_SOCKET='^ *[0-9]+: ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ [^ ]+ [^ ]+ +[0-9]+ +[0-9]+ ([0-9]+) '
-tables="" # those that match_sockets searches, both by default
+MAPPED=0000000000000000FFFF0000 # before an IPv4 address in the table of IPv6
+tables=""                       # those that find_sockets searches, both by default
 ended_for=$(temporary_file) # why this script has killed vLLM; empty if it has not
 # shellcheck disable=SC2034 # server.sh and entrypoint.sh read it
 goes_on=$(temporary_file) # deleted once PID 1 has been told to stop
@@ -35,18 +36,18 @@ watch_group() {
   watch_peers
 }
 
-# Watch the pods of the group once it serves. Another pod is gone if the kernel has closed its connections to this pod that
-# stay open while both processes live, or if its node does not even refuse a connection.
+# Watch the pods of the group once it serves. Another pod is gone if the kernel has closed its lasting connections with this
+# pod, or if its node does not even refuse a connection.
 watch_peers() {
-  local tables="" known ranks missing=0 lost=0 others="" connections="connection to port $MULTINODE_MASTER_PORT"
-  local -a pairs address seen closed # by rank of a pod; addresses are kept, as a name is deleted with its pod
-  if is_behind_one_server && others=$(addresses_of_others); then connections=connections; fi
-  find_peers
-  tables=$matching known=$peers pairs=("${found[@]% *}") ranks=$(ranks_of_pod)
+  local tables="" known="" peers="" ranks missing=0 lost=0 others="" connected=""
+  local -a pairs=() address seen closed forms # by rank of a pod; addresses are kept, as a name is deleted with its pod
+  if ! is_behind_one_server; then
+    find_peers
+    tables=$matching known=$peers pairs=("${found[@]% *}")
+  fi
+  ranks=$(ranks_of_pod)
   sleep "$tick"
-  find_peers
-  known=$(comm -12 <(sorted "$known") <(sorted "$peers")) # not a probe's connection
-  ranks=$(ranks_of_pod | grep -x -F "$ranks")             # not what a rank has forked for a moment
+  ranks=$(ranks_of_pod | grep -x -F "$ranks") # not what a rank has forked for a moment
   while sleep "$tick"; do
     if a_peer_is_missing; then missing=$((missing + 1)); else missing=0; fi
     if a_rank_has_ended && [ -e "$goes_on" ]; then lost=$((lost + 1)); else lost=0; fi
@@ -63,7 +64,7 @@ is_broken() {
   if [ "$lost" != 0 ] && { [ "$missing" = 0 ] || closed_here; }; then
     end_engine "a rank of this pod has ended: $(why_a_rank_ended)"
   elif [ "$missing" -ge 2 ]; then
-    end_engine "a pod of this group has closed its $connections: its vLLM has ended"
+    end_engine "a pod of this group has closed its $(lasting_connections): its vLLM has ended"
   else
     return 1 # the next check tells
   fi
@@ -79,7 +80,13 @@ a_rank_has_ended() {
 # Succeed if this pod has closed a connection to another pod before that pod did: FIN_WAIT1, FIN_WAIT2, TIME_WAIT.
 closed_here() {
   local pair own peer
-  find_group_sockets '0[456]'
+  if is_behind_one_server; then
+    while read -r own peer _; do
+      [[ $connected != *"$own $peer "* ]] || return 0
+    done < <(sockets_to_others '0[456]')
+    return 1
+  fi
+  find_sockets '0[456]' "$MULTINODE_MASTER_PORT"
   for pair in "${found[@]% *}"; do
     own=${pair% *} peer=${pair#* }
     [ "${own%:*}" = "${peer%:*}" ] || [[ " ${pairs[*]} " != *" $pair "* ]] || return 0
@@ -97,24 +104,24 @@ why_a_rank_ended() {
 # Print the numbers of the processes of this pod's ranks. A rank that is in the process of its engine has none of its own.
 ranks_of_pod() { grep -l -s -a '^VLLM::Worker' /proc/[0-9]*/cmdline | cut -d / -f 3; }
 
-# Print the words of a TEXT in order, one in each line.
-sorted() { tr -s ' ' '\n' <<<"$1" | sort; }
-
-# Succeed if a pod that was connected when the group began to serve has closed its connection.
+# Succeed if a pod that was connected has closed its connections.
 a_peer_is_missing() {
   local peer
-  [ -n "$known" ] || return
-  find_peers
+  if is_behind_one_server; then
+    find_connected_pods
+  elif [ -n "$known" ]; then
+    find_peers
+  fi
   for peer in $known; do
     [[ " $peers" == *" $peer "* ]] || return 0
   done
   return 1
 }
 
-# Set $peers to the addresses of the other ends of the group's connections, and $found to these connections.
+# Set $peers to the addresses of the peers of connections to the leader's master port, and $found to these connections.
 find_peers() {
   local socket
-  find_group_sockets 01
+  find_sockets 01 "$MULTINODE_MASTER_PORT"
   peers=""
   for socket in "${found[@]}"; do
     socket=${socket#* }
@@ -122,34 +129,55 @@ find_peers() {
   done
 }
 
-# Set $found to the sockets in STATE that the pods of a group have between them as long as they serve: those of torch's store
-# on the leader or, if $others is set, all those to these pods.
-find_group_sockets() {
-  if [ -n "$others" ]; then
-    match_sockets "$1" "*@($others):* $1 *"
-  else
-    find_sockets "$1" "$MULTINODE_MASTER_PORT"
-  fi
-}
-
 # Succeed if this pod has data-parallel replicas of which another pod has the API server. They only meet at the master port,
 # and then use ports that vLLM chooses.
 is_behind_one_server() { [ -n "${MULTINODE_DATA_PARALLEL_LOCAL:-}" ] && [ -z "${MULTINODE_PORTS:-}" ]; }
 
-# Print the addresses of the other pods in /proc's form, with | between them.
-addresses_of_others() {
-  local other found=""
-  for ((other = 0; other < ${LWS_GROUP_SIZE:-1}; other++)); do
-    [ "$other" = "$rank" ] || found+="|$(in_form_of_proc "$(address_of_pod "$other")")"
+# Print which connections stay open as long as the vLLM of both pods lives.
+lasting_connections() {
+  if is_behind_one_server; then echo connections; else echo "connection to port $MULTINODE_MASTER_PORT"; fi
+}
+
+# Set $peers to the addresses of the other pods that are connected with this one, and add those to $known that are for the
+# second time: a probe's connection is soon closed. Each server is connected with each replica, which is a lot for bash.
+find_connected_pods() {
+  local peer before=$peers text
+  learn_addresses
+  text=$(sockets_to_others 01)
+  peers="$(LC_ALL=C sed -E "s/.* ($MAPPED)?([^ :]+):[^ ]+ 01 \$/\2/" <<<"$text" | LC_ALL=C sort -u | tr '\n' ' ') "
+  for peer in $peers; do
+    [[ " $before" != *" $peer "* || " $known" == *" $peer "* ]] || known+="$peer "
   done
-  found=$(sed -E 's/\|+/|/g; s/^\||\|$//g' <<<"$found")
-  [ -n "$found" ] && echo "$found"
+  [ -z "$text" ] || connected=$text
+}
+
+# Print the sockets in STATE, an expression, with the addresses in $others: both ends, this pod's first, and the state.
+sockets_to_others() {
+  [ -z "$others" ] || LC_ALL=C grep -h -s -o -E "[^ ]+ ($MAPPED)?($others):[^ ]+ $1 " /proc/net/tcp /proc/net/tcp6
+}
+
+# Find the addresses of other pods, and set $others to them in /proc's form, with | between them. What has no address yet gets
+# one later.
+learn_addresses() {
+  local other
+  for ((other = 0; other < ${LWS_GROUP_SIZE:-1}; other++)); do
+    [ "$other" != "$rank" ] && [ -z "${forms[other]:-}" ] || continue
+    if [ "$other" = 0 ]; then
+      address[0]=$(address_of_own_leader)
+    else
+      : "${address[other]:=$(address_of_pod "$other")}"
+    fi
+    forms[other]=$(in_form_of_proc "${address[other]}")
+    [ -n "${forms[other]}" ] || return
+    [ "${address[other]}" = "$VLLM_HOST_IP" ] || others+="${others:+|}${forms[other]}"
+  done
 }
 
 # Print an ADDRESS as /proc/net/tcp has it: a socket for datagrams, which sends none, is in a table of the same form.
 in_form_of_proc() {
-  local socket inode table row
-  { exec {socket}<>"/dev/udp/$1/9"; } 2>/dev/null || return
+  local socket inode table
+  local -a row
+  [ -n "$1" ] && { exec {socket}<>"/dev/udp/$1/9"; } 2>/dev/null || return
   inode=$(readlink "/proc/$BASHPID/fd/$socket")
   inode=${inode//[^0-9]/}
   for table in /proc/net/udp /proc/net/udp6; do
@@ -160,25 +188,19 @@ in_form_of_proc() {
   exec {socket}>&-
 }
 
-# Set $found to the TCP sockets in STATE, a pattern, with PORT at either end.
+# Set $found to the TCP sockets in STATE, a pattern, with PORT at either end: both ends, this pod's first, and the inode, in
+# /proc's form. Set $matching to the tables that contain them, which a caller may keep as $tables: to read a table, however
+# short it is, the kernel searches those of the whole node, which takes five milliseconds of a processor each second.
 find_sockets() {
-  local port
-  printf -v port '%04X' "$2"
-  match_sockets "$1" "*:$port *$1 *"
-}
-
-# Set $found to the TCP sockets in STATE whose lines match a PATTERN: both ends, this pod's first, and the inode, in /proc's
-# form. Set $matching to the tables that contain them, which a caller may keep as $tables: to read a table, however short it
-# is, the kernel searches those of the whole node, which takes five milliseconds of a processor each second.
-match_sockets() {
-  local table line like=$2 # a pattern is much faster than the expression on a port with many clients
+  local port table line row
   local -a lines
-  found=() matching=""
+  printf -v port '%04X' "$2"
+  row="*:$port *$1 *" found=() matching="" # a pattern is much faster than the expression on a port with many clients
   for table in ${tables:-/proc/net/tcp /proc/net/tcp6}; do
     { mapfile -t lines <"$table"; } 2>/dev/null || lines=()
     for line in "${lines[@]}"; do
       # shellcheck disable=SC2053 # both are patterns
-      if [[ $line == $like && $line =~ $TCP_SOCKET && ${BASH_REMATCH[3]} == $1 ]]; then
+      if [[ $line == $row && $line =~ $TCP_SOCKET && ${BASH_REMATCH[3]} == $1 ]]; then
         found+=("${BASH_REMATCH[1]} ${BASH_REMATCH[2]} ${BASH_REMATCH[4]}")
         [[ $matching == *"$table" ]] || matching+=" $table"
       fi
