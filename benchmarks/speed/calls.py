@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from vmn.core.planning.layout.sizes import Layout
 from vmn.core.planning.model.config_json import read_architecture
 from vmn.core.planning.prediction import Prediction, VllmOptions, plan_context, predict
 from vmn.core.speed.factors import FITTED, Factors
-from vmn.core.speed.predict import SpeedContext, speed, speed_context
+from vmn.core.speed.predict import SpeedContext, all_at_once, replica_of, speed, speed_context
+from vmn.core.speed.replica import Replica
 from vmn.core.speed.workload import Speed, Workload
 
 DATA = Path(__file__).resolve().parents[2] / "tests/unit/speed_data"
@@ -23,7 +24,7 @@ DATA = Path(__file__).resolve().parents[2] / "tests/unit/speed_data"
 VERSION = "0.33.0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
     """A start of vLLM, and the calls that were timed on it.
 
@@ -71,8 +72,16 @@ class Start:
         """What the planner says about its memory."""
         return predict(self.context.plan, self.layout)
 
+    @cached_property
+    def _replica(self) -> Replica:
+        return replica_of(self.context, self.prediction)
 
-@dataclass(frozen=True)
+    def replica(self, factors: Factors) -> Replica:
+        """Return one of its data-parallel replicas with given factors; the rest is the same for all factors."""
+        return replace(self._replica, formula=replace(self._replica.formula, factors=factors))
+
+
+@dataclass(frozen=True, eq=False)
 class Call:
     """A timed call.
 
@@ -90,7 +99,7 @@ class Call:
     answer: int
     seconds: float
 
-    @property
+    @cached_property
     def workload(self) -> Workload:
         """The same as a workload."""
         drafts = self.start.entry["args"].get("speculative_config", {})
@@ -107,11 +116,11 @@ class Call:
         """Return the prediction with given factors."""
         return speed(replace(self.start.context, factors=factors), self.start.prediction, self.workload)
 
+    @cache  # noqa: B019 - every fit begins with the same factors, and calls live as long as the program
     def error(self, factors: Factors = FITTED) -> float:
         """Return the relative error of the predicted seconds."""
-        makespan = self.predicted(factors).makespan
-        assert makespan
-        return makespan.expected / self.seconds - 1
+        times = all_at_once(self.start.replica(factors), self.workload, self.start.layout.data)
+        return times.total.total / self.seconds - 1
 
     @property
     def is_inside(self) -> bool:

@@ -35,6 +35,13 @@ def test_speed_of_a_start_is_met(name: str) -> None:
     assert max(errors) <= 0.25
 
 
+def test_fit_and_plan_predict_the_same_seconds() -> None:
+    for call in {call.start.name: call for call in CALLS}.values():
+        makespan = call.predicted().makespan
+        assert makespan
+        assert (1 + call.error()) * call.seconds == pytest.approx(makespan.expected)
+
+
 def test_speed_of_two_pods_over_tcp_is_met() -> None:
     errors = sizes(SERVED)
     assert statistics.median(errors) <= 0.15

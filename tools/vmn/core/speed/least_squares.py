@@ -15,10 +15,13 @@ from vmn.core.speed.factors import Factors
 STEP = 0.01
 """Change of a factor's logarithm with which slopes are found."""
 ROUNDS = 6
+"""At most; most fits need three."""
 FAR = 0.15
 """Error from which a time counts with its distance instead of the square, as times with rare delays exist."""
 MOST = 0.3
 """The largest change of a factor's logarithm in a round."""
+ENOUGH = 1e-3
+"""The largest change of a round with which the factors are found: the next one changes a tenth of that."""
 
 Errors = Callable[[Factors], Sequence[float]]
 """Returns the logarithm of predicted over measured time for each measured time."""
@@ -44,8 +47,11 @@ def fitted(errors: Errors, start: Factors, names: Sequence[str], pull: float) ->
             for row, one in enumerate(slopes)
         ]
         right = [-_dot(weights, slope, now) - pull * far for slope, far in zip(slopes, away, strict=True)]
-        for name, change in zip(names, solved(matrix, right), strict=True):
-            found = _moved(found, name, max(-MOST, min(MOST, change)))
+        changes = [max(-MOST, min(MOST, change)) for change in solved(matrix, right)]
+        for name, change in zip(names, changes, strict=True):
+            found = _moved(found, name, change)
+        if max(map(abs, changes)) < ENOUGH:
+            break
     return found
 
 

@@ -82,8 +82,7 @@ def speed(context: SpeedContext, prediction: Prediction, workload: Workload) -> 
     share = 1 / layout.data
     overloaded, makespan = False, None
     if workload.requests is not None:
-        count = float(max(1, -(-workload.requests // layout.data)))
-        times = at_once(replica, workload, count)
+        times = all_at_once(replica, workload, layout.data)
         makespan = times.total.total
         rate = workload.requests * workload.answer / makespan
     elif workload.concurrency is not None:
@@ -96,6 +95,17 @@ def speed(context: SpeedContext, prediction: Prediction, workload: Workload) -> 
             times.running * layout.data * workload.answer / times.total.total if overloaded else asked * workload.answer
         )
     return _with_bands(context, prediction, workload, times, rate, makespan, overloaded)
+
+
+def all_at_once(replica: Replica, workload: Workload, replicas: int) -> Times:
+    """Return the times of requests that come together, of which each of the replicas gets its share.
+
+    Args:
+        replica: one replica.
+        workload: what is asked, with the number of requests.
+        replicas: data-parallel replicas.
+    """
+    return at_once(replica, workload, float(max(1, -(-(workload.requests or 0) // replicas))))
 
 
 def _with_bands(
