@@ -78,8 +78,12 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
 }
 """Program -> the module that builds it, and the name that ``go build`` gives the file."""
 
-COMPILER = ("-l", "-dwarf=false")
-"""Go's compiler neither inlines nor writes debug information, which halves its time; programs do the same, slower."""
+COMPILER = ("-gcflags=all=-l -dwarf=false", "-gcflags=std=-dwarf=false")
+"""Go's compiler writes no debug information, and inlines in the standard library alone, which halves its time.
+
+Programs do the same, slower. Seven eighths of the API server's time are in the standard library: with inlining there, a
+compiler takes 9 % longer for Helm, and ``helm template`` 25 % less.
+"""
 
 _SOURCES: Mapping[str, tuple[str, str]] = {
     "argocd": ("argocd", "github.com/argoproj/argo-cd/v3"),
@@ -235,7 +239,7 @@ def _compile(module: str, out: Path) -> None:
     if re.search(r"^tool\b", versions.CHOSEN.pins(folder).read_text(), re.MULTILINE):
         targets.append("tool")
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as scratch, step(_title(module)):
-        flags = ["-trimpath", "-buildvcs=false", f"-gcflags=all={' '.join(COMPILER)}", "-ldflags", linker_flags(module)]
+        flags = ["-trimpath", "-buildvcs=false", *COMPILER, "-ldflags", linker_flags(module)]
         env = {"GOTMPDIR": scratch, **_compiler_memory()}
         count = len(set(_go_run(["list", "-deps", *targets], folder, env).split()))
         packages = _Packages(_title(module), count)
