@@ -57,13 +57,15 @@ def test_install_test_prints_the_exact_commands_and_runs_none_when_dry(run: Run,
         f"helm install install-test-1 {chart} --namespace vmn-install-test --create-namespace {preset} "
         "--wait --timeout=60s" in lines
     )
+    assert lines[-2].endswith("  # after a failure")
     assert lines[-1] == "kubectl delete namespace vmn-install-test --ignore-not-found --timeout=60s  # always"
     assert not (tmp_path / "log").exists()
 
 
-def test_install_test_ends_with_0_when_all_is_well(run: Run) -> None:
+def test_install_test_ends_with_0_when_all_is_well(run: Run, tmp_path: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
+    assert (tmp_path / "log").read_text().count("helm uninstall") == 1, "what passed has nothing to clean up"
     assert result.stdout.splitlines()[-1] == "all 3 passed"
     assert "$ helm install install-test-1" in result.stderr
 

@@ -78,10 +78,10 @@ def _run_at_once(items: Iterable[Item], say: Say, jobs: int) -> list[ItemResult]
 
 
 def run_item(item: Item, say: Say, interrupted: threading.Event | None = None) -> ItemResult:
-    """Run the steps of an item up to the first failure, explain the failure, and clean up."""
+    """Run the steps of an item; after a failure or an interrupt, explain it, and clean up."""
     say(f"==> {item.name}")
     start = time.monotonic()
-    problem = ""
+    problem, ended = "", False
     try:
         for step in item.steps:
             problem = "interrupted" if interrupted and interrupted.is_set() else run_step(step, say)
@@ -89,8 +89,9 @@ def run_item(item: Item, say: Say, interrupted: threading.Event | None = None) -
                 say(f"    FAILED: {problem}")
                 _show(item.explain, say)
                 break
+        ended = not problem
     finally:
-        for step in item.cleanup:
+        for step in () if ended else item.cleanup:  # the last steps have removed the release, and looked for the rest
             late = run_step(step, say)
             problem = problem or (f"clean-up: {late}" if late else "")
     seconds = time.monotonic() - start

@@ -39,7 +39,7 @@ class Item:
     explain: Sequence[Step] = field(default=())
     """What to run and show after a failed step."""
     cleanup: Sequence[Step] = field(default=())
-    """What to run at the end in any case."""
+    """What to run after a failure or an interrupt, as the steps that remove what was installed may not have run."""
 
 
 @dataclass(frozen=True)

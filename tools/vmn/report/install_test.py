@@ -32,15 +32,11 @@ def commands(items: Sequence[Item], last: Sequence[Step]) -> str:
     for item in items:
         lines.append(f"# {item.name}")
         lines += [_line(step) for step in item.steps]
-        lines += [_always(step) for step in item.cleanup]
-    lines += [_always(step) for step in last]
+        lines += [f"{shlex.join(step.command)}  # after a failure" for step in item.cleanup]
+    lines += [f"{shlex.join(step.command)}  # always" for step in last]
     return "\n".join(lines)
 
 
 def _line(step: Step) -> str:
     command = shlex.join(step.command)
     return f"(cd {shlex.quote(str(step.folder))} && {command})" if step.folder else command
-
-
-def _always(step: Step) -> str:
-    return f"{shlex.join(step.command)}  # always"
