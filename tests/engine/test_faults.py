@@ -9,7 +9,7 @@ import pytest
 from engine.reference import ANSWER, USAGE, ask
 from faults.injections import FAULTS
 from faults.scene import Scene, serving
-from faults.styles import SLOWLY, Chart
+from faults.styles import Chart
 from kit.simulated import is_local_cluster
 from kit.traffic import BUSY, PROBE, Load
 
@@ -18,16 +18,17 @@ pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(not is_local_cluster(), reason="signals processes of nodes, which must run on this machine"),
 ]
-MOST = 2.0
-"""A group is back within this, times a plain start; 1.3 is for a machine that does nothing else: make test-faults."""
+MOST = 3.0
+"""A group is back within this, times a plain start, half of which is not vLLM here; ``make test-faults`` has 1.3
+times a start as slow as vLLM's own on CPUs, on a machine that does nothing else."""
 LONGEST_HANG = 30
 """Seconds that any request may take before it fails."""
 
 
 @pytest.fixture(scope="module")
 def scene(namespace: str) -> Iterator[Scene]:
-    """Start the tiny model, slowly; each test leaves it serving."""
-    with serving(Chart(namespace, start_method=SLOWLY)) as scene:
+    """Start the tiny model; each test leaves it serving."""
+    with serving(Chart(namespace)) as scene:
         yield scene
 
 
