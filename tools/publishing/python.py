@@ -31,7 +31,7 @@ def installed(distribution: Path, directory: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True, timeout=LIMIT)
     python = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, str(distribution)], check=True, timeout=LIMIT)
+    subprocess.run([*pip, "--no-compile", str(distribution)], check=True, timeout=LIMIT)
     return python
 
 
