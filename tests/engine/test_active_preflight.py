@@ -22,7 +22,7 @@ from kit.paths import CHECKOUT
 from kit.progress import step, wait_until
 from vmn.cli import main
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(2)]
 GONE_LIMIT = 30
 """Seconds until Kubernetes has collected what belonged to the objects that vmn removed, such as EndpointSlices."""
 PROCESS_LIMIT = 120

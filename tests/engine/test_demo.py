@@ -15,7 +15,7 @@ from kit.paths import CHECKOUT
 from kit.release import remove_all
 from localcluster.demo import OTHER_NAMESPACE
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(1)]
 LIMIT = 600
 
 

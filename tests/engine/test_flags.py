@@ -14,7 +14,7 @@ from kit.paths import CI_VALUES, MAIN_PRESETS, name_of
 from kit.render import Manifests, render
 from kit.startscript import vllm_words
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(1)]
 SCRIPT = Path(__file__).with_name("parse_arguments.py")
 R1 = {"name": "deepseek-ai/DeepSeek-R1"}
 WITH_VALUES: Mapping[str, Mapping[str, Any]] = {

@@ -12,7 +12,7 @@ from kit.doctor import ask, verdict
 from kit.progress import wait_until
 from kit.release import Release
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.minutes(3)]
 LIMIT = 240
 """Seconds for two recreations, in each of which pods end and start."""
 FAILS_ONCE = "[ -e /tmp/once ] || { touch /tmp/once; exit 1; }"
